@@ -1,0 +1,1 @@
+"""The audit-stream console, `audit-tui`."""
