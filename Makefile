@@ -1,0 +1,60 @@
+# `make check` runs what CI runs. Everything is installed into .venv, from pyproject.toml alone.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help install check format lint imports types test wheel bench demo clean
+
+help:
+	@echo "make demo     start a daemon on a temporary file with producers, follow it, tamper with a copy"
+	@echo "make test     run the tests"
+	@echo "make check    what CI runs: format, lint, import rules, types, tests on the built wheel"
+	@echo "make format   rewrite the code in the house format"
+	@echo "make bench    measure beside audit-stream 0.1.0; writes benchmarks/RESULTS.md"
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	@touch $@
+
+install: $(STAMP)
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+imports: $(STAMP)
+	$(BIN)/lint-imports
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -n 2
+
+# The tests once more than `make test`, in that they run on the wheel that users install, from an environment of its own.
+wheel: $(STAMP)
+	rm -rf dist .make/wheel
+	$(BIN)/python -m build --quiet --wheel
+	$(PYTHON) -m venv .make/wheel
+	.make/wheel/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	.make/wheel/bin/python -m pip install --quiet dist/*.whl --group dev
+	.make/wheel/bin/python -m pytest -n 2
+
+check: lint imports types wheel
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks
+
+demo: $(STAMP)
+	$(BIN)/python -m audit_daemon.demo
+
+clean:
+	rm -rf .venv .make dist build

@@ -1,0 +1,87 @@
+"""The chain: each event's hash covers its canonical bytes, which hold the previous event's hash.
+
+`docs/chain.md` says what that proves and what it cannot. Pure functions on bytes; no I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+from audit_stream.canonical import Prepared, canonical_bytes, hash_of, join
+from audit_stream.errors import ChainError
+
+__all__ = ["GENESIS", "GENESIS_HASH", "Head", "Linked", "Verdict", "check_link", "link", "verify_export"]
+
+GENESIS_HASH = "0" * 64
+"""The prev_hash of event 1."""
+
+
+class Head(msgspec.Struct, frozen=True):
+    """The last event of a chain; event_id 0 and GENESIS_HASH when the chain is empty."""
+
+    event_id: int
+    hash: str
+
+
+GENESIS = Head(0, GENESIS_HASH)
+
+
+class Linked(msgspec.Struct, frozen=True):
+    """An event at its place in the chain."""
+
+    event_id: int
+    prepared: Prepared
+    canonical: bytes
+    hash: str
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What a walk over the whole chain found (seed: `ChainVerificationResult`).
+
+    `checked` events hold; `first_break_at` is the event_id at which the chain first fails to, None when it is valid.
+    """
+
+    valid: bool
+    checked: int
+    first_break_at: int | None
+    reason: str | None
+
+
+def link(head: Head, events: Iterable[Prepared]) -> Iterator[Linked]:
+    """Append prepared events after `head`: number, link and hash each."""
+    event_id, prev_hash = head.event_id, head.hash
+    for prepared in events:
+        event_id += 1
+        canonical = join(event_id, prepared, prev_hash)
+        prev_hash = hash_of(canonical)
+        yield Linked(event_id, prepared, canonical, prev_hash)
+
+
+def check_link(expected_id: int, expected_prev: str, *, event_id: int, prev_hash: str) -> str | None:
+    """Why an event does not follow the one before it, in the seed's words; None when it does."""
+    if event_id != expected_id:
+        return f"event_id should be {expected_id}, got {event_id}"
+    if prev_hash != expected_prev:
+        return f"prev_hash mismatch at event #{expected_id}"
+    return None
+
+
+def verify_export(events: Iterable[dict[str, Any]]) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """Check events as `GET /events` exports them, from event 1 on; yields each one's canonical bytes and fields.
+
+    The export of audit-stream 0.1.0 is not canonical text, so the bytes are encoded anew; that the hash fits them
+    proves that they are the bytes which were hashed. Raises ChainError at the first event that does not fit.
+    """
+    expected_id, expected_prev = 1, GENESIS_HASH
+    for fields in events:
+        reason = check_link(expected_id, expected_prev, event_id=fields["event_id"], prev_hash=fields["prev_hash"])
+        if reason is not None:
+            raise ChainError(expected_id, reason)
+        canonical = canonical_bytes(fields)
+        if hash_of(canonical) != fields["hash"]:
+            raise ChainError(expected_id, f"hash mismatch at event #{expected_id}")
+        yield canonical, fields
+        expected_id, expected_prev = expected_id + 1, fields["hash"]

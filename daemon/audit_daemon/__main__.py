@@ -1,0 +1,14 @@
+"""`audit-stream` and `python -m audit_daemon`."""
+
+import sys
+
+
+def main() -> int:
+    """Run the command line; returns its exit code."""
+    from audit_daemon.cli.app import run
+
+    return run(sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

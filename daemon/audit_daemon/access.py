@@ -1,0 +1,92 @@
+"""Who is answered: the one place that decides it.
+
+Loopback always is. A daemon that listens elsewhere answers other peers only where `AUDIT_STREAM_ANONYMOUS` grants
+them a right, as Redis does in protected mode. Tokens with roles will join `Access.refusal`; until then an
+`Authorization` header is accepted and ignored, because published producers send one or emit nothing.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import msgspec
+
+__all__ = ["ANONYMOUS_SETTING", "Access", "Grant", "Right", "parse_grants"]
+
+ANONYMOUS_SETTING = "AUDIT_STREAM_ANONYMOUS"
+
+Right = Literal["append", "read"]
+_Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_FOR_ANY_GRANT = frozenset({"/", "/healthz", "/readyz"})
+"""What a producer that may only append can read: whether the daemon is there."""
+
+_MAX_REMEMBERED = 4096
+
+
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
+    """A right that every peer of a network has."""
+
+    right: Right
+    network: ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def parse_grants(text: str) -> tuple[Grant, ...]:
+    """Grants from `append@10.20.0.0/16,read@10.20.0.7/32`. Raises ValueError, which names the item."""
+    grants = []
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        right, separator, network = item.partition("@")
+        if not separator or right not in ("append", "read"):
+            raise ValueError(f"{item!r} is no grant: use append@NETWORK or read@NETWORK, such as read@10.20.0.7/32")
+        try:
+            grants.append(Grant(right=right, network=ipaddress.ip_network(network)))  # type: ignore[arg-type]  # checked above
+        except ValueError as error:
+            raise ValueError(f"{item!r}: {error}") from None
+    return tuple(grants)
+
+
+class Access:
+    """Decides who may do what. Pure but for a memory of earlier decisions; belongs to the loop's thread."""
+
+    def __init__(self, grants: Sequence[Grant] = ()) -> None:
+        self._grants = tuple(grants)
+        self._rights: dict[str, frozenset[str]] = {"127.0.0.1": _ALL, "::1": _ALL}
+
+    def refusal(self, scope: Mapping[str, Any]) -> str | None:
+        """Why a request (its ASGI scope) is not answered; None when it is."""
+        client = scope.get("client")
+        if client is None:  # a UNIX socket: its file's permissions decided already
+            return None
+        peer: str = client[0]
+        rights = self._rights.get(peer)
+        if rights is None:
+            rights = self._remember(peer)
+        wanted: Right = "append" if scope["method"] == "POST" else "read"
+        if wanted in rights or (rights and scope["path"] in _FOR_ANY_GRANT):
+            return None
+        return (
+            f"this daemon does not answer {peer}: its operator can allow it with "
+            f"{ANONYMOUS_SETTING}={wanted}@{peer}{'/128' if ':' in peer else '/32'}"
+        )
+
+    def _remember(self, peer: str) -> frozenset[str]:
+        if len(self._rights) >= _MAX_REMEMBERED:
+            self._rights = {"127.0.0.1": _ALL, "::1": _ALL}
+        rights = self._rights[peer] = self._rights_of(peer)
+        return rights
+
+    def _rights_of(self, peer: str) -> frozenset[str]:
+        try:
+            address: _Address = ipaddress.ip_address(peer.partition("%")[0])
+        except ValueError:
+            return frozenset()
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+            address = address.ipv4_mapped
+        if address.is_loopback:
+            return _ALL
+        return frozenset(grant.right for grant in self._grants if address in grant.network)
+
+
+_ALL = frozenset({"append", "read"})

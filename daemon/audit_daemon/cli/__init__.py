@@ -1,0 +1,1 @@
+"""The `audit-stream` command: the daemon and its tools, one module a command."""

@@ -1,0 +1,15 @@
+"""The daemon's HTTP surface.
+
+door.py      every request first: who is answered, CORS, producers' two routes
+ingest.py    POST /events and /events/batch, as bare ASGI
+app.py       the Litestar application: everything else, and what is opened and closed with it
+events.py    GET /events, /events/{id}, /events/{id}/canonical
+streams.py   GET /stream, /events/stream
+reports.py   GET /, /healthz, /readyz, /verify, /stats, /metrics
+queries.py   query strings
+problems.py  RFC 9457 answers
+cors.py      which pages may talk to us
+openapi.py   the description that GET /schema serves
+metrics.py   Prometheus
+services.py  what the handlers share
+"""

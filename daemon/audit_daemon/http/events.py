@@ -1,0 +1,94 @@
+"""Reading events: pages, one event, and the bytes that were hashed."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from audit_stream.canonical import splice_hash
+from litestar import Response, get
+from litestar.response import Stream
+
+from audit_daemon.http.problems import Problem
+from audit_daemon.http.queries import event_id_of
+from audit_daemon.http.services import AnyRequest, Services, services_of
+from audit_daemon.store.protocol import EventQuery, Page, Shape
+
+__all__ = ["get_canonical", "get_event", "list_events"]
+
+_WHOLE_ANSWER_EVENTS = 1_000
+"""Answers up to this size are sent with their length; larger ones are streamed."""
+
+_NDJSON = "application/x-ndjson"
+
+
+@get("/events")
+async def list_events(request: AnyRequest) -> Response[Any]:
+    """Events that were appended, the most recent ones unless a cursor says otherwise."""
+    services = services_of(request)
+    query = services.queries.page(request.scope["query_string"])
+    shape: Shape = "ndjson" if _wants_ndjson(request) else "json"
+    page = await services.store.find(query)
+    headers = {"Link": link} if (link := _next_link(request.scope["query_string"], query, page)) else {}
+    media_type = _NDJSON if shape == "ndjson" else "application/json"
+    body = _layout(services, page, shape)
+    if len(page.ids) <= _WHOLE_ANSWER_EVENTS:
+        return Response(b"".join([chunk async for chunk in body]), media_type=media_type, headers=headers)
+    return Stream(body, media_type=media_type, headers=headers)
+
+
+@get("/events/{event_id:str}")
+async def get_event(request: AnyRequest) -> Response[bytes]:
+    """One event."""
+    services = services_of(request)
+    services.queries.nothing(request.scope["query_string"])
+    return Response(splice_hash(*_stored(request, services)), media_type="application/json")
+
+
+@get("/events/{event_id:str}/canonical")
+async def get_canonical(request: AnyRequest) -> Response[bytes]:
+    """The exact bytes whose SHA-256 is the event's hash."""
+    services = services_of(request)
+    services.queries.nothing(request.scope["query_string"])
+    canonical, hash_ = _stored(request, services)
+    return Response(canonical, media_type="application/json", headers={"ETag": f'"{hash_}"'})
+
+
+def _stored(request: AnyRequest, services: Services) -> tuple[bytes, str]:
+    event_id = event_id_of(request.path_params["event_id"])
+    stored = services.store.event(event_id)
+    if stored is None:
+        raise Problem(404, f"unknown event_id: {event_id}")
+    return stored
+
+
+def _wants_ndjson(request: AnyRequest) -> bool:
+    """Whether the Accept header asks for lines; anything else gets an array."""
+    accepted = {part.partition(";")[0].strip() for part in request.headers.get("accept", "").lower().split(",")}
+    return bool(accepted & {_NDJSON, "application/ndjson", "application/jsonl"})
+
+
+async def _layout(services: Services, page: Page, shape: Shape) -> AsyncIterator[bytes]:
+    chunks = services.store.read(page.ids, shape)
+    if shape == "ndjson":
+        async for chunk in chunks:
+            yield chunk
+        return
+    separator = b"["
+    async for chunk in chunks:
+        if chunk:
+            yield separator + chunk
+            separator = b","
+    yield b"]" if separator == b"," else b"[]"
+
+
+def _next_link(query_string: bytes, query: EventQuery, page: Page) -> str | None:
+    """The address of the next page in the direction of reading (RFC 8288), None after the last."""
+    if not page.more or not page.ids:
+        return None
+    cursor = (
+        ("since_id", max(page.ids[0], page.ids[-1])) if query.forward else ("before_id", min(page.ids[0], page.ids[-1]))
+    )
+    kept = [(name, value) for name, value in parse_qsl(query_string.decode("ascii")) if name != cursor[0]]
+    return f'</events?{urlencode([*kept, cursor])}>; rel="next"'

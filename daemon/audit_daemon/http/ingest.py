@@ -1,0 +1,216 @@
+"""Producers' two routes, `POST /events` and `POST /events/batch`, as bare ASGI.
+
+Litestar spends 25 µs a request on building its Request and Response, half of what a single append costs in all, so
+these two routes are answered before it (docs/design.md). Everything else about them is ordinary: read the body with
+a limit and a deadline, decode, append, answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from collections.abc import Awaitable, Callable
+from time import perf_counter
+from typing import Any
+
+import msgspec
+from audit_stream.canonical import Prepared, canonical_bytes, splice_hash
+
+from audit_daemon.http.problems import MEDIA_TYPE as PROBLEM_TYPE
+from audit_daemon.http.problems import Problem, encode_problem, problem_of
+from audit_daemon.http.services import Services
+from audit_daemon.store.protocol import IdempotencyKey, Receipt
+
+__all__ = ["MAX_BATCH_BYTES", "MAX_BATCH_EVENTS", "MAX_EVENT_BYTES", "Ingest"]
+
+MAX_EVENT_BYTES = 1 << 20
+"""A body of one event: 65,535 canonical bytes can be written with much white space and escapes, but not with more."""
+
+MAX_BATCH_EVENTS = 10_000
+MAX_BATCH_BYTES = 16 << 20
+
+_BODY_DEADLINE_S = 30.0
+_THREAD_FROM_BYTES = 64 << 10
+"""Bodies from this size on are decoded in a thread, so that a large batch does not hold up single events."""
+
+_JSON_TYPES = frozenset({b"application/json"})
+_NDJSON_TYPES = frozenset({b"application/x-ndjson", b"application/ndjson", b"application/jsonl"})
+_KEY = re.compile(rb"[\x21-\x7e]{1,255}")
+
+Headers = list[tuple[bytes, bytes]]
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+_JSON_HEADER = (b"content-type", b"application/json")
+_REPLAYED_HEADER = (b"idempotent-replayed", b"true")
+
+
+class _Summary(msgspec.Struct):
+    """The answer to a batch."""
+
+    count: int
+    first_event_id: int
+    last_event_id: int
+    latest_hash: str
+
+
+class _HungUp(Exception):
+    """The producer closed the connection before its body was whole: nothing is stored, nobody is answered."""
+
+
+class Ingest:
+    """Answers producers. Belongs to the event loop's thread."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._append_seconds = services.metrics.append_seconds
+
+    async def one(self, scope: Scope, receive: Receive, send: Send, extra: Headers) -> None:
+        """`POST /events`: 201 and the event once it is on disk."""
+        await self._answer(self._one(scope, receive), send, extra)
+
+    async def batch(self, scope: Scope, receive: Receive, send: Send, extra: Headers) -> None:
+        """`POST /events/batch`: 201 and a summary once all events are on disk; all or none."""
+        await self._answer(self._batch(scope, receive), send, extra)
+
+    async def _answer(self, outcome: Awaitable[tuple[int, Headers, bytes]], send: Send, extra: Headers) -> None:
+        try:
+            status, headers, body = await outcome
+        except _HungUp:
+            return
+        except Exception as error:  # noqa: BLE001 - the boundary of a request: every error becomes an answer
+            problem = problem_of(error)
+            self._services.metrics.refused.labels(problem.status).inc()
+            status, body = problem.status, encode_problem(problem)
+            headers = [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
+            headers.append((b"content-type", PROBLEM_TYPE.encode()))
+        headers.append((b"content-length", b"%d" % len(body)))
+        await send({"type": "http.response.start", "status": status, "headers": headers + extra})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _one(self, scope: Scope, receive: Receive) -> tuple[int, Headers, bytes]:
+        headers = _Headers(scope)
+        if headers.media_type not in _JSON_TYPES:
+            raise _unsupported("application/json")
+        body = await _read_body(headers, receive, MAX_EVENT_BYTES)
+        started = perf_counter()
+        event = self._services.reader.read(body)
+        key = None if headers.key is None else _idempotency_key(headers.key, event.source, msgspec.json.decode(body))
+        receipt = await self._services.store.append((event,), key)
+        self._append_seconds.observe(perf_counter() - started)
+        if receipt.replayed:
+            stored = self._services.store.event(receipt.first_event_id)
+            if stored is None or receipt.last_event_id != receipt.first_event_id:
+                raise Problem(422, "this Idempotency-Key was used for a batch: use a new key for a new event")
+            return 200, [_JSON_HEADER, _REPLAYED_HEADER], splice_hash(*stored)
+        linked = receipt.events[0]
+        return 201, [_JSON_HEADER], splice_hash(linked.canonical, linked.hash)
+
+    async def _batch(self, scope: Scope, receive: Receive) -> tuple[int, Headers, bytes]:
+        headers = _Headers(scope)
+        if headers.media_type not in _JSON_TYPES | _NDJSON_TYPES:
+            raise _unsupported("application/json (an array) or application/x-ndjson")
+        body = await _read_body(headers, receive, MAX_BATCH_BYTES)
+        started = perf_counter()
+        read = self._read_ndjson if headers.media_type in _NDJSON_TYPES else self._read_array
+        events, key = (
+            read(body, headers.key)
+            if len(body) < _THREAD_FROM_BYTES
+            else await asyncio.to_thread(read, body, headers.key)
+        )
+        receipt = await self._services.store.append(events, key)
+        self._append_seconds.observe(perf_counter() - started)
+        answer_headers = [_JSON_HEADER, _REPLAYED_HEADER] if receipt.replayed else [_JSON_HEADER]
+        return 200 if receipt.replayed else 201, answer_headers, msgspec.json.encode(_summary(receipt))
+
+    def _read_array(self, body: bytes, key: bytes | None) -> tuple[list[Prepared], IdempotencyKey | None]:
+        events = self._services.reader.read_array(body, max_events=MAX_BATCH_EVENTS)
+        return events, None if key is None else _idempotency_key(key, events[0].source, msgspec.json.decode(body))
+
+    def _read_ndjson(self, body: bytes, key: bytes | None) -> tuple[list[Prepared], IdempotencyKey | None]:
+        events = self._services.reader.read_ndjson(body, max_events=MAX_BATCH_EVENTS)
+        if key is None:
+            return events, None
+        items = [msgspec.json.decode(line) for line in body.split(b"\n") if line.strip()]
+        return events, _idempotency_key(key, events[0].source, items)
+
+
+class _Headers:
+    """The few request headers that matter here."""
+
+    __slots__ = ("key", "length", "media_type")
+
+    def __init__(self, scope: Scope) -> None:
+        self.media_type = b""
+        self.length: int | None = None
+        self.key: bytes | None = None
+        for name, value in scope["headers"]:
+            if name == b"content-type":
+                self.media_type = value.partition(b";")[0].strip().lower()
+            elif name == b"content-length":
+                self.length = int(value)  # the HTTP parser let only digits through
+            elif name == b"idempotency-key":
+                self.key = value
+        if self.key is not None and _KEY.fullmatch(self.key) is None:
+            raise Problem(400, "Idempotency-Key: use 1 to 255 visible ASCII characters")
+
+
+async def _read_body(headers: _Headers, receive: Receive, limit: int) -> bytes:
+    """The whole body, refused as soon as it is known to be over the limit: a declared length before it is read."""
+    if headers.length is not None and headers.length > limit:
+        raise _too_large(limit)
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body", False):
+        body: bytes = message.get("body", b"")
+        if len(body) > limit:
+            raise _too_large(limit)
+        return body
+    return await _read_rest(message, receive, limit)
+
+
+async def _read_rest(message: dict[str, Any], receive: Receive, limit: int) -> bytes:
+    chunks, size_bytes = [], 0
+    try:
+        async with asyncio.timeout(_BODY_DEADLINE_S):
+            while True:
+                if message["type"] != "http.request":
+                    raise _HungUp
+                chunks.append(message.get("body", b""))
+                size_bytes += len(chunks[-1])
+                if size_bytes > limit:
+                    raise _too_large(limit)
+                if not message.get("more_body", False):
+                    return b"".join(chunks)
+                message = await receive()
+    except TimeoutError:
+        raise Problem(
+            408, f"the body was not complete after {_BODY_DEADLINE_S:g} s: send it again", headers=_CLOSE
+        ) from None
+
+
+_CLOSE = {"Connection": "close"}  # or the server would go on reading what was refused
+
+
+def _too_large(limit: int) -> Problem:
+    return Problem(413, f"the body is larger than {limit} bytes: send smaller or fewer events", headers=_CLOSE)
+
+
+def _unsupported(wanted: str) -> Problem:
+    return Problem(415, f"Content-Type: send {wanted}", headers={"Accept-Post": wanted.partition(" ")[0], **_CLOSE})
+
+
+def _idempotency_key(key: bytes, source: str, body: Any) -> IdempotencyKey:
+    """The key's scope and the digest of what was asked: white space and key order in the body do not matter."""
+    digest = hashlib.sha256(canonical_bytes({"body": body})).digest()
+    return IdempotencyKey(source=source, key=key.decode("ascii"), digest=digest)
+
+
+def _summary(receipt: Receipt) -> _Summary:
+    return _Summary(
+        count=receipt.last_event_id - receipt.first_event_id + 1,
+        first_event_id=receipt.first_event_id,
+        last_event_id=receipt.last_event_id,
+        latest_hash=receipt.latest_hash,
+    )

@@ -1,0 +1,132 @@
+"""What the daemon says of itself and of the chain."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import msgspec
+from audit_stream import __version__
+from audit_stream.chain import GENESIS_HASH
+from litestar import Response, get
+
+from audit_daemon.http import metrics, openapi
+from audit_daemon.http.problems import Problem
+from audit_daemon.http.services import AnyRequest, services_of
+from audit_daemon.verifier.schedule import VerifierError
+from audit_daemon.verifier.walk import Report
+
+__all__ = ["healthz", "metrics_page", "readyz", "root", "schema", "stats", "verify"]
+
+_ENDPOINTS = {
+    "GET  /": "this page",
+    "GET  /healthz": "liveness probe",
+    "GET  /readyz": "whether events can be appended, and why not",
+    "POST /events": "append one event",
+    "POST /events/batch": "append many events in one commit: a JSON array or NDJSON",
+    "GET  /events": "query events (kind / source / since / until / q / since_id / before_id / limit / order)",
+    "GET  /events/{id}": "fetch one event",
+    "GET  /events/{id}/canonical": "the exact bytes whose SHA-256 is the event's hash",
+    "GET  /stream": "live tail via Server-Sent Events",
+    "GET  /events/stream": "the same with unnamed messages, for a browser's onmessage",
+    "GET  /verify": "verify the hash chain end-to-end",
+    "GET  /stats": "summary stats",
+    "GET  /metrics": "Prometheus metrics",
+    "GET  /schema": "OpenAPI description of all of this",
+}
+
+
+@get("/")
+async def root(request: AnyRequest) -> Response[bytes]:
+    """Name, version and endpoints."""
+    services = services_of(request)
+    services.queries.nothing(request.scope["query_string"])
+    return _json(
+        {
+            "name": "audit-stream",
+            "version": __version__,
+            "description": "The tamper-evident event spine of a governance stack: hash-chained, durable, SSE-tailed.",
+            "endpoints": _ENDPOINTS,
+        }
+    )
+
+
+@get("/healthz")
+async def healthz(_: AnyRequest) -> Response[bytes]:
+    """Alive: answers as long as the event loop turns."""
+    return _json({"status": "ok"})
+
+
+@get("/readyz")
+async def readyz(request: AnyRequest) -> Response[bytes]:
+    """Able to append: 503 with the reasons when not."""
+    services = services_of(request)
+    reasons = services.not_ready()
+    return _json(
+        {"status": "unavailable" if reasons else "ok", "reasons": reasons}, status_code=503 if reasons else 200
+    )
+
+
+@get("/verify")
+async def verify(request: AnyRequest) -> Response[bytes]:
+    """A fresh verdict on the whole chain."""
+    services = services_of(request)
+    services.queries.nothing(request.scope["query_string"])
+    try:
+        report = await services.verifier.verify()
+    except VerifierError as error:
+        raise Problem(503, f"the chain could not be checked, which says nothing about it: {error}") from None
+    return _json(_verdict(report))
+
+
+@get("/stats")
+async def stats(request: AnyRequest) -> Response[bytes]:
+    """Counts, rates, and the last verdict."""
+    services = services_of(request)
+    services.queries.nothing(request.scope["query_string"])
+    head, health, verdict = services.store.head, services.store.health, services.verifier.last
+    by_kind: Counter[str] = Counter()
+    by_source: Counter[str] = Counter()
+    for (kind, source), count in services.store.counts().items():
+        by_kind[kind] += count
+        by_source[source] += count
+    return _json(
+        {
+            "count": head.event_id,
+            "last_event_id": head.event_id,
+            "latest_hash": None if head.hash == GENESIS_HASH else head.hash,
+            "by_kind": dict(by_kind.most_common()),
+            "by_source": dict(by_source.most_common()),
+            "rates_per_second": services.rates.per_second(),
+            "subscribers": services.tail.subscribers,
+            "database_bytes": health.size_bytes,
+            "write_queue": {"events": health.queued_events, "bytes": health.queued_bytes},
+            "last_verdict": None if verdict is None else _verdict(verdict),
+        }
+    )
+
+
+@get("/metrics")
+async def metrics_page(request: AnyRequest) -> Response[bytes]:
+    """Prometheus text format."""
+    services = services_of(request)
+    return Response(services.metrics.render(), media_type=metrics.MEDIA_TYPE)
+
+
+@get("/schema")
+async def schema(request: AnyRequest) -> Response[bytes]:
+    """The OpenAPI description."""
+    services = services_of(request)
+    services.queries.nothing(request.scope["query_string"])
+    return Response(
+        msgspec.json.encode(openapi.document(services.kinds)), media_type="application/vnd.oai.openapi+json"
+    )
+
+
+def _verdict(report: Report) -> dict[str, Any]:
+    verdict: dict[str, Any] = msgspec.to_builtins(report)
+    return verdict
+
+
+def _json(content: object, *, status_code: int = 200) -> Response[bytes]:
+    return Response(msgspec.json.encode(content), media_type="application/json", status_code=status_code)

@@ -1,0 +1,66 @@
+"""Live streams: server-sent events (WHATWG HTML, section 9.2), for ever."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from litestar import get
+from litestar.response import Stream
+
+from audit_daemon.http.queries import last_event_id_of
+from audit_daemon.http.services import AnyRequest, services_of
+
+__all__ = ["stream", "stream_unnamed"]
+
+_HEADERS = {
+    "Cache-Control": "no-cache",
+    "X-Accel-Buffering": "no",  # or nginx would keep events back until its buffer is full
+}
+
+
+@get("/stream")
+async def stream(request: AnyRequest) -> Stream:
+    """Events as they are appended, each message named by its kind."""
+    return _stream(request, "sse")
+
+
+@get("/events/stream")
+async def stream_unnamed(request: AnyRequest) -> Stream:
+    """The same as /stream without `event:` lines, so that a browser's `onmessage` gets every message."""
+    return _stream(request, "sse-unnamed")
+
+
+def _stream(request: AnyRequest, shape: str) -> Stream:
+    services = services_of(request)
+    selection, since_id, by_time = services.queries.selection(request.scope["query_string"], shape)
+    head_id = services.tail.last_id
+    wanted = last_event_id_of(request.headers.get("last-event-id"))
+    if wanted is None:
+        wanted = since_id
+    if wanted is None:
+        wanted = 0 if by_time else head_id
+    cursor = min(wanted, head_id)
+    opening = _opening(wanted, cursor, shape)
+
+    async def messages() -> AsyncIterator[bytes]:
+        yield opening
+        async for chunk in services.tail.follow(cursor, selection):
+            yield chunk
+
+    return Stream(messages(), media_type="text/event-stream", headers=_HEADERS)
+
+
+def _opening(wanted: int, cursor: int, shape: str) -> bytes:
+    """The first bytes of a stream.
+
+    A comment says where it starts, and whether the cursor that the client holds is of another history. Browsers
+    also get the id of that place, in a block without data: it dispatches nothing but is what an EventSource sends
+    as Last-Event-ID when its connection breaks, so that one which has seen no event yet misses none either.
+    """
+    comment = b": from event %d\n" % cursor
+    if wanted > cursor:
+        comment = b": the log ends at event %d, before the %d that you have seen: it is another history\n" % (
+            cursor,
+            wanted,
+        )
+    return comment + (b"retry: 1000\nid: %d\n\n" % cursor if shape == "sse-unnamed" else b"")

@@ -1,0 +1,234 @@
+"""The daemon's settings: flags, then environment variables, then a TOML file, then the defaults below.
+
+`FIELDS` is the one list of them; the command's flags, the reader below and the page `docs/settings.md` follow it, and
+a test fails when one is missing from the page.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from audit_stream.errors import KindError
+from audit_stream.kinds import DEFAULT_KINDS, KindRegistry
+
+from audit_daemon.access import Grant, parse_grants
+
+__all__ = ["CONFIG_VARIABLE", "FIELDS", "Field", "Settings", "SettingsError", "load"]
+
+CONFIG_VARIABLE = "AUDIT_STREAM_CONFIG"
+
+
+class SettingsError(Exception):
+    """A setting that cannot be used; the text names it, where it came from, and what to do."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a daemon runs with. Times are in seconds, sizes in events or bytes, as the names say."""
+
+    host: str = "127.0.0.1"
+    port: int = 8093
+    db_path: Path
+    cors_origins: frozenset[str] = frozenset()
+    kinds: KindRegistry = DEFAULT_KINDS
+    anonymous: tuple[Grant, ...] = ()
+    verify_interval_s: float = 300.0
+    idempotency_ttl_s: float = 86_400.0
+    queue_events: int = 50_000
+    queue_bytes: int = 64 << 20
+    log_level: str = "info"
+    log_format: str = "auto"
+
+
+class Field(msgspec.Struct, frozen=True, kw_only=True):
+    """One setting: its name in `Settings` and in the TOML file, its variable, and how its text is read."""
+
+    name: str
+    variable: str
+    parse: Callable[[str], Any]
+    default: str
+    help: str
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65_535:
+        raise ValueError("use a port number from 0 to 65535; 0 takes any free one")
+    return int(text)
+
+
+def _at_least(minimum: float, number: Callable[[str], Any]) -> Callable[[str], Any]:
+    def parse(text: str) -> Any:
+        try:
+            value = number(text)
+        except ValueError:
+            value = float("nan")
+        if not minimum <= value < float("inf"):
+            raise ValueError(f"use a number of at least {minimum:g}")
+        return value
+
+    return parse
+
+
+def _origins(text: str) -> frozenset[str]:
+    origins = [part.strip().rstrip("/") for part in text.split(",") if part.strip()]
+    for origin in origins:
+        scheme, separator, rest = origin.partition("://")
+        if origin != "*" and (not separator or not scheme or not rest or "/" in rest):
+            raise ValueError(f"{origin!r} is no origin: use scheme://host or scheme://host:port, separated by commas")
+    return frozenset(origins)
+
+
+def _kinds(text: str) -> KindRegistry:
+    try:
+        return DEFAULT_KINDS.with_extra(text)
+    except KindError as error:
+        raise ValueError(str(error)) from None
+
+
+def _choice(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text.lower() not in choices:
+            raise ValueError(f"use one of {', '.join(choices)}")
+        return text.lower()
+
+    return parse
+
+
+FIELDS = (
+    Field(name="host", variable="HOST", parse=str, default="127.0.0.1", help="Address to listen on."),
+    Field(name="port", variable="PORT", parse=_port, default="8093", help="Port to listen on; 0 takes any free one."),
+    Field(
+        name="db_path",
+        variable="AUDIT_STREAM_DB_PATH",
+        parse=lambda text: Path(text).expanduser(),
+        default="",
+        help="The SQLite file; default audit-stream/audit.db in the user's data directory.",
+    ),
+    Field(
+        name="cors_origins",
+        variable="AUDIT_STREAM_CORS_ORIGINS",
+        parse=_origins,
+        default="",
+        help="Origins whose pages may read and post, separated by commas; * for all.",
+    ),
+    Field(
+        name="kinds",
+        variable="AUDIT_STREAM_EXTRA_KINDS",
+        parse=_kinds,
+        default="",
+        help="Kinds to accept beside the built-in ones: name or name:severity, separated by commas.",
+    ),
+    Field(
+        name="anonymous",
+        variable="AUDIT_STREAM_ANONYMOUS",
+        parse=parse_grants,
+        default="",
+        help="Networks beside loopback that are answered: append@CIDR or read@CIDR, separated by commas.",
+    ),
+    Field(
+        name="verify_interval_s",
+        variable="AUDIT_STREAM_VERIFY_INTERVAL_S",
+        parse=_at_least(0, float),
+        default="300",
+        help="Seconds between the daemon's own verifications; 0 verifies on demand only.",
+    ),
+    Field(
+        name="idempotency_ttl_s",
+        variable="AUDIT_STREAM_IDEMPOTENCY_TTL_S",
+        parse=_at_least(1, float),
+        default="86400",
+        help="Seconds for which an Idempotency-Key is remembered.",
+    ),
+    Field(
+        name="queue_events",
+        variable="AUDIT_STREAM_QUEUE_EVENTS",
+        parse=_at_least(10_000, int),
+        default="50000",
+        help="Events that may wait for the disk before producers get 503.",
+    ),
+    Field(
+        name="queue_bytes",
+        variable="AUDIT_STREAM_QUEUE_BYTES",
+        parse=_at_least(32 << 20, int),
+        default=str(64 << 20),
+        help="Bytes that may wait for the disk before producers get 503.",
+    ),
+    Field(
+        name="log_level",
+        variable="AUDIT_STREAM_LOG_LEVEL",
+        parse=_choice("debug", "info", "warning", "error"),
+        default="info",
+        help="The least severe log line to print: debug, info, warning or error.",
+    ),
+    Field(
+        name="log_format",
+        variable="AUDIT_STREAM_LOG_FORMAT",
+        parse=_choice("auto", "console", "json"),
+        default="auto",
+        help="console, json, or auto: console on a terminal, JSON lines otherwise.",
+    ),
+)
+
+
+def load(flags: Mapping[str, str | None], environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings from all places. `flags` maps field names to texts, None where a flag was not given.
+
+    An empty variable counts as not set. Raises SettingsError.
+    """
+    file_path, in_file = _read_file(environ)
+    values: dict[str, Any] = {}
+    for field in FIELDS:
+        flag, variable = flags.get(field.name), environ.get(field.variable, "")
+        if flag is not None:
+            values[field.name] = _parse(field, flag, f"--{field.name.removesuffix('_path').replace('_', '-')}")
+        elif variable.strip():
+            values[field.name] = _parse(field, variable.strip(), field.variable)
+        elif field.name in in_file:
+            values[field.name] = _parse(field, in_file[field.name], f"{field.name} in {file_path}")
+    if "db_path" not in values:
+        values["db_path"] = _default_db_path()
+    return Settings(**values)
+
+
+def _parse(field: Field, text: str, origin: str) -> Any:
+    try:
+        return field.parse(text)
+    except ValueError as error:
+        raise SettingsError(f"{origin}: {error}") from None
+
+
+def _default_db_path() -> Path:
+    from platformdirs import user_data_path  # only here: a daemon with --db starts without it
+
+    return user_data_path("audit-stream", appauthor=False) / "audit.db"
+
+
+def _read_file(environ: Mapping[str, str]) -> tuple[Path, dict[str, str]]:
+    """The TOML file's settings as texts; a list becomes its items joined by commas."""
+    named = environ.get(CONFIG_VARIABLE, "").strip()
+    path = Path(named).expanduser() if named else _default_config_path(environ)
+    if not named and not path.is_file():
+        return path, {}
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{CONFIG_VARIABLE}: cannot read {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: {error}") from None
+    names = {field.name for field in FIELDS} | {"db", "extra_kinds"}
+    aliases = {"db": "db_path", "extra_kinds": "kinds"}
+    texts = {}
+    for key, value in content.items():
+        if key not in names:
+            raise SettingsError(f"{path}: {key!r} is no setting: use one of {', '.join(sorted(names))}")
+        texts[aliases.get(key, key)] = ",".join(str(item) for item in value) if isinstance(value, list) else str(value)
+    return path, texts
+
+
+def _default_config_path(environ: Mapping[str, str]) -> Path:
+    base = environ.get("XDG_CONFIG_HOME", "").strip()
+    return (Path(base) if base else Path("~/.config").expanduser()) / "audit-stream" / "config.toml"

@@ -1,0 +1,213 @@
+"""Reading the log: which events a query selects, and their stored bytes in the layout that is served.
+
+Two rules keep reads cheap beside a busy event loop. A query's cost depends on what it returns: ids come from the
+series index, from id arithmetic or from the spans that overlap a time, never from a scan of the whole log (terms on
+payloads and free text scan what those leave over). And a page is one SQLite step: rows are laid out and joined inside
+SQLite (`group_concat`), because Python gives up its interpreter lock around every row that it fetches.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+
+import msgspec
+from audit_stream.filters import Plan, plan
+
+from audit_daemon.store.protocol import EventQuery, Page, Shape
+from audit_daemon.store.series import SeriesRegistry
+from audit_daemon.store.spans import Spans
+
+__all__ = ["Scan", "fetch_event", "fetch_shaped", "find_ids"]
+
+_MAX_MERGED_SERIES = 100
+"""Series in one compound SELECT; SQLite allows 500 terms, and its merge takes longer the more there are."""
+
+_FIRST_BLOCK, _LARGEST_BLOCK = 256, 8192
+"""Candidates tested at a time: few at first, since the newest often do, then more; between blocks a scan can stop."""
+
+_JSON = "CAST(substr(canonical, 1, length(canonical) - 1) AS TEXT) || ',\"hash\":\"' || lower(hex(hash)) || '\"}'"
+_ID_LINE = "'id: ' || event_id || char(10)"
+_DATA_LINE = f"'data: ' || {_JSON} || char(10) || char(10)"
+_KIND_LINE = "'event: ' || (SELECT kind FROM series s WHERE s.series_id = e.series_id) || char(10)"
+_SHAPES: dict[Shape, tuple[str, str]] = {  # an event's text, and what stands between two of them
+    "json": (_JSON, "','"),
+    "ndjson": (f"{_JSON} || char(10)", "''"),
+    "sse": (f"{_KIND_LINE} || {_ID_LINE} || {_DATA_LINE}", "''"),
+    "sse-unnamed": (f"{_ID_LINE} || {_DATA_LINE}", "''"),
+}
+
+
+def fetch_event(connection: sqlite3.Connection, event_id: int) -> tuple[bytes, str] | None:
+    """An event's canonical bytes and hash."""
+    row = connection.execute("SELECT canonical, hash FROM events WHERE event_id = ?", (event_id,)).fetchone()
+    return None if row is None else (row[0], row[1].hex())
+
+
+def fetch_shaped(connection: sqlite3.Connection, ids: Sequence[int], shape: Shape) -> bytes:
+    """The events of `ids` in their order, laid out. `ids` must be sorted, either way; missing events are left out."""
+    if not ids:
+        return b""
+    text, separator = _SHAPES[shape]
+    low, high = min(ids[0], ids[-1]), max(ids[0], ids[-1])
+    order = "DESC" if ids[0] > ids[-1] else "ASC"
+    if high - low + 1 == len(ids):
+        chosen = "event_id BETWEEN ? AND ?"
+        values: tuple[object, ...] = (low, high)
+    else:
+        chosen = "event_id IN (SELECT value FROM json_each(?))"
+        values = (msgspec.json.encode(list(ids)).decode(),)
+    (joined,) = connection.execute(
+        f"SELECT CAST(group_concat({text}, {separator}) AS BLOB) FROM"  # noqa: S608 - constants of this module
+        f" (SELECT * FROM events WHERE {chosen} ORDER BY event_id {order}) e",
+        values,
+    ).fetchone()
+    return joined or b""
+
+
+def find_ids(
+    connection: sqlite3.Connection, query: EventQuery, *, series: SeriesRegistry, spans: Spans, head_id: int
+) -> Page:
+    """The ids that a query selects, in the order of the answer."""
+    scan = Scan(query, series=series, spans=spans, head_id=head_id)
+    found: list[int] = []
+    for block in scan.blocks(connection):
+        found += block
+        if len(found) > query.limit:
+            break
+    more = len(found) > query.limit
+    found = found[: query.limit]
+    if query.newest_first == query.forward:  # read in one direction, answered in the other
+        found.reverse()
+    return Page(ids=found, more=more)
+
+
+class Scan:
+    """A query on its way through the log, in blocks of ids in reading order, so that its reader can stop between."""
+
+    def __init__(self, query: EventQuery, *, series: SeriesRegistry, spans: Spans, head_id: int) -> None:
+        self._query = query
+        self._plan = None if query.filter is None else plan(query.filter)
+        self._series = self._wanted_series(series)
+        self._since_ms, self._until_ms = self._time_bounds()
+        self._ranges = self._id_ranges(spans, head_id)
+
+    def blocks(self, connection: sqlite3.Connection) -> Iterator[Sequence[int]]:
+        """Blocks of matching ids: descending, or ascending for a `forward` query."""
+        where, values = self._residual()
+        for candidates in self._candidates(connection):
+            if not where:
+                yield candidates
+            else:
+                yield self._matching(connection, candidates, where, values)
+
+    def _wanted_series(self, registry: SeriesRegistry) -> list[int] | None:
+        """Ids of the series that the query admits; None when it admits all."""
+        kinds, sources, filter_plan = self._query.kinds, self._query.sources, self._plan
+        by_filter = None if filter_plan is None or filter_plan.all_series else filter_plan.series_matches
+        if kinds is None and sources is None and by_filter is None:
+            return None
+        return registry.select(
+            lambda kind, source: (
+                (kinds is None or kind in kinds)
+                and (sources is None or source in sources)
+                and (by_filter is None or by_filter(kind, source))
+            )
+        )
+
+    def _time_bounds(self) -> tuple[int | None, int | None]:
+        since = [self._query.since_ms, self._plan.since_ms if self._plan else None]
+        until = [self._query.until_ms, self._plan.until_ms if self._plan else None]
+        return (
+            max((bound for bound in since if bound is not None), default=None),
+            min((bound for bound in until if bound is not None), default=None),
+        )
+
+    def _id_ranges(self, spans: Spans, head_id: int) -> list[tuple[int, int]]:
+        """Inclusive id ranges to read, in reading order."""
+        low = max(self._query.min_id, (self._plan.min_id if self._plan else None) or 1)
+        upper = (head_id, self._query.max_id, self._plan.max_id if self._plan else None)
+        high = min(bound for bound in upper if bound is not None)
+        ranges = [(low, high)]
+        if self._since_ms is not None or self._until_ms is not None:
+            ranges = [
+                (max(low, first), min(high, last))
+                for first, last in spans.ranges(self._since_ms, self._until_ms, head_id)
+            ]
+        ranges = [(first, last) for first, last in ranges if first <= last]
+        return ranges if self._query.forward else ranges[::-1]
+
+    def _residual(self) -> tuple[str, tuple[object, ...]]:
+        """What the ranges and the series leave to test on each candidate, as SQL."""
+        terms: list[str] = []
+        values: list[object] = []
+        if self._since_ms is not None:
+            terms.append("time_ms >= ?")
+            values.append(self._since_ms)
+        if self._until_ms is not None:
+            terms.append("time_ms <= ?")
+            values.append(self._until_ms)
+        filter_plan: Plan | None = self._plan
+        if filter_plan is not None and filter_plan.where:
+            terms.append(f"({filter_plan.where})")
+            values += filter_plan.params
+        return " AND ".join(terms), tuple(values)
+
+    def _candidates(self, connection: sqlite3.Connection) -> Iterator[Sequence[int]]:
+        size = min(max(_FIRST_BLOCK, self._query.limit + 1), _LARGEST_BLOCK)
+        for low, high in self._ranges:
+            while low <= high:
+                block = self._block(connection, low, high, size)
+                if not block:
+                    break
+                yield block
+                if self._query.forward:
+                    low = block[-1] + 1
+                else:
+                    high = block[-1] - 1
+                size = min(size * 2, _LARGEST_BLOCK)
+
+    def _block(self, connection: sqlite3.Connection, low: int, high: int, size: int) -> Sequence[int]:
+        """The next `size` candidates in [low, high] in reading order."""
+        if self._series is None:
+            return (
+                range(low, min(high, low + size - 1) + 1)
+                if self._query.forward
+                else range(high, max(low, high - size + 1) - 1, -1)
+            )
+        merged: list[int] = []
+        for start in range(0, len(self._series), _MAX_MERGED_SERIES):
+            merged += self._merge(connection, self._series[start : start + _MAX_MERGED_SERIES], low, high, size)
+        if len(self._series) > _MAX_MERGED_SERIES:
+            merged.sort(reverse=not self._query.forward)
+        return merged[:size]
+
+    def _merge(self, connection: sqlite3.Connection, series: list[int], low: int, high: int, size: int) -> list[int]:
+        """Merge some series' index entries; SQLite stops at `size` of them (sqlite.org/optoverview.html, 'UNION')."""
+        term = (
+            "SELECT event_id FROM events INDEXED BY events_series WHERE series_id = {} AND event_id BETWEEN ?1 AND ?2"
+        )
+        order = "ASC" if self._query.forward else "DESC"
+        terms = " UNION ALL ".join(term.format(series_id) for series_id in series)
+        (ids,) = connection.execute(
+            f"SELECT json_group_array(event_id) FROM ({terms} ORDER BY event_id {order} LIMIT ?3)",  # noqa: S608 - ints
+            (low, high, size),
+        ).fetchone()
+        return msgspec.json.decode(ids, type=list[int])
+
+    def _matching(
+        self, connection: sqlite3.Connection, candidates: Sequence[int], where: str, values: tuple[object, ...]
+    ) -> list[int]:
+        order = "ASC" if self._query.forward else "DESC"
+        if isinstance(candidates, range):
+            chosen = "event_id BETWEEN ? AND ?"
+            bounds: tuple[object, ...] = tuple(sorted((candidates[0], candidates[-1])))
+        else:
+            chosen = "event_id IN (SELECT value FROM json_each(?))"
+            bounds = (msgspec.json.encode(candidates).decode(),)
+        (ids,) = connection.execute(
+            f"SELECT json_group_array(event_id) FROM (SELECT event_id FROM events"  # noqa: S608 - a plan's own text
+            f" WHERE {chosen} AND {where} ORDER BY event_id {order})",
+            (*bounds, *values),
+        ).fetchone()
+        return msgspec.json.decode(ids, type=list[int])

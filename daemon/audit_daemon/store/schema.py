@@ -1,0 +1,130 @@
+"""The SQLite file: its tables, and how each kind of connection to it is opened.
+
+`events` holds the truth, the canonical bytes and their hash, and columns derived from the bytes that serve queries:
+
+- `series_id` names the event's (kind, source) pair; the one secondary index is on it, so that filters on kind, on
+  source and on both read just the events that they return, for the price of one small integer an event;
+- `series_seq` numbers the events of a series from 1, so that a count by kind and source needs no counter on disk:
+  it is the number of the series' last event;
+- `time_ms` is the timestamp in Unix milliseconds, NULL where an imported one is not RFC 3339; `spans` holds its
+  smallest and largest value for every SPAN_EVENTS events, as PostgreSQL's BRIN does, instead of an index.
+
+`head` repeats the last event's id and hash, so that rows removed from the end are noticed. Verification checks all
+of it against the bytes. `idempotency` is a producer's convenience and no evidence.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+
+from audit_daemon.store.protocol import StoreUnusable
+
+__all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "create", "open_reader", "open_writer", "prepare_directory"]
+
+APPLICATION_ID = 0x41537472
+"""`ASTr` in SQLite's header, so that file(1) and we can tell a store of ours from any other database."""
+
+SCHEMA_VERSION = 1
+_MIN_SQLITE = (3, 37, 0)  # STRICT tables
+
+_TABLES = """
+CREATE TABLE events (
+  event_id INTEGER PRIMARY KEY,
+  series_id INTEGER NOT NULL,
+  series_seq INTEGER NOT NULL,
+  time_ms INTEGER,
+  hash BLOB NOT NULL,
+  canonical BLOB NOT NULL
+) STRICT;
+CREATE INDEX events_series ON events (series_id);
+CREATE TABLE series (
+  series_id INTEGER PRIMARY KEY,
+  kind TEXT NOT NULL,
+  source TEXT NOT NULL,
+  UNIQUE (kind, source)
+) STRICT;
+CREATE TABLE spans (span INTEGER PRIMARY KEY, min_ms INTEGER, max_ms INTEGER) STRICT;
+CREATE TABLE head (one INTEGER PRIMARY KEY CHECK (one = 1), event_id INTEGER NOT NULL, hash BLOB NOT NULL) STRICT;
+INSERT INTO head VALUES (1, 0, zeroblob(32));
+CREATE TABLE idempotency (
+  source TEXT NOT NULL,
+  key TEXT NOT NULL,
+  digest BLOB NOT NULL,
+  first_event_id INTEGER NOT NULL,
+  last_event_id INTEGER NOT NULL,
+  time_ms INTEGER NOT NULL,
+  PRIMARY KEY (source, key)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX idempotency_time ON idempotency (time_ms);
+"""
+
+
+def prepare_directory(path: Path) -> None:
+    """Create the file's directory when it is missing. Raises StoreUnusable."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreUnusable(f"cannot create {path.parent}: {error.strerror}") from error
+
+
+def create(path: Path) -> None:
+    """Make `path` a store: a new file gets the tables, a store of this version is left as it is.
+
+    Raises StoreUnusable, saying why, for anything else.
+    """
+    if sqlite3.sqlite_version_info < _MIN_SQLITE:
+        raise StoreUnusable(
+            f"this Python's SQLite is {sqlite3.sqlite_version}; audit-stream needs 3.37 or newer: use another Python"
+        )
+    try:
+        connection = sqlite3.connect(path, isolation_level=None)
+    except (OSError, sqlite3.Error) as error:
+        raise StoreUnusable(f"cannot open {path}: {error}") from error
+    try:
+        if connection.execute("PRAGMA schema_version").fetchone()[0] == 0:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.executescript(
+                f"BEGIN IMMEDIATE; {_TABLES} PRAGMA application_id = {APPLICATION_ID}; "
+                f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+            )
+        check(connection, path)
+    except sqlite3.Error as error:
+        raise StoreUnusable(f"cannot use {path}: {error}") from error
+    finally:
+        connection.close()
+
+
+def check(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise StoreUnusable unless the file is a store of this version."""
+    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+        raise StoreUnusable(f"{path} is a database, but not one of audit-stream: give another file with --db")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version != SCHEMA_VERSION:
+        raise StoreUnusable(f"{path} has format {version}; this audit-stream reads format {SCHEMA_VERSION}")
+
+
+def open_writer(path: Path) -> sqlite3.Connection:
+    """The only connection that writes. A COMMIT on it returns after the fsync of the write-ahead log.
+
+    Checkpoints are ours to time (`checkpoint.py`): an automatic one runs inside COMMIT, so that its failure would be
+    reported as the commit's although the events are on disk.
+    """
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    connection.execute(f"PRAGMA journal_size_limit = {64 << 20}")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    return connection
+
+
+def open_reader(path: Path, *, cache_kib: int = 4096) -> sqlite3.Connection:
+    """A connection that cannot write. Raises sqlite3.Error when the file is missing or unreadable."""
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=5.0)
+    connection.execute("PRAGMA query_only = ON")
+    connection.execute(f"PRAGMA cache_size = -{cache_kib}")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    return connection

@@ -1,0 +1,158 @@
+"""SqliteStore: the store of one daemon on one file. Behind `protocol.Store`."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Self, TypeVar
+
+from audit_stream.canonical import Prepared
+from audit_stream.chain import Head, Linked
+from audit_stream.event import system_clock_ms
+from audit_stream.filters import register
+
+from audit_daemon.store import schema
+from audit_daemon.store.lock import FileLock
+from audit_daemon.store.protocol import EventQuery, Health, IdempotencyKey, Page, Receipt, Shape, StoreUnusable
+from audit_daemon.store.reader import fetch_event, fetch_shaped, find_ids
+from audit_daemon.store.series import SeriesRegistry
+from audit_daemon.store.spans import Spans
+from audit_daemon.store.writer import Writer, WriterLimits
+
+__all__ = ["SqliteStore"]
+
+_T = TypeVar("_T")
+
+_READER_THREADS = 3
+_INLINE_EVENTS = 1_000
+"""Pages up to this size that need no scan are read on the loop's thread: they take less than the hop to another."""
+_CHUNK_EVENTS = 500
+"""Events in one chunk of a streamed answer: a quarter of a megabyte with usual payloads."""
+
+
+class SqliteStore:
+    """Opens the file for one daemon. All methods belong to the event loop's thread."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        clock_ms: Callable[[], int] = system_clock_ms,
+        limits: WriterLimits | None = None,
+        open_writer: Callable[[Path], sqlite3.Connection] = schema.open_writer,
+    ) -> None:
+        """Open or create the store at `path`. Raises StoreLocked or StoreUnusable.
+
+        `open_writer` is there for fault tests.
+        """
+        self.path = path.absolute()
+        schema.prepare_directory(self.path)
+        self._lock = FileLock(self.path)
+        try:
+            schema.create(self.path)
+            self._series = SeriesRegistry()
+            self._spans = Spans()
+            self._writer = Writer(
+                partial(open_writer, self.path),
+                series=self._series,
+                spans=self._spans,
+                loop=loop,
+                clock_ms=clock_ms,
+                limits=limits or WriterLimits(),
+            )
+            self._inline = self._open_reader()
+        except sqlite3.Error as error:
+            self._lock.release()
+            raise StoreUnusable(f"cannot use {self.path}: {error}") from error
+        except BaseException:
+            self._lock.release()
+            raise
+        self._local = threading.local()
+        self._opened: list[sqlite3.Connection] = []
+        self._threads = ThreadPoolExecutor(_READER_THREADS, thread_name_prefix="reader")
+
+    @classmethod
+    async def open(cls, path: Path, *, limits: WriterLimits | None = None) -> Self:
+        """Open the store on the running loop."""
+        return cls(path, loop=asyncio.get_running_loop(), limits=limits)
+
+    @property
+    def head(self) -> Head:
+        """The last committed event."""
+        return self._writer.head
+
+    @property
+    def health(self) -> Health:
+        """The state of the write path and of the file."""
+        return Health(
+            problem=self._writer.problem,
+            queued_events=self._writer.queued_events,
+            queued_bytes=self._writer.queued_bytes,
+            commits=self._writer.commits,
+            failed_commits=self._writer.failed_commits,
+            size_bytes=sum(
+                part.stat().st_size
+                for suffix in ("", "-wal")
+                if (part := self.path.with_name(self.path.name + suffix)).exists()
+            ),
+        )
+
+    def counts(self) -> Mapping[tuple[str, str], int]:
+        """Events by (kind, source)."""
+        return self._series.counts()
+
+    async def append(self, events: Sequence[Prepared], key: IdempotencyKey | None = None) -> Receipt:
+        """Append all or none; on return they are on disk. Raises StoreError."""
+        return await self._writer.submit(events, key)
+
+    def on_commit(self, listener: Callable[[Sequence[Linked]], None]) -> None:
+        """Call `listener` on the loop's thread with each commit's events."""
+        self._writer.on_commit(listener)
+
+    def event(self, event_id: int) -> tuple[bytes, str] | None:
+        """An event's canonical bytes and hash: one index look-up, on the calling thread."""
+        return fetch_event(self._inline, event_id)
+
+    async def find(self, query: EventQuery) -> Page:
+        """The ids that a query selects; scans run in a reader thread."""
+        scans = query.filter is not None or query.since_ms is not None or query.until_ms is not None
+        inline = query.limit <= _INLINE_EVENTS and not scans
+        find = partial(find_ids, query=query, series=self._series, spans=self._spans, head_id=self.head.event_id)
+        return find(self._inline) if inline else await self._in_thread(find)
+
+    async def read(self, ids: Sequence[int], shape: Shape) -> AsyncIterator[bytes]:
+        """The events of `ids` in chunks; a small page comes as one."""
+        if len(ids) <= _INLINE_EVENTS:
+            yield fetch_shaped(self._inline, ids, shape)
+            return
+        for start in range(0, len(ids), _CHUNK_EVENTS):
+            yield await self._in_thread(partial(fetch_shaped, ids=ids[start : start + _CHUNK_EVENTS], shape=shape))
+
+    async def close(self) -> None:
+        """Commit what is queued, answer every waiter, release the file."""
+        await asyncio.to_thread(self._writer.close)
+        self._threads.shutdown(cancel_futures=True)
+        for connection in (self._inline, *self._opened):
+            connection.close()
+        self._lock.release()
+
+    def _open_reader(self) -> sqlite3.Connection:
+        connection = schema.open_reader(self.path)
+        register(connection)  # the exact test of a filter's payload and free-text terms
+        return connection
+
+    async def _in_thread(self, job: Callable[[sqlite3.Connection], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._with_connection, job)
+
+    def _with_connection(self, job: Callable[[sqlite3.Connection], _T]) -> _T:
+        connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = self._open_reader()
+            self._opened.append(connection)
+        return job(connection)

@@ -1,0 +1,225 @@
+"""The tail: what was just committed, for every subscriber by its own cursor.
+
+A subscriber is a cursor, the id of the last event that it has dealt with. When events come in, it gets all that is
+new in one chunk, from a ring of the latest events; when it has fallen out of the ring, from the store. So a slow
+reader loses nothing and costs nothing but its socket's buffer, resuming is the same code path as starting, and
+history meets live without gap or repeat, because both are the same sequence of ids.
+
+What is new is encoded once for all subscribers with the same selection and cursor. Wake-ups come at most every
+TICK_S, which bounds the cost of many subscribers: 500 of them are woken 50 times a second, however much arrives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from itertools import islice
+from typing import Literal
+
+import msgspec
+from audit_stream.canonical import splice_hash
+from audit_stream.chain import Linked
+from audit_stream.event import Event
+from audit_stream.filters import Filter, matches
+
+from audit_daemon.store.protocol import EventQuery, Shape, Store
+
+__all__ = ["HEARTBEAT", "HEARTBEAT_S", "Selection", "Tail"]
+
+TICK_S = 0.02
+HEARTBEAT_S = 15.0
+
+HEARTBEAT = b": keep-alive\n"
+"""A comment line (WHATWG HTML, 9.2.5) without the empty line that would end a message: readers that take an empty
+line for a message, as httpx-sse does once it has seen an id, are not woken by it."""
+
+RING_EVENTS = 20_000
+RING_BYTES = 24 << 20
+"""What the ring holds at most: 10 s of 2,000 events a second, and a bound for large payloads."""
+
+_CHUNK_BYTES = 256 << 10
+_CHUNK_EVENTS = 500
+"""How much one write to a subscriber holds at most: a stalled reader pins no more than this."""
+
+
+class Selection(msgspec.Struct, frozen=True, kw_only=True):
+    """Which events a subscriber gets, and how they are laid out. Equal selections share their encoding."""
+
+    kinds: frozenset[str] | None = None
+    sources: frozenset[str] | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+    filter: Filter | None = None
+    shape: Literal["sse", "sse-unnamed"] = "sse"
+
+    @property
+    def everything(self) -> bool:
+        """Whether no event is left out."""
+        bounds = (self.kinds, self.sources, self.since_ms, self.until_ms, self.filter)
+        return all(bound is None for bound in bounds)
+
+
+class _Recent:
+    """One event in the ring; what is derived from it is computed when a subscriber first needs it."""
+
+    __slots__ = ("_decoded", "_frame", "_frame_unnamed", "linked")
+
+    def __init__(self, linked: Linked) -> None:
+        self.linked = linked
+        self._frame: bytes | None = None
+        self._frame_unnamed: bytes | None = None
+        self._decoded: Event | None = None
+
+    def selected_by(self, selection: Selection) -> bool:
+        prepared = self.linked.prepared
+        if selection.kinds is not None and prepared.kind not in selection.kinds:
+            return False
+        if selection.sources is not None and prepared.source not in selection.sources:
+            return False
+        if selection.since_ms is not None and (prepared.time_ms is None or prepared.time_ms < selection.since_ms):
+            return False
+        if selection.until_ms is not None and (prepared.time_ms is None or prepared.time_ms > selection.until_ms):
+            return False
+        return selection.filter is None or matches(selection.filter, self.decoded())
+
+    def frame(self, shape: str) -> bytes:
+        if self._frame_unnamed is None:
+            served = splice_hash(self.linked.canonical, self.linked.hash)
+            self._frame_unnamed = b"id: %d\ndata: %b\n\n" % (self.linked.event_id, served)
+            self._frame = b"event: %b\n%b" % (self.linked.prepared.kind.encode(), self._frame_unnamed)
+        return self._frame_unnamed if shape == "sse-unnamed" else self._frame or b""
+
+    def decoded(self) -> Event:
+        if self._decoded is None:
+            served = splice_hash(self.linked.canonical, self.linked.hash)
+            self._decoded = msgspec.json.decode(served, type=Event)
+        return self._decoded
+
+
+class Tail:
+    """Distributes commits. Everything here belongs to the event loop's thread."""
+
+    def __init__(self, store: Store, *, ring_events: int = RING_EVENTS, ring_bytes: int = RING_BYTES) -> None:
+        self._store = store
+        self._ring_events = ring_events
+        self._ring_bytes = ring_bytes
+        self._ring: deque[_Recent] = deque()
+        self._size_bytes = 0
+        self._last_id = store.head.event_id
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[asyncio.Future[None]] = []
+        self._tick: asyncio.TimerHandle | None = None
+        self._last_tick = 0.0
+        self._shared: dict[tuple[int, Selection], tuple[bytes, int]] = {}
+        self._heartbeat = self._loop.call_later(HEARTBEAT_S, self._beat)
+        self._beats = 0
+        self.closed = False
+        self.subscribers = 0
+        store.on_commit(self.publish)
+
+    @property
+    def last_id(self) -> int:
+        """The id of the last event that was published."""
+        return self._last_id
+
+    def publish(self, events: Sequence[Linked]) -> None:
+        """Take in a commit: consecutive events, right after those before."""
+        for event in events:
+            self._ring.append(_Recent(event))
+            self._size_bytes += len(event.canonical)
+        while len(self._ring) > self._ring_events or self._size_bytes > self._ring_bytes:
+            self._size_bytes -= len(self._ring.popleft().linked.canonical)
+        self._last_id = events[-1].event_id
+        self._shared.clear()
+        if self._tick is None and self._waiting:
+            self._tick = self._loop.call_at(max(self._last_tick + TICK_S, self._loop.time()), self._wake)
+
+    async def follow(self, cursor: int, selection: Selection) -> AsyncIterator[bytes]:
+        """Everything selected after event `cursor`, for ever: chunks of whole messages, or HEARTBEAT.
+
+        Ends when the tail is closed; the events committed until then have been yielded.
+        """
+        self.subscribers += 1
+        try:
+            beats = self._beats
+            while True:
+                chunk, cursor = await self._next(cursor, selection)
+                if chunk:
+                    yield chunk
+                if cursor < self._last_id:
+                    continue
+                if self.closed:
+                    return
+                if self._beats != beats:
+                    beats = self._beats
+                    yield HEARTBEAT
+                    continue
+                woken = self._loop.create_future()
+                self._waiting.append(woken)
+                await woken
+        finally:
+            self.subscribers -= 1
+
+    def close(self) -> None:
+        """Let every subscriber finish what is committed, then end its stream."""
+        self.closed = True
+        self._heartbeat.cancel()
+        self._wake()
+
+    async def _next(self, cursor: int, selection: Selection) -> tuple[bytes, int]:
+        """A chunk of what follows `cursor`, perhaps empty, and the id up to which it deals with the log."""
+        if cursor >= self._last_id:
+            return b"", cursor
+        oldest = self._ring[0].linked.event_id if self._ring else self._last_id + 1
+        if cursor + 1 < oldest:
+            return await self._from_store(cursor, selection)
+        shared = self._shared.get((cursor, selection))
+        if shared is None:
+            shared = self._shared[cursor, selection] = self._from_ring(cursor + 1 - oldest, selection)
+        return shared
+
+    def _from_ring(self, index: int, selection: Selection) -> tuple[bytes, int]:
+        frames = []
+        size_bytes = 0
+        last_id = 0
+        for recent in islice(self._ring, index, index + _CHUNK_EVENTS):
+            last_id = recent.linked.event_id
+            if selection.everything or recent.selected_by(selection):
+                frames.append(recent.frame(selection.shape))
+                size_bytes += len(frames[-1])
+                if size_bytes >= _CHUNK_BYTES:
+                    break
+        return b"".join(frames), last_id
+
+    async def _from_store(self, cursor: int, selection: Selection) -> tuple[bytes, int]:
+        """The next page of history. The limit is on ids, so that a page has no more than a chunk's worth."""
+        upto = self._last_id
+        query = EventQuery(
+            kinds=selection.kinds,
+            sources=selection.sources,
+            since_ms=selection.since_ms,
+            until_ms=selection.until_ms,
+            filter=selection.filter,
+            min_id=cursor + 1,
+            max_id=upto,
+            limit=_CHUNK_EVENTS,
+            forward=True,
+        )
+        page = await self._store.find(query)
+        shape: Shape = selection.shape
+        chunk = b"".join([part async for part in self._store.read(page.ids, shape)])
+        return chunk, page.ids[-1] if page.more else upto
+
+    def _beat(self) -> None:
+        self._beats += 1
+        self._heartbeat = self._loop.call_later(HEARTBEAT_S, self._beat)
+        self._wake()
+
+    def _wake(self) -> None:
+        self._tick = None
+        self._last_tick = self._loop.time()
+        waiting, self._waiting = self._waiting, []
+        for woken in waiting:
+            if not woken.done():
+                woken.set_result(None)

@@ -1,0 +1,46 @@
+"""The verifying process: `python -m audit_daemon.verifier.process DB [ID HASH]`.
+
+Prints JSON lines: `{"started":true}` right before the first byte is read, then the report or `{"error": "…"}`.
+It runs at the lowest priority, so that appends keep their processor.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import sys
+from pathlib import Path
+
+import msgspec
+from audit_stream.chain import Head
+
+from audit_daemon.store.protocol import StoreUnusable
+from audit_daemon.verifier.walk import walk
+
+_NICENESS = 19
+
+
+def main(arguments: list[str]) -> int:
+    """Walk the file and print the verdict; 0 when there is one, 2 when the file could not be checked."""
+    path = Path(arguments[0])
+    acknowledged = Head(int(arguments[1]), arguments[2]) if len(arguments) > 1 else None
+    with contextlib.suppress(OSError):
+        os.nice(_NICENESS)
+    _print({"started": True})
+    try:
+        report = walk(path, acknowledged=acknowledged)
+    except (StoreUnusable, sqlite3.Error) as error:
+        _print({"error": str(error)})
+        return 2
+    _print(report)
+    return 0
+
+
+def _print(message: object) -> None:
+    sys.stdout.buffer.write(msgspec.json.encode(message) + b"\n")
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

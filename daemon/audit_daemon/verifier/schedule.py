@@ -1,0 +1,132 @@
+"""When the chain is walked, and what is known of it: single flight, on demand and on a schedule of our own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import structlog
+from audit_stream.chain import Head
+
+from audit_daemon.verifier.walk import Report
+
+__all__ = ["Verifier", "VerifierError"]
+
+_log = structlog.get_logger(__name__)
+
+_FIRST_WALK_DELAY_S = 1.0
+_MAX_SHARE = 0.1
+"""Of the time, at most this much is spent verifying on our own schedule, however long the chain has become."""
+
+
+class VerifierError(Exception):
+    """The chain could not be checked; that says nothing about the chain."""
+
+
+class Verifier:
+    """Runs the verifying process. Everything here belongs to the event loop's thread.
+
+    A caller gets a verdict of a walk that began reading after the call: whoever edits a row and then asks is told.
+    Callers share a walk that has not begun yet, so ten dashboards that ask at once cause one.
+    """
+
+    def __init__(self, path: Path, *, head: Callable[[], Head], interval_s: float) -> None:
+        self._path = path
+        self._head = head
+        self._interval_s = interval_s
+        self._upcoming: asyncio.Task[Report] | None = None
+        self._running: asyncio.Task[Report] | None = None
+        self._schedule: asyncio.Task[None] | None = None
+        self.last: Report | None = None
+        self.walks = 0
+
+    def start(self) -> None:
+        """Begin the schedule; without an interval (0) walks happen only on demand."""
+        if self._interval_s > 0:
+            self._schedule = asyncio.create_task(self._run_schedule(), name="verify schedule")
+
+    async def verify(self) -> Report:
+        """A fresh verdict. Raises VerifierError when the file could not be checked."""
+        if self._upcoming is None:
+            self._upcoming = asyncio.create_task(self._walk_after(self._running), name="verify")
+        return await asyncio.shield(self._upcoming)
+
+    async def close(self) -> None:
+        """Stop the schedule and end a running walk."""
+        tasks = [task for task in (self._schedule, self._upcoming, self._running) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run_schedule(self) -> None:
+        delay_s = _FIRST_WALK_DELAY_S
+        while True:
+            await asyncio.sleep(delay_s)
+            delay_s = self._interval_s
+            try:
+                report = await self.verify()
+            except VerifierError as error:
+                _log.error("cannot verify the chain", reason=str(error))
+            else:
+                delay_s = max(self._interval_s, report.duration_ms / 1000 / _MAX_SHARE)
+
+    async def _walk_after(self, earlier: asyncio.Task[Report] | None) -> Report:
+        """Walk once the earlier walk has ended, so that there is never more than one process."""
+        if earlier is not None:
+            await asyncio.wait([earlier])
+        report = await self._walk()
+        self._note(report)
+        return report
+
+    async def _walk(self) -> Report:
+        head = self._head()
+        self.walks += 1
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "audit_daemon.verifier.process",
+            str(self._path),
+            *((str(head.event_id), head.hash) if head.event_id else ()),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        try:
+            assert process.stdout is not None
+            await process.stdout.readline()  # it begins to read: who asks from now on waits for the next walk
+            self._running, self._upcoming = self._upcoming, None
+            answer = await process.stdout.readline()
+            await process.wait()
+        finally:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.terminate()
+                await process.wait()
+            self._running = None
+            if self._upcoming is asyncio.current_task():
+                self._upcoming = None
+        return _read_answer(answer)
+
+    def _note(self, report: Report) -> None:
+        if not report.valid:
+            _log.error(
+                "THE CHAIN IS BROKEN",
+                first_break_at=report.first_break_at,
+                reason=report.reason,
+                intact_until=report.checked,
+            )
+        elif self.last is not None and not self.last.valid:
+            _log.warning("the chain holds again", checked=report.checked)
+        self.last = report
+
+
+def _read_answer(answer: bytes) -> Report:
+    try:
+        if b'"error"' in answer[:16]:
+            raise VerifierError(msgspec.json.decode(answer)["error"])
+        return msgspec.json.decode(answer, type=Report)
+    except msgspec.DecodeError:
+        raise VerifierError("the verifying process ended without a verdict") from None

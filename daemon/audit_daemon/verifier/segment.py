@@ -1,0 +1,256 @@
+"""Checking a stretch of the log against its bytes.
+
+For every event, in the order in which the first failure is reported: its place (`event_id`), its link (`prev_hash`
+in the bytes), its hash, and then that each derived column says what the hashed bytes say. The loop has one path for
+events that hold and compares bytes instead of decoding them; only an event that fails is taken apart to say why.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator
+from json.encoder import encode_basestring_ascii
+
+import msgspec
+from audit_stream.canonical import hash_of, read_envelope
+from audit_stream.chain import GENESIS_HASH
+from audit_stream.errors import TimestampError
+from audit_stream.timestamps import parse_rfc3339_ms
+
+from audit_daemon.store.spans import SPAN_EVENTS
+
+__all__ = ["Break", "SegmentState", "check_segment", "state_before"]
+
+SLICE_EVENTS = 8 * SPAN_EVENTS
+"""Events in one read transaction: short, so that checkpoints of a busy daemon are never held up by a walk."""
+
+_INT64_MIN = -(2**63)
+
+
+class Break(msgspec.Struct, frozen=True, kw_only=True):
+    """The first event that does not hold."""
+
+    event_id: int
+    reason: str
+
+
+class SegmentState(msgspec.Struct, kw_only=True):
+    """What the next event must follow: `series_seqs` is the last number of each series so far."""
+
+    event_id: int
+    hash: str
+    series_seqs: dict[int, int]
+
+
+def state_before(connection: sqlite3.Connection, event_id: int) -> SegmentState:
+    """The state that a walk from the start would have before `event_id`, if all holds; for the first it is known."""
+    if event_id == 1:
+        return SegmentState(event_id=0, hash=GENESIS_HASH, series_seqs={})
+    row = connection.execute("SELECT hash FROM events WHERE event_id = ?", (event_id - 1,)).fetchone()
+    seqs = connection.execute(
+        "SELECT s.series_id, (SELECT e.series_seq FROM events e WHERE e.event_id ="
+        " (SELECT max(l.event_id) FROM events l WHERE l.series_id = s.series_id AND l.event_id < ?)) FROM series s",
+        (event_id,),
+    ).fetchall()
+    digest = row[0] if row is not None and isinstance(row[0], bytes) else b""
+    return SegmentState(
+        event_id=event_id - 1,
+        hash=digest.hex(),
+        series_seqs={series_id: seq for series_id, seq in seqs if seq is not None},
+    )
+
+
+def check_segment(connection: sqlite3.Connection, state: SegmentState, last_id: int) -> Iterator[Break | int]:
+    """Check the events after `state` up to `last_id`; yields the number checked after each slice, or the break.
+
+    `state` moves along. Nothing is yielded after a break. A segment starts on a span's first event.
+    """
+    series = {
+        series_id: _SeriesBytes(kind, source)
+        for series_id, kind, source in connection.execute("SELECT series_id, kind, source FROM series")
+    }
+    check = _Checker(series, state)
+    while state.event_id < last_id:
+        upto = min(state.event_id + SLICE_EVENTS, last_id)
+        above = state.event_id or _INT64_MIN
+        before = state.event_id
+        try:
+            rows = connection.execute(
+                "SELECT event_id, series_id, series_seq, time_ms, hash, canonical FROM events"
+                " WHERE event_id > ? AND event_id <= ? ORDER BY event_id",
+                (above, upto),
+            )
+            broken = check.rows(rows) or check.missing(upto) or check.spans(connection, before)
+        except sqlite3.DatabaseError as error:
+            if isinstance(error, sqlite3.OperationalError):
+                raise  # locked, or the disk cannot be read: no verdict
+            next_id = state.event_id + 1
+            broken = Break(event_id=next_id, reason=f"event #{next_id} cannot be read: {error}")
+        if broken is not None:
+            yield broken
+            return
+        yield state.event_id - before
+
+
+class _SeriesBytes:
+    """What an event's bytes must hold around its payload if it is of this series."""
+
+    __slots__ = ("after_id", "after_prev_hash", "kind", "source")
+
+    def __init__(self, kind: str, source: str) -> None:
+        self.kind = kind
+        self.source = source
+        self.after_id = b',"kind":%b,"payload":{' % _quoted(kind)
+        self.after_prev_hash = b'","source":%b,"timestamp":"' % _quoted(source)
+
+
+def _quoted(text: str) -> bytes:
+    return encode_basestring_ascii(text).encode("ascii")
+
+
+class _Checker:
+    """Checks rows against the state, which it moves along."""
+
+    def __init__(self, series: dict[int, _SeriesBytes], state: SegmentState) -> None:
+        self._series = series
+        self._state = state
+        self._clock = _TimestampReader()
+        self._bounds: list[tuple[int | None, int | None]] = []
+        self._low: int | None = None
+        self._high: int | None = None
+
+    def rows(self, rows: sqlite3.Cursor) -> Break | None:
+        """Check each row; the first that does not hold is returned with its reason."""
+        state, series, seqs = self._state, self._series, self._state.series_seqs
+        sha256, time_of = hashlib.sha256, self._clock.time_ms
+        expected, prev_hash = state.event_id + 1, state.hash.encode("ascii")
+        low, high = self._low, self._high
+        no_hash = sha256()
+        for row in rows:
+            event_id, series_id, series_seq, time_ms, digest, canonical = row
+            found = no_hash
+            try:
+                bytes_of = series[series_id]
+                link_at = canonical.rfind(b',"prev_hash":"')
+                link_bytes = b',"prev_hash":"%b%b' % (prev_hash, bytes_of.after_prev_hash)
+                found = sha256(canonical)
+                holds = (
+                    event_id == expected
+                    and canonical.startswith(b'{"event_id":%d%b' % (expected, bytes_of.after_id))
+                    and canonical.startswith(link_bytes, link_at)
+                    and found.digest() == digest
+                    and series_seq == seqs.get(series_id, 0) + 1
+                    and time_ms == time_of(canonical[link_at + len(link_bytes) : -2])
+                )
+            except (KeyError, TypeError, AttributeError, ValueError):
+                holds = False
+            if not holds:
+                state.event_id, state.hash = expected - 1, prev_hash.decode("ascii")
+                return _explain(row, expected, prev_hash.decode("ascii"), series, seqs)
+            seqs[series_id] = series_seq
+            prev_hash = found.hexdigest().encode("ascii")
+            if time_ms is not None:
+                low = time_ms if low is None or time_ms < low else low
+                high = time_ms if high is None or time_ms > high else high
+            if expected % SPAN_EVENTS == 0:
+                self._bounds.append((low, high))
+                low = high = None
+            expected += 1
+        state.event_id, state.hash = expected - 1, prev_hash.decode("ascii")
+        self._low, self._high = low, high
+        return None
+
+    def missing(self, upto: int) -> Break | None:
+        """The break when a slice ended before its last id."""
+        if self._state.event_id == upto:
+            return None
+        expected = self._state.event_id + 1
+        return Break(event_id=expected, reason=f"event_id should be {expected}, got none")
+
+    def spans(self, connection: sqlite3.Connection, after_id: int) -> Break | None:
+        """Compare the time bounds of the spans that the slice completed with those that are stored."""
+        first = after_id // SPAN_EVENTS
+        bounds, self._bounds = self._bounds, []
+        if not bounds:
+            return None
+        stored = {
+            span: (low, high)
+            for span, low, high in connection.execute(
+                "SELECT span, min_ms, max_ms FROM spans WHERE span >= ? AND span < ?", (first, first + len(bounds))
+            )
+        }
+        for span, found in enumerate(bounds, first):
+            if stored.get(span) != found:
+                last_id = (span + 1) * SPAN_EVENTS
+                return Break(event_id=last_id, reason=f"time span mismatch at event #{last_id}")
+        return None
+
+
+class _TimestampReader:
+    """Reads timestamps fast: nearly all are the daemon's own form, and thousands share a second."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[bytes, int] = {}
+
+    def time_ms(self, text: bytes) -> int | None:
+        """Unix milliseconds of a timestamp as it stands in canonical bytes; None when it is not RFC 3339."""
+        if len(text) == 29 and text[19:20] == b"." and text[23:] == b"+00:00":
+            second_ms = self._seconds.get(text[:19])
+            if second_ms is None:
+                whole = _parse(text[:19] + b"+00:00")
+                if whole is None:
+                    return None
+                second_ms = self._seconds[text[:19]] = whole
+            if text[20:23].isdigit():
+                return second_ms + int(text[20:23])
+        return _parse(text)
+
+
+def _parse(text: bytes) -> int | None:
+    try:
+        return parse_rfc3339_ms(text.decode("ascii"))
+    except TimestampError:
+        return None
+
+
+def _explain(
+    row: tuple[int, object, object, object, object, object],
+    expected: int,
+    prev_hash: str,
+    series: dict[int, _SeriesBytes],
+    seqs: dict[int, int],
+) -> Break:
+    """Why an event does not hold: the seed's three reasons first, then the column that disagrees with the bytes."""
+    event_id, series_id, series_seq, time_ms, digest, canonical = row
+    reason = f"hash mismatch at event #{expected}"
+    if event_id != expected:
+        if event_id > expected or expected == 1:
+            reason = f"event_id should be {expected}, got {event_id}"
+        return Break(event_id=expected, reason=reason)
+    if not isinstance(canonical, bytes) or not isinstance(digest, bytes):
+        return Break(event_id=expected, reason=reason)
+    hash_holds = hash_of(canonical) == digest.hex()
+    try:
+        envelope = read_envelope(canonical)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        if hash_holds:
+            reason = f"the hashed bytes are no event at event #{expected}"
+        return Break(event_id=expected, reason=reason)
+    known = series.get(series_id) if isinstance(series_id, int) else None
+    checks = (
+        (envelope.prev_hash == prev_hash, f"prev_hash mismatch at event #{expected}"),
+        (hash_holds, reason),
+        (envelope.event_id == expected, f"event_id should be {expected}, got {envelope.event_id}"),
+        (known is not None and known.kind == envelope.kind, f"kind column mismatch at event #{expected}"),
+        (known is not None and known.source == envelope.source, f"source column mismatch at event #{expected}"),
+        (series_seq == seqs.get(series_id, 0) + 1, f"series_seq column mismatch at event #{expected}"),  # type: ignore[call-overload]  # any object may be looked up
+        (
+            time_ms == _parse(envelope.timestamp.encode("ascii", "replace")),
+            f"time_ms column mismatch at event #{expected}",
+        ),
+    )
+    for holds, why in checks:
+        if not holds:
+            return Break(event_id=expected, reason=why)
+    return Break(event_id=expected, reason=f"the bytes are not in canonical form at event #{expected}")

@@ -1,0 +1,254 @@
+"""A verdict on a whole file: stretches of the log in parallel, then the joints and the ends.
+
+Opens the file read-only, beside a daemon or without one. What this can show and what not is in `docs/chain.md`.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+
+import msgspec
+from audit_stream.chain import GENESIS_HASH, Head
+from audit_stream.timestamps import format_rfc3339_ms
+
+from audit_daemon.store import schema
+from audit_daemon.store.protocol import StoreUnusable
+from audit_daemon.store.spans import SPAN_EVENTS
+from audit_daemon.verifier.segment import Break, SegmentState, check_segment, state_before
+
+__all__ = ["Report", "walk"]
+
+_PARALLEL_FROM_EVENTS = 50_000
+"""Below this a second process costs more than it saves."""
+
+_MAX_WORKERS = 4
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """The verdict (seed: valid, checked, first_break_at, reason) and what it speaks of.
+
+    `head` is the last event of the part that holds; `started_at` and `verified_at` are RFC 3339: an edit made before
+    `started_at` is seen.
+    """
+
+    valid: bool
+    checked: int
+    first_break_at: int | None
+    reason: str | None
+    head: Head
+    duration_ms: int
+    started_at: str
+    verified_at: str
+
+
+def walk(
+    path: Path,
+    *,
+    acknowledged: Head | None = None,
+    workers: int | None = None,
+    on_progress: Callable[[int, int], None] = lambda checked, total: None,
+) -> Report:
+    """Check every event of the file.
+
+    `acknowledged` is a head that is known from elsewhere, such as the daemon's memory: the log must still hold it.
+    `on_progress` gets the events checked so far and their total. Raises StoreUnusable or sqlite3.OperationalError
+    when the file cannot be checked, which says nothing about the chain.
+    """
+    started_ms = time.time_ns() // 1_000_000
+    started = time.perf_counter()
+    with closing(_open(path)) as connection:
+        total, head_break = _ends(connection, acknowledged)
+        count = _worker_count(total, workers)
+        if count == 1:
+            checked, state, broken = _walk_here(connection, total, on_progress)
+        else:
+            checked, state, broken = _walk_parallel(path, connection, total, count, on_progress)
+        broken = broken or head_break or _acknowledged_break(connection, acknowledged)
+        if broken is not None:
+            checked = min(checked, broken.event_id - 1)
+            state = _state_at(connection, checked)
+    return Report(
+        valid=broken is None,
+        checked=checked,
+        first_break_at=None if broken is None else broken.event_id,
+        reason=None if broken is None else broken.reason,
+        head=Head(checked, state.hash),
+        duration_ms=round((time.perf_counter() - started) * 1000),
+        started_at=format_rfc3339_ms(started_ms),
+        verified_at=format_rfc3339_ms(time.time_ns() // 1_000_000),
+    )
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    if not path.is_file():
+        raise StoreUnusable(f"{path} does not exist: give the daemon's database with --db")
+    try:
+        connection = schema.open_reader(path, cache_kib=16_384)
+        schema.check(connection, path)
+    except sqlite3.DatabaseError as error:
+        raise StoreUnusable(f"cannot read {path}: {error}") from error
+    return connection
+
+
+def _ends(connection: sqlite3.Connection, acknowledged: Head | None) -> tuple[int, Break | None]:
+    """How far to walk, and what is wrong with the end of the log, read in one statement."""
+    row = connection.execute(
+        "SELECT h.event_id, h.hash, (SELECT max(event_id) FROM events), (SELECT count(*) FROM spans),"
+        " (SELECT hash FROM events e WHERE e.event_id = h.event_id) FROM head h"
+    ).fetchone()
+    if row is None:
+        return 0, Break(event_id=1, reason="the record of the log's head is gone")
+    head_id, head_hash, last_id, span_count, last_hash = row
+    last_id = last_id or 0
+    known_id = max(head_id, acknowledged.event_id if acknowledged else 0)
+    if last_id > head_id:
+        return head_id, Break(event_id=head_id + 1, reason=f"event #{head_id + 1} is beyond the log's head, #{head_id}")
+    if last_id < known_id:
+        reason = f"event_id should be {last_id + 1}, got none: the log's head is #{known_id}"
+        return max(last_id, 0), Break(event_id=max(last_id, 0) + 1, reason=reason)
+    if head_hash != (last_hash if head_id else bytes.fromhex(GENESIS_HASH)):
+        return head_id, Break(event_id=max(head_id, 1), reason=f"head hash mismatch at event #{head_id}")
+    if span_count != head_id // SPAN_EVENTS:
+        return head_id, Break(event_id=max(head_id, 1), reason=f"time span mismatch at event #{head_id}")
+    return head_id, None
+
+
+def _acknowledged_break(connection: sqlite3.Connection, acknowledged: Head | None) -> Break | None:
+    """The break when the log holds together but is not the one that was acknowledged."""
+    if acknowledged is None or acknowledged.event_id == 0:
+        return None
+    row = connection.execute("SELECT hash FROM events WHERE event_id = ?", (acknowledged.event_id,)).fetchone()
+    if row is not None and row[0] == bytes.fromhex(acknowledged.hash):
+        return None
+    reason = f"hash mismatch at event #{acknowledged.event_id}: the log was rewritten; the daemon acknowledged another"
+    return Break(event_id=acknowledged.event_id, reason=reason)
+
+
+def _worker_count(total: int, workers: int | None) -> int:
+    if total < _PARALLEL_FROM_EVENTS or "fork" not in multiprocessing.get_all_start_methods():
+        return 1
+    return max(1, min(workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1, _MAX_WORKERS))
+
+
+_Outcome = tuple[int, SegmentState, Break | None]
+
+
+def _walk_here(connection: sqlite3.Connection, total: int, on_progress: Callable[[int, int], None]) -> _Outcome:
+    state = state_before(connection, 1)
+    broken = None
+    for step in check_segment(connection, state, total):
+        if isinstance(step, Break):
+            broken = step
+        on_progress(state.event_id, total)
+    return state.event_id, state, broken
+
+
+class _Segment(msgspec.Struct, kw_only=True):
+    """One stretch that a worker checks."""
+
+    first_id: int
+    last_id: int
+    before: SegmentState
+    after: SegmentState
+    broken: Break | None = None
+
+
+def _walk_parallel(
+    path: Path, connection: sqlite3.Connection, total: int, count: int, on_progress: Callable[[int, int], None]
+) -> _Outcome:
+    """Check `count` stretches at once. Each trusts the state before it, which the one before then has to confirm."""
+    size = -(-total // count // SPAN_EVENTS) * SPAN_EVENTS
+    firsts = range(1, total + 1, size)
+    checked = 0
+    done: dict[int, _Segment] = {}
+    with _workers(path, [(first, min(first + size - 1, total)) for first in firsts]) as pipes:
+        open_pipes = list(pipes)
+        while open_pipes:
+            for pipe in wait(open_pipes):
+                message = _receive(pipe)  # type: ignore[arg-type]  # wait() returns what it was given
+                if isinstance(message, int):
+                    checked += message
+                    on_progress(checked, total)
+                    continue
+                open_pipes.remove(pipe)  # type: ignore[arg-type]
+                done[message.first_id] = message
+    confirmed = state_before(connection, 1)
+    for first in firsts:
+        segment = done[first]
+        if segment.before != confirmed:  # what it trusted is not what was found: the state itself was tampered with
+            return _walk_here(connection, total, on_progress)
+        confirmed = segment.after
+        if segment.broken is not None:
+            return confirmed.event_id, confirmed, segment.broken
+    return total, confirmed, None
+
+
+class _workers:  # noqa: N801 - reads as a function at its only use
+    """Forked processes, one a stretch, and a pipe from each; they are gone on exit, however it is left."""
+
+    def __init__(self, path: Path, stretches: list[tuple[int, int]]) -> None:
+        self._context = multiprocessing.get_context("fork")
+        self._path = path
+        self._stretches = stretches
+        self._processes: list[multiprocessing.process.BaseProcess] = []
+
+    def __enter__(self) -> list[Connection]:
+        pipes = []
+        for first_id, last_id in self._stretches:
+            receiver, sender = self._context.Pipe(duplex=False)
+            process = self._context.Process(target=_work, args=(self._path, first_id, last_id, sender), daemon=True)
+            process.start()
+            sender.close()
+            self._processes.append(process)
+            pipes.append(receiver)
+        return pipes
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._processes:
+            process.terminate()
+            process.join()
+
+
+def _work(path: Path, first_id: int, last_id: int, pipe: Connection) -> None:
+    """In the worker: check a stretch; sends the events checked as it goes, then the segment, or the error."""
+    try:
+        for message in _check(path, first_id, last_id):
+            pipe.send_bytes(msgspec.json.encode(message))
+    except sqlite3.Error as error:
+        pipe.send_bytes(msgspec.json.encode(str(error)))
+    pipe.close()
+
+
+def _check(path: Path, first_id: int, last_id: int) -> Iterator[int | _Segment]:
+    with closing(schema.open_reader(path, cache_kib=16_384)) as connection:
+        before = state_before(connection, first_id)
+        state = msgspec.structs.replace(before, series_seqs=dict(before.series_seqs))
+        broken = None
+        for step in check_segment(connection, state, last_id):
+            if isinstance(step, Break):
+                broken = step
+            else:
+                yield step
+        yield _Segment(first_id=first_id, last_id=last_id, before=before, after=state, broken=broken)
+
+
+def _receive(pipe: Connection) -> int | _Segment:
+    try:
+        message = msgspec.json.decode(pipe.recv_bytes(), type=int | str | _Segment)
+    except EOFError:
+        raise sqlite3.OperationalError("a verifying process ended without a result") from None
+    if isinstance(message, str):
+        raise sqlite3.OperationalError(message)
+    return message
+
+
+def _state_at(connection: sqlite3.Connection, event_id: int) -> SegmentState:
+    """The state after the last event that holds."""
+    return state_before(connection, event_id + 1)
