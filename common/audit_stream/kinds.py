@@ -17,8 +17,8 @@ __all__ = ["DEFAULT_KINDS", "EXTRA_KINDS_SETTING", "Kind", "KindRegistry", "Seve
 
 EXTRA_KINDS_SETTING = "AUDIT_STREAM_EXTRA_KINDS"
 
-KIND_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,63}")
-"""Lower snake case, as all published kinds are: it needs no JSON escape and fits an SSE `event:` line as it is."""
+KIND_PATTERN = re.compile(r"[a-z][a-z0-9_.-]{0,63}")
+"""Lower snake case, dotted in some services: needs no JSON escape, and fits an SSE `event:` line as it is."""
 
 
 class Severity(enum.IntEnum):
@@ -86,6 +86,12 @@ _SEED = [
     *_kinds("hash-attestation-rs", attestation_verified=_INFO, attestation_tampered=_CRITICAL),
     *_kinds("feature-flag-rs", flag_swapped=_NOTICE),
     *_kinds("request-shadow-rs", shadow_divergence_recorded=_WARNING),
+    *_kinds(
+        "mcp-permission-broker",
+        tool_invocation_allowed=_INFO,
+        tool_invocation_denied=_WARNING,
+        tool_invocation_required_approval=_NOTICE,
+    ),
     *_kinds("", other=_INFO),
 ]
 
@@ -131,7 +137,7 @@ class KindRegistry:
             if not KIND_PATTERN.fullmatch(name):
                 raise KindError(
                     f"{EXTRA_KINDS_SETTING}: {name[:80]!r} is no kind name: "
-                    "use a lower-case letter, then up to 63 of a-z, 0-9 and _"
+                    "use a lower-case letter, then up to 63 of a-z, 0-9, _, . and -"
                 )
             owner = self._by_name[name].owner if name in self._by_name else ""
             severity = Severity.parse(label.strip()) if label else Severity.INFO
@@ -140,4 +146,4 @@ class KindRegistry:
 
 
 DEFAULT_KINDS = KindRegistry([*_SEED, *_SINCE_THE_SEED])
-"""The 19 kinds of audit-stream 0.1.0 and the 11 more that published producers and readers use."""
+"""The 22 kinds of the seed's table (its release 0.1.0 has 19 of them) and 11 more that producers and readers use."""

@@ -34,7 +34,6 @@ _BODY_DEADLINE_S = 30.0
 _THREAD_FROM_BYTES = 64 << 10
 """Bodies from this size on are decoded in a thread, so that a large batch does not hold up single events."""
 
-_JSON_TYPES = frozenset({b"application/json"})
 _NDJSON_TYPES = frozenset({b"application/x-ndjson", b"application/ndjson", b"application/jsonl"})
 _KEY = re.compile(rb"[\x21-\x7e]{1,255}")
 
@@ -92,7 +91,7 @@ class Ingest:
 
     async def _one(self, scope: Scope, receive: Receive) -> tuple[int, Headers, bytes]:
         headers = _Headers(scope)
-        if headers.media_type not in _JSON_TYPES:
+        if not headers.is_json:
             raise _unsupported("application/json")
         body = await _read_body(headers, receive, MAX_EVENT_BYTES)
         started = perf_counter()
@@ -110,7 +109,7 @@ class Ingest:
 
     async def _batch(self, scope: Scope, receive: Receive) -> tuple[int, Headers, bytes]:
         headers = _Headers(scope)
-        if headers.media_type not in _JSON_TYPES | _NDJSON_TYPES:
+        if not headers.is_json and headers.media_type not in _NDJSON_TYPES:
             raise _unsupported("application/json (an array) or application/x-ndjson")
         body = await _read_body(headers, receive, MAX_BATCH_BYTES)
         started = perf_counter()
@@ -140,7 +139,7 @@ class Ingest:
 class _Headers:
     """The few request headers that matter here."""
 
-    __slots__ = ("key", "length", "media_type")
+    __slots__ = ("is_json", "key", "length", "media_type")
 
     def __init__(self, scope: Scope) -> None:
         self.media_type = b""
@@ -153,6 +152,7 @@ class _Headers:
                 self.length = int(value)  # the HTTP parser let only digits through
             elif name == b"idempotency-key":
                 self.key = value
+        self.is_json = self.media_type == b"application/json" or self.media_type.endswith(b"+json")
         if self.key is not None and _KEY.fullmatch(self.key) is None:
             raise Problem(400, "Idempotency-Key: use 1 to 255 visible ASCII characters")
 

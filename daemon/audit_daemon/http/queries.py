@@ -118,11 +118,12 @@ def event_id_of(text: str) -> int:
 
 
 def last_event_id_of(value: str | None) -> int | None:
-    """The cursor of a `Last-Event-ID` header; None when there is none."""
-    if value is None or value == "":
+    """The cursor of a `Last-Event-ID` header; None when there is none that is an id of ours.
+
+    Never an error: a browser's EventSource that gets an error status gives up for good.
+    """
+    if value is None or _DIGITS.fullmatch(value) is None or int(value) > MAX_ID:
         return None
-    if _DIGITS.fullmatch(value) is None or int(value) > MAX_ID:
-        raise Problem(400, "Last-Event-ID: use the id of the last message that was received, a whole number")
     return int(value)
 
 

@@ -18,7 +18,6 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-
 from audit_daemon.store.protocol import StoreUnusable
 
 __all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "create", "open_reader", "open_writer", "prepare_directory"]
