@@ -2,9 +2,6 @@
 
 import hashlib
 import json
-import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +14,7 @@ import httpx
 import pytest
 from httpx_sse import ServerSentEvent, connect_sse
 
+from tests.daemon_process import start_daemon
 from tests.end_to_end.producers import contract_registry, decision_api, policy_engine, validator_service
 from tests.end_to_end.producers.documents import VendorSite
 from tests.end_to_end.producers.environment import producers_python
@@ -66,28 +64,6 @@ class Run:
     @property
     def emitted_count(self) -> int:
         return sum(len(events) for events in self.emitted.values())
-
-
-@dataclass(frozen=True)
-class DaemonProcess:
-    url: str
-
-
-@contextmanager
-def start_daemon(db_path: Path) -> Iterator[DaemonProcess]:
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        port = reserved.getsockname()[1]
-    command = [sys.executable, "-m", "audit_daemon", "--host", "127.0.0.1", "--port", str(port), "--db", str(db_path)]
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:
-        try:
-            url = f"http://127.0.0.1:{port}"
-            # Tries again, ever more slowly, while nobody listens yet.
-            transport = httpx.HTTPTransport(retries=6)
-            with httpx.Client(transport=transport, timeout=DEADLINE_S, trust_env=False) as client:
-                client.get(f"{url}/healthz").raise_for_status()
-            yield DaemonProcess(url)
-        finally:
-            process.terminate()
 
 
 @dataclass
