@@ -7,10 +7,12 @@ languages, readers, and the dashboard's requests, each re-created from what it d
 import re
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+from httpx_sse import connect_sse
 
 from tests.daemon_process import start_daemon
 
@@ -213,3 +215,18 @@ def test_the_example_of_audit_stream_0_1_0_runs(client: httpx.Client) -> None:
         "latest_hash": last["hash"],
     }
     assert client.get("/verify").json()["valid"] is True
+
+
+def test_an_operator_can_let_in_the_dotted_kinds_of_the_token_validator(tmp_path: Path) -> None:
+    kind = "token_validator.access_denied"
+    setting = {"AUDIT_STREAM_EXTRA_KINDS": f"token_validator.access_allowed,{kind}:warning"}
+    with (
+        start_daemon(tmp_path / "audit.db", env=setting) as daemon,
+        httpx.Client(base_url=daemon.url, trust_env=False) as client,
+        connect_sse(client, "GET", f"{daemon.url}/stream") as stream,
+    ):
+        appended = append(client, kind, "kg-token-validator-prod-us-east")
+        message = next(message for message in stream.iter_sse() if message.data)
+
+        assert (message.event, message.json()) == (kind, appended)
+        assert client.get("/events", params={"kind": kind}).json() == [appended]
