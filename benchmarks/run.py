@@ -22,6 +22,7 @@ from benchmarks.poster import PostError
 from benchmarks.servers import PEER_VERSION, ServerError, Sides, make_peer_venv
 
 ROOT = Path(__file__).parent.parent
+OURS = [sys.executable, "-m", "audit_daemon"]
 MEASUREMENTS: dict[str, Measurement] = {  # the ones on empty stores first: the large peer takes gigabytes
     "post": post.measure,
     "batch": batch.measure,
@@ -47,8 +48,9 @@ def main() -> int:
     try:
         wrk.require()
         sides = Sides(ours=options.ours, peer_venv=make_peer_venv(make / "peer-venv"), work=directory)
-        output = options.output or (work / "quick" if options.quick else ROOT / "benchmarks")
-        return _run(sides, options.only, output, quick=options.quick)
+        trial = options.quick or options.ours != OURS  # such figures must not mix with the real ones
+        output = options.output or (work / "trial" if trial else ROOT / "benchmarks")
+        return _run(sides, options.only, output, quick=options.quick, keep=not trial)
     except wrk.WrkError as failure:
         say(str(failure))
         return 2
@@ -56,9 +58,13 @@ def main() -> int:
         shutil.rmtree(directory)
 
 
-def _run(sides: Sides, names: list[str], output: Path, *, quick: bool) -> int:
+def _run(sides: Sides, names: list[str], output: Path, *, quick: bool, keep: bool) -> int:
     facts = machine.describe(sides.work, sides.peer_python)
-    results = report.read(output / "results.json", facts, same=machine.SAME_MACHINE)
+    results = report.Results(machine=facts)
+    if keep:
+        results = report.read(output / "results.json", facts, same=machine.SAME_MACHINE)
+    for name in names:  # one that fails below must not keep figures of an earlier run
+        results.entries.pop(name, None)
     bench = Bench(sides, QUICK if quick else FULL)
     failed = []
     try:
@@ -90,13 +96,13 @@ def _options() -> argparse.Namespace:
         "--only", type=_names, default=list(MEASUREMENTS), metavar="NAME,...", help=f"of {', '.join(MEASUREMENTS)}"
     )
     parser.add_argument(
-        "--quick", action="store_true", help="a smoke test, under a minute, written to .make/bench/quick"
+        "--quick", action="store_true", help="a smoke test, under a minute, written to .make/bench/trial"
     )
     parser.add_argument("--output", type=Path, help="where to write RESULTS.md and results.json")
     parser.add_argument(
         "--ours",
         type=shlex.split,
-        default=[sys.executable, "-m", "audit_daemon"],
+        default=OURS,
         metavar="COMMAND",
         help="starts our daemon; --host, --port and --db are appended (default: %(default)s)",
     )

@@ -143,21 +143,22 @@ def _free_port() -> int:
 
 
 def _wait_until_ready(process: subprocess.Popen[bytes], port: int, deadline: float, log: Path) -> None:
-    while not _is_ready(port):
+    while not (answer := _healthz(port)).startswith("HTTP/1.1 200"):
         if process.poll() is not None:
             raise ServerError(f"ended with {process.returncode} before it was ready: {_end_of(log)}")
         if time.monotonic() > deadline:
-            raise ServerError(f"was not ready in time: {_end_of(log)}")
+            raise ServerError(f"was not ready in time; GET /healthz: {answer!r}; log: {_end_of(log)}")
         time.sleep(POLL_S)
 
 
-def _is_ready(port: int) -> bool:
+def _healthz(port: int) -> str:
+    """The beginning of the answer, or why there was none."""
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
             connection.sendall(HEALTHZ)
-            return connection.recv(64).startswith(b"HTTP/1.1 200")
-    except OSError:
-        return False
+            return connection.recv(4096).decode(errors="replace")
+    except OSError as failure:
+        return str(failure)
 
 
 def _stop(process: subprocess.Popen[bytes], *, kill: bool) -> None:

@@ -175,8 +175,8 @@ def _stalled(bench: Bench, side: str) -> Stream:
             patience_s=POST_PATIENCE_S,
         )
         time.sleep(max(0.0, began + scale.stall_s - time.monotonic()))  # the stall is a length of time
-        subscribers.tell("go")
         read_on = time.monotonic()
+        subscribers.tell("go")
         seen, _ = subscribers.finish(marker + len(posts))
     catch_up_s = max(0.0, max(seen.times) - read_on)
     return _judge(posts, seen, marker, scale.stalled_readers, catch_up_s=catch_up_s)
