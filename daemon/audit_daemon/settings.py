@@ -45,13 +45,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
-    """One setting: its name in `Settings` and in the TOML file, its variable, and how its text is read."""
+    """One setting: its name in `Settings`, its variable, and how its text is read.
+
+    `key` is its name in the TOML file, and with dashes its flag.
+    """
 
     name: str
     variable: str
     parse: Callable[[str], Any]
     default: str
     help: str
+
+    @property
+    def key(self) -> str:
+        """What users call it, where that is not the name in `Settings`."""
+        return {"db_path": "db", "kinds": "extra_kinds"}.get(self.name, self.name)
+
+    @property
+    def flag(self) -> str:
+        """The command's flag, such as `--cors-origins`."""
+        return f"--{self.key.replace('_', '-')}"
 
 
 def _port(text: str) -> int:
@@ -184,11 +197,11 @@ def load(flags: Mapping[str, str | None], environ: Mapping[str, str] = os.enviro
     for field in FIELDS:
         flag, variable = flags.get(field.name), environ.get(field.variable, "")
         if flag is not None:
-            values[field.name] = _parse(field, flag, f"--{field.name.removesuffix('_path').replace('_', '-')}")
+            values[field.name] = _parse(field, flag, field.flag)
         elif variable.strip():
             values[field.name] = _parse(field, variable.strip(), field.variable)
         elif field.name in in_file:
-            values[field.name] = _parse(field, in_file[field.name], f"{field.name} in {file_path}")
+            values[field.name] = _parse(field, in_file[field.name], f"{field.key} in {file_path}")
     if "db_path" not in values:
         values["db_path"] = _default_db_path()
     return Settings(**values)
@@ -219,13 +232,12 @@ def _read_file(environ: Mapping[str, str]) -> tuple[Path, dict[str, str]]:
         raise SettingsError(f"{CONFIG_VARIABLE}: cannot read {path}: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: {error}") from None
-    names = {field.name for field in FIELDS} | {"db", "extra_kinds"}
-    aliases = {"db": "db_path", "extra_kinds": "kinds"}
+    names = {field.key: field.name for field in FIELDS}
     texts = {}
     for key, value in content.items():
         if key not in names:
             raise SettingsError(f"{path}: {key!r} is no setting: use one of {', '.join(sorted(names))}")
-        texts[aliases.get(key, key)] = ",".join(str(item) for item in value) if isinstance(value, list) else str(value)
+        texts[names[key]] = ",".join(str(item) for item in value) if isinstance(value, list) else str(value)
     return path, texts
 
 
