@@ -27,7 +27,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 import structlog
-from audit_stream.canonical import Prepared, read_envelope
+from audit_stream.canonical import Prepared
 from audit_stream.chain import GENESIS, Head, Linked, link
 
 from audit_daemon.store.checkpoint import Checkpointer
@@ -330,18 +330,17 @@ class Writer:
         self.problem = reason
         self.failed_commits += 1
         self._disconnect()
-        persisted: list[Linked] = []
         try:
-            before = self.head
-            connection = self._reopen()
-            persisted = _read_linked(connection, before.event_id)
-        except sqlite3.Error as error:
-            self.problem = f"{reason}; reading the file back failed too: {error}"
-            self._disconnect()
-        self._deliver(tickets, [(ticket, StoreUnavailable(reason)) for ticket in tickets], persisted)
+            self._reopen()
+        except Exception as error:  # noqa: BLE001 - as in _commit: the waiters below must be told
+            self.problem = f"{reason}; reading the file back failed too: {str(error) or type(error).__name__}"
+        self._deliver(tickets, [(ticket, StoreUnavailable(reason)) for ticket in tickets], [])
 
     def _reopen(self) -> sqlite3.Connection:
-        """Open the file and take its end of the chain as the truth. Raises sqlite3.Error."""
+        """Open the file and take its end of the chain as the truth; the tail gets what it has not seen of it.
+
+        Raises sqlite3.Error, and then nothing has changed.
+        """
         connection = self._open_connection()
         try:
             head = load_head(connection)
@@ -350,6 +349,7 @@ class Writer:
                     f"the file ends at event #{head.event_id}, but #{self.head.event_id} was acknowledged: "
                     "it was replaced or cut; restart the daemon to go on from it"
                 )
+            unseen = _read_linked(connection, self.head.event_id) if self.failed_commits else []
             self._series.load(connection)
             self._spans.load(connection, head.event_id)
         except BaseException:
@@ -357,6 +357,7 @@ class Writer:
             raise
         self.head = head
         self._connection = connection
+        self._deliver([], [], unseen)
         return connection
 
     def _disconnect(self) -> None:
@@ -372,7 +373,7 @@ class Writer:
         try:
             connection = self._connection or self._reopen()
             connection.execute("UPDATE head SET event_id = event_id")
-        except sqlite3.Error:
+        except Exception:  # noqa: BLE001 - whatever it is, the thread lives on and looks again
             self._disconnect()
         else:
             self._recovered()
@@ -415,18 +416,20 @@ def _hash_at(connection: sqlite3.Connection, event_id: int) -> str:
 
 def load_head(connection: sqlite3.Connection) -> Head:
     """The end of the chain as the file's `head` row has it."""
-    event_id, digest = connection.execute("SELECT event_id, hash FROM head").fetchone()
-    return Head(event_id, digest.hex())
+    row = connection.execute("SELECT event_id, hash FROM head").fetchone()
+    if row is None:
+        raise sqlite3.DatabaseError("the record of the log's head is gone")
+    return Head(row[0], row[1].hex())
 
 
 def _read_linked(connection: sqlite3.Connection, after_id: int) -> list[Linked]:
     """Events that are in the file although their commit was reported as failed."""
     rows = connection.execute(
-        "SELECT event_id, time_ms, hash, canonical FROM events WHERE event_id > ? ORDER BY event_id", (after_id,)
+        "SELECT event_id, kind, source, time_ms, hash, canonical FROM events JOIN series USING (series_id)"
+        " WHERE event_id > ? ORDER BY event_id",
+        (after_id,),
     ).fetchall()
-    linked = []
-    for event_id, time_ms, digest, canonical in rows:
-        envelope = read_envelope(canonical)
-        prepared = Prepared(envelope.kind, envelope.source, time_ms, b"", b"")
-        linked.append(Linked(event_id, prepared, canonical, digest.hex()))
-    return linked
+    return [
+        Linked(event_id, Prepared(kind, source, time_ms, b"", b""), canonical, digest.hex())
+        for event_id, kind, source, time_ms, digest, canonical in rows
+    ]

@@ -1,0 +1,275 @@
+"""The fault table: each step of a commit fails, or says so although it was done; then the whole store is checked."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+from audit_daemon.store.protocol import IdempotencyKey, StoreUnavailable
+from audit_daemon.store.sqlite import SqliteStore
+
+from tests.daemon.store.faulty import OPEN, Faults, When
+from tests.daemon.store.rig import (
+    DEADLINE_S,
+    Follower,
+    assert_whole,
+    event,
+    events,
+    file_head,
+    opened,
+    stored,
+    told_all,
+    until,
+)
+
+FULL = "database or disk is full"
+BROKEN = "disk I/O error"
+
+STEPS = {
+    "begin": r"BEGIN",
+    "series": r"INSERT.* INTO series\b",
+    "events": r"INSERT.* INTO events\b",
+    "spans": r"INSERT.* INTO spans\b",
+    "key": r"INSERT.* INTO idempotency\b",
+    "pruned keys": r"DELETE FROM idempotency\b",
+    "commit": r"COMMIT",
+}
+READ_BACK = {
+    "opening": OPEN,
+    "its head": r"SELECT .*FROM head\b",
+    "its series": r"SELECT .*FROM series\b",
+    "its spans": r"SELECT .*FROM spans\b",
+    "its events": r"SELECT event_id, .*FROM events\b.* WHERE event_id > \?",
+}
+MODES: list[When] = ["failed", "failed but persisted"]
+
+BEFORE = events(1_022)  # two more end a span, so that the appends below write every table
+KEY = IdempotencyKey(source="new", key="retry", digest=b"d" * 32)
+BATCH = events(3, first=2_000, source="new")
+LATER = event(3_000, source="later")
+
+
+async def assert_sound(path: Path, store: SqliteStore, follower: Follower, faults: Faults) -> None:
+    """Everything that must hold when the disk works again, in the open store and in a reopened one."""
+    await told_all(store, follower)
+    assert store.head == file_head(path)
+    assert follower.told == stored(path)
+    assert [event_id for event_id, _, _ in follower.told] == list(range(1, store.head.event_id + 1))
+    assert sum(store.counts().values()) == store.head.event_id
+    assert store.health.problem is None
+    assert (store.health.queued_events, store.health.queued_bytes) == (0, 0)
+    assert_whole(path, store.head)
+    head, counts = store.head, dict(store.counts())
+    await store.close()
+    assert_whole(path, head)
+    reopened = SqliteStore(path, loop=asyncio.get_running_loop(), open_writer=faults.open_writer)
+    assert (reopened.head, dict(reopened.counts())) == (head, counts)
+    await reopened.close()
+    assert_whole(path, head)
+
+
+def times_stored(path: Path, number: int) -> int:
+    return sum(b'"number":%d}' % number in canonical for _, canonical, _ in stored(path))
+
+
+@pytest.mark.parametrize("reason", [FULL, BROKEN])
+@pytest.mark.parametrize("when", MODES)
+@pytest.mark.parametrize("step", STEPS)
+def test_a_failed_commit_is_refused_with_its_reason_and_the_next_one_succeeds(
+    tmp_path: Path, step: str, when: When, reason: str
+) -> None:
+    path, faults = tmp_path / "audit.db", Faults()
+
+    async def scenario() -> None:
+        store = SqliteStore(path, loop=asyncio.get_running_loop(), open_writer=faults.open_writer)
+        follower = Follower()
+        store.on_commit(follower)
+        await store.append(BEFORE)
+        faults.arm(STEPS[step], when, sqlite3.OperationalError(reason), times=1)
+        waiters = [
+            store.append(BATCH, KEY),
+            store.append([event(2_500)]),
+        ]
+        outcomes = await asyncio.gather(*waiters, return_exceptions=True)
+        assert faults.struck, "the fault never struck: the table does not fit the writer any more"
+        assert isinstance(outcomes[0], StoreUnavailable)
+        assert reason in str(outcomes[0])
+        assert reason in (store.health.problem or "")
+        persisted = step == "commit" and when == "failed but persisted"
+        assert store.head == file_head(path)
+        assert (store.head.event_id > len(BEFORE)) is persisted
+        retry = await store.append(BATCH, KEY)
+        assert retry.replayed is persisted
+        await store.append([LATER])
+        assert [times_stored(path, number) for number in (2_000, 2_001, 2_002, 3_000)] == [1, 1, 1, 1]
+        await assert_sound(path, store, follower, faults)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("when", MODES)
+@pytest.mark.parametrize("read_back", READ_BACK)
+def test_a_failed_commit_whose_outcome_cannot_be_read_back_leaves_no_gap_in_the_stream(
+    tmp_path: Path, read_back: str, when: When
+) -> None:
+    path, faults = tmp_path / "audit.db", Faults()
+
+    async def scenario() -> None:
+        store = SqliteStore(path, loop=asyncio.get_running_loop(), open_writer=faults.open_writer)
+        follower = Follower()
+        store.on_commit(follower)
+        await store.append(BEFORE)
+        faults.arm(STEPS["commit"], when, sqlite3.OperationalError(BROKEN), times=1)
+        faults.arm(READ_BACK[read_back], "failed", sqlite3.OperationalError(FULL), times=1)
+        with pytest.raises(StoreUnavailable):
+            await store.append(BATCH, KEY)
+        assert len(faults.struck) == 2 or (read_back == "its events" and when == "failed")
+        faults.clear()
+        await store.append([LATER])
+        await assert_sound(path, store, follower, faults)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("when", MODES)
+@pytest.mark.parametrize("step", [*STEPS, "opening"])
+def test_a_disk_that_goes_on_failing_refuses_every_append_and_loses_none_that_was_acknowledged(
+    tmp_path: Path, step: str, when: When
+) -> None:
+    path, faults = tmp_path / "audit.db", Faults()
+
+    async def scenario() -> None:
+        store = SqliteStore(path, loop=asyncio.get_running_loop(), open_writer=faults.open_writer)
+        follower = Follower()
+        store.on_commit(follower)
+        acknowledged = await store.append(BEFORE)
+        for pattern in [STEPS["commit"], OPEN] if step == "opening" else [STEPS[step]]:
+            faults.arm(pattern, when, sqlite3.OperationalError(FULL))
+        outcomes = [
+            await asyncio.gather(
+                store.append(
+                    events(700, first=10_000 * number, source=f"new-{number}"),
+                    IdempotencyKey(source="new", key=str(number), digest=b"d" * 32),
+                ),
+                return_exceptions=True,
+            )
+            for number in range(5)
+        ]
+        refusals = [str(outcome) for (outcome,) in outcomes if isinstance(outcome, StoreUnavailable)]
+        assert all(FULL in refusal for refusal in refusals)
+        assert len(refusals) == 5 or step == "spans"  # 700 events do not always end a span
+        assert refusals
+        assert stored(path)[len(BEFORE) - 1][2] == acknowledged.latest_hash
+        faults.clear()
+        await store.append([LATER])
+        await assert_sound(path, store, follower, faults)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("when", MODES)
+def test_the_store_finds_out_by_itself_that_the_disk_works_again(tmp_path: Path, when: When) -> None:
+    path, faults = tmp_path / "audit.db", Faults()
+
+    async def scenario() -> None:
+        store = SqliteStore(path, loop=asyncio.get_running_loop(), open_writer=faults.open_writer)
+        follower = Follower()
+        store.on_commit(follower)
+        await store.append(BEFORE)
+        faults.arm(STEPS["commit"], when, sqlite3.OperationalError(FULL))
+        faults.arm(OPEN, when, sqlite3.OperationalError(FULL))
+        with pytest.raises(StoreUnavailable):
+            await store.append(BATCH)
+        strikes = len(faults.struck)
+        await until(lambda: len(faults.struck) > strikes)  # it looks again, and is refused again
+        assert store.health.problem is not None
+        faults.clear()
+        await until(lambda: store.health.problem is None)  # nobody posts meanwhile
+        await assert_sound(path, store, follower, faults)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("when", MODES)
+def test_a_failing_checkpoint_refuses_nothing_and_loses_nothing(tmp_path: Path, when: When) -> None:
+    path, faults = tmp_path / "audit.db", Faults()
+    large = [event(number, payload={"text": "x" * 60_000}) for number in range(40)]
+
+    async def scenario() -> None:
+        store = SqliteStore(path, loop=asyncio.get_running_loop(), open_writer=faults.open_writer)
+        follower = Follower()
+        store.on_commit(follower)
+        faults.arm(r"PRAGMA wal_checkpoint", when, sqlite3.OperationalError(BROKEN))
+        deadline = asyncio.get_running_loop().time() + DEADLINE_S
+        while len(faults.struck) < 2:  # in the thread of its own, and between two commits
+            await store.append(large)
+            assert asyncio.get_running_loop().time() < deadline
+        assert store.health.problem is None
+        assert store.health.failed_commits == 0
+        faults.clear()
+        await assert_sound(path, store, follower, faults)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("reason", [FULL, BROKEN])
+@pytest.mark.parametrize("when", MODES)
+def test_a_failed_append_of_one_event_is_refused_and_the_next_one_succeeds(
+    tmp_path: Path, when: When, reason: str
+) -> None:
+    path, faults = tmp_path / "audit.db", Faults()
+
+    async def scenario() -> None:
+        store = SqliteStore(path, loop=asyncio.get_running_loop(), open_writer=faults.open_writer)
+        follower = Follower()
+        store.on_commit(follower)
+        await store.append(events(3))
+        faults.arm(rf"{STEPS['events']}|{STEPS['commit']}", when, sqlite3.OperationalError(reason), times=1)
+        with pytest.raises(StoreUnavailable, match=reason):
+            await store.append([event(4)])
+        assert faults.struck
+        assert store.head == file_head(path)
+        await store.append([event(5)])
+        assert times_stored(path, 5) == 1
+        await assert_sound(path, store, follower, faults)
+
+    asyncio.run(scenario())
+
+
+def test_closing_with_a_broken_disk_answers_every_waiter(tmp_path: Path) -> None:
+    path, faults = tmp_path / "audit.db", Faults()
+
+    async def scenario() -> None:
+        async with opened(path, open_writer=faults.open_writer) as (store, _):
+            await store.append(BEFORE)
+            head = store.head
+            faults.arm(STEPS["commit"], "failed", sqlite3.OperationalError(BROKEN))
+            waiters = [asyncio.ensure_future(store.append([event(number)])) for number in range(20)]
+            await asyncio.sleep(0)
+        outcomes = await asyncio.gather(*waiters, return_exceptions=True)
+        assert all(isinstance(outcome, StoreUnavailable) for outcome in outcomes)
+        assert_whole(path, head)
+
+    asyncio.run(scenario())
+
+
+def test_an_error_that_nobody_foresaw_is_answered_and_the_writer_lives_on(tmp_path: Path) -> None:
+    path, faults = tmp_path / "audit.db", Faults()
+
+    async def scenario() -> None:
+        store = SqliteStore(path, loop=asyncio.get_running_loop(), open_writer=faults.open_writer)
+        follower = Follower()
+        store.on_commit(follower)
+        await store.append(BEFORE)
+        for pattern in (STEPS["events"], OPEN):  # in the commit, then while what is true is read back
+            faults.arm(pattern, "failed", MemoryError(), times=1)  # type: ignore[arg-type]  # on purpose
+        with pytest.raises(StoreUnavailable, match="MemoryError"):
+            await store.append(BATCH)
+        assert store.health.problem is not None
+        faults.clear()
+        await store.append([LATER])
+        await assert_sound(path, store, follower, faults)
+
+    asyncio.run(scenario())
