@@ -23,6 +23,7 @@ from audit_daemon.verifier.schedule import Verifier
 __all__ = ["Daemon"]
 
 _HANDLERS = [
+    events.appends,
     events.list_events,
     events.get_event,
     events.get_canonical,

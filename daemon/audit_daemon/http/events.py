@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from audit_stream.canonical import splice_hash
-from litestar import Response, get
+from litestar import Response, get, post
 from litestar.response import Stream
 
 from audit_daemon.http.problems import Problem
@@ -15,12 +15,18 @@ from audit_daemon.http.queries import event_id_of
 from audit_daemon.http.services import AnyRequest, Services, services_of
 from audit_daemon.store.protocol import EventQuery, Page, Shape
 
-__all__ = ["get_canonical", "get_event", "list_events"]
+__all__ = ["appends", "get_canonical", "get_event", "list_events"]
 
 _WHOLE_ANSWER_EVENTS = 1_000
 """Answers up to this size are sent with their length; larger ones are streamed."""
 
 _NDJSON = "application/x-ndjson"
+
+
+@post(["/events", "/events/batch"])
+async def appends() -> None:
+    """The producers' routes, so that answers to other methods name POST in Allow; the door answers them itself."""
+    raise Problem(404, "there is no such endpoint: post to /events or /events/batch, without further slashes")
 
 
 @get("/events")
