@@ -14,6 +14,7 @@ from audit_stream import __version__
 
 from audit_daemon import logs
 from audit_daemon.http.app import Daemon
+from audit_daemon.http.connection import GuardedProtocol
 from audit_daemon.settings import Settings, SettingsError
 from audit_daemon.store.protocol import StoreError
 
@@ -21,10 +22,13 @@ __all__ = ["serve"]
 
 _log = structlog.get_logger(__name__)
 
-SWITCH_INTERVAL_S = 0.0002
+SWITCH_INTERVAL_S = 0.0001
 """How long a thread may keep Python's interpreter lock. At the default of 5 ms the writer waits that long for the
-event loop at every SQLite step; measured, 0.2 ms gives it twenty times the throughput for a few per cent of the
-loop's."""
+busy event loop after every SQLite step (docs/design.md, "What was measured")."""
+
+_KEEP_ALIVE_S = 75
+"""Longer than any pool of a producer keeps a connection (httpx: 5 s): the side that closes an idle connection first
+must be the one that would send next, or a post meets the close on its way and is lost."""
 
 _GRACE_S = 1
 """What open requests get to finish in when the daemon stops; a stop takes less than two seconds."""
@@ -60,13 +64,14 @@ def serve(settings: Settings) -> int:
     daemon = Daemon(settings)
     config = uvicorn.Config(
         daemon.asgi,
-        http="httptools",
+        http=GuardedProtocol,
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,  # access.py decides by the peer that is connected, which no header can forge
+        timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_GRACE_S,
         backlog=_BACKLOG,
     )

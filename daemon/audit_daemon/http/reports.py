@@ -52,8 +52,9 @@ async def root(request: AnyRequest) -> Response[bytes]:
 
 
 @get("/healthz")
-async def healthz(_: AnyRequest) -> Response[bytes]:
+async def healthz(request: AnyRequest) -> Response[bytes]:
     """Alive: answers as long as the event loop turns."""
+    services_of(request).queries.nothing(request.scope["query_string"])
     return _json({"status": "ok"})
 
 

@@ -112,6 +112,11 @@ class _Transaction:
             row = (ticket.key.digest, receipt.first_event_id, receipt.last_event_id)
             self.keys[ticket.key.source, ticket.key.key] = row
 
+    @property
+    def touches_other_tables(self) -> bool:
+        """Whether more than `events` is written; known once `event_values` has been read."""
+        return bool(self.series.new_rows or self.spans.rows or self.keys)
+
     def event_values(self) -> list[object]:
         """All events' column values in one flat list, ready to bind."""
         values: list[object] = []
@@ -282,11 +287,14 @@ class Writer:
     def _write(self, connection: sqlite3.Connection, transaction: _Transaction) -> None:
         values = transaction.event_values()
         transaction.spans.add(transaction.linked[0].event_id, [event.prepared.time_ms for event in transaction.linked])
+        step = _ROWS_A_STATEMENT * _COLUMNS
+        if len(values) <= step and not transaction.touches_other_tables:
+            connection.execute(_insert(len(values) // _COLUMNS), values)  # commits by itself
+            return
         execute = connection.execute
         execute("BEGIN IMMEDIATE")
         if transaction.series.new_rows:
             connection.executemany("INSERT INTO series VALUES (?, ?, ?)", transaction.series.new_rows)
-        step = _ROWS_A_STATEMENT * _COLUMNS
         for start in range(0, len(values), step):
             chunk = values[start : start + step]
             execute(_insert(len(chunk) // _COLUMNS), chunk)
@@ -294,8 +302,6 @@ class Writer:
             connection.executemany("INSERT INTO spans VALUES (?, ?, ?)", transaction.spans.rows)
         if transaction.keys:
             self._write_keys(connection, transaction)
-        head = transaction.head
-        execute("UPDATE head SET event_id = ?, hash = ?", (head.event_id, bytes.fromhex(head.hash)))
         execute("COMMIT")
 
     def _write_keys(self, connection: sqlite3.Connection, transaction: _Transaction) -> None:

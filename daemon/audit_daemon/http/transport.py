@@ -1,0 +1,41 @@
+"""One system call an answer instead of two.
+
+uvicorn writes an answer's head and body separately, and for small answers the second call into the kernel costs as
+much as decoding and encoding the event. Here what is written during one turn of the event loop is sent together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+__all__ = ["CoalescingTransport"]
+
+
+class CoalescingTransport:
+    """A transport that sends at the end of the loop's turn; everything but writing and closing is the inner one's."""
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._pending: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send `data` after what was written before it, at the latest when this turn ends."""
+        if not self._pending:
+            self._loop.call_soon(self._flush)
+        self._pending.append(data)
+
+    def close(self) -> None:
+        """Send what is pending, then close."""
+        self._flush()
+        self._transport.close()
+
+    def _flush(self) -> None:
+        if self._pending:
+            data = b"".join(self._pending)
+            self._pending.clear()
+            self._transport.write(data)
