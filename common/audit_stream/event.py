@@ -6,6 +6,8 @@ A producer sends `kind`, `source`, an optional `payload` and an optional `timest
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 import time
 from collections.abc import Callable
@@ -130,11 +132,44 @@ def _decode(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
     except msgspec.ValidationError as error:
         raise _explain(str(error)) from None
     except msgspec.DecodeError as error:
-        raise EventRejected("", f"the body is no valid JSON ({error})") from None
+        raise _explain_malformed(body, str(error)) from None
     except UnicodeDecodeError as error:
         raise EventRejected("", f"the body is not UTF-8: invalid byte at a string's offset {error.start}") from None
     except RecursionError:
         raise _nested_too_deep() from None
+
+
+_LOOK_CLOSER_BYTES = 1 << 20
+"""Bodies up to this size are read a second time to say where they are wrong."""
+
+
+def _explain_malformed(body: bytes, message: str) -> EventRejected:
+    """Name the field for what Python's own reader lets through: NaN, infinities and lone surrogates."""
+    content: object = None
+    if len(body) <= _LOOK_CLOSER_BYTES:
+        with contextlib.suppress(ValueError, RecursionError):
+            content = json.loads(body)
+    many = isinstance(content, list)
+    for index, item in enumerate(content if isinstance(content, list) else [content]):
+        for name, value in item.items() if isinstance(item, dict) else ():
+            reason = _not_json({name: value})
+            if reason is not None:
+                field = _printable(name)
+                return EventRejected(f"[{index}].{field}" if many else field, reason)
+    return EventRejected("", f"the body is no valid JSON ({message})")
+
+
+def _not_json(value: object) -> str | None:
+    """Why a value that Python has read from JSON text is no JSON value; None when it is one."""
+    try:
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError:
+        return "holds a lone surrogate, which is no character: send well-formed text"
+    except RecursionError:
+        return None
+    except ValueError:
+        return "holds NaN, an infinity or a number beyond 1.8e308, which JSON cannot carry: send null or a string"
+    return None
 
 
 _PATH = re.compile(r" - at `(?:key in )?\$?\.?(.*?)`$", re.DOTALL)
