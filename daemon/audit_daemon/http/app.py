@@ -23,8 +23,8 @@ from audit_daemon.verifier.schedule import Verifier
 __all__ = ["Daemon"]
 
 _HANDLERS = [
-    events.appends,
     events.list_events,
+    events.misspelt_append,
     events.get_event,
     events.get_canonical,
     streams.stream,

@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from audit_stream.canonical import splice_hash
-from litestar import Response, get, post
+from litestar import Response, get, post, route
 from litestar.response import Stream
 
 from audit_daemon.http.problems import Problem
@@ -15,7 +15,7 @@ from audit_daemon.http.queries import event_id_of
 from audit_daemon.http.services import AnyRequest, Services, services_of
 from audit_daemon.store.protocol import EventQuery, Page, Shape
 
-__all__ = ["appends", "get_canonical", "get_event", "list_events"]
+__all__ = ["get_canonical", "get_event", "list_events", "misspelt_append"]
 
 _WHOLE_ANSWER_EVENTS = 1_000
 """Answers up to this size are sent with their length; larger ones are streamed."""
@@ -23,15 +23,17 @@ _WHOLE_ANSWER_EVENTS = 1_000
 _NDJSON = "application/x-ndjson"
 
 
-@post(["/events", "/events/batch"])
-async def appends() -> None:
-    """The producers' routes, so that answers to other methods name POST in Allow; the door answers them itself."""
-    raise Problem(404, "there is no such endpoint: post to /events or /events/batch, without further slashes")
+@post("/events/batch")
+async def misspelt_append() -> None:
+    """A producers' route with further slashes. Registered so that answers to other methods name POST in Allow."""
+    raise _misspelt()
 
 
-@get("/events")
+@route("/events", http_method=["GET", "POST"], status_code=200)  # one handler, or OPTIONS would name only the first
 async def list_events(request: AnyRequest) -> Response[Any]:
     """Events that were appended, the most recent ones unless a cursor says otherwise."""
+    if request.method == "POST":
+        raise _misspelt()
     services = services_of(request)
     query = services.queries.page(request.scope["query_string"])
     shape: Shape = "ndjson" if _wants_ndjson(request) else "json"
@@ -59,6 +61,10 @@ async def get_canonical(request: AnyRequest) -> Response[bytes]:
     services.queries.nothing(request.scope["query_string"])
     canonical, hash_ = _stored(request, services)
     return Response(canonical, media_type="application/json", headers={"ETag": f'"{hash_}"'})
+
+
+def _misspelt() -> Problem:
+    return Problem(404, "there is no such endpoint: post to /events or /events/batch, without further slashes")
 
 
 def _stored(request: AnyRequest, services: Services) -> tuple[bytes, str]:
