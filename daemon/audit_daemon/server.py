@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import logging
+import signal
 import socket
 import sys
 import time
@@ -16,7 +18,6 @@ from audit_daemon import logs
 from audit_daemon.http.app import Daemon
 from audit_daemon.http.connection import GuardedProtocol
 from audit_daemon.settings import Settings, SettingsError
-from audit_daemon.store.protocol import StoreError
 
 __all__ = ["serve"]
 
@@ -76,31 +77,35 @@ def serve(settings: Settings) -> int:
         backlog=_BACKLOG,
     )
     server = _Server(config, daemon)
+    logging.getLogger("uvicorn.error").addFilter(lambda _: daemon.start_error is None)  # _announce says it in a line
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # raised again after a clean stop, it must not kill us
     gc.freeze()  # what is loaded now stays: the collector need not walk it again and again
     with listener:
         host, port = listener.getsockname()[:2]
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         config.callback_notify = None
-        _announce(server, url, settings, started)
-        with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises the signal again after a clean stop
+        _announce(server, daemon, url, started)
+        # uvicorn raises the signal again after a clean stop, and exits when the lifespan failed to start
+        with contextlib.suppress(KeyboardInterrupt, SystemExit):
             server.run(sockets=[listener])
     return 0 if server.started else 1
 
 
-def _announce(server: _Server, url: str, settings: Settings, started: float) -> None:
+def _announce(server: _Server, daemon: Daemon, url: str, started: float) -> None:
     """Log the address once requests are answered, so that whoever reads the line can connect."""
     startup = server.startup
 
     async def announced(sockets: list[socket.socket] | None = None) -> None:
         try:
             await startup(sockets)
-        except StoreError as error:
-            _log.error("cannot start", reason=str(error))
+        except SystemExit:
+            if daemon.start_error is not None:
+                _log.error("cannot start", reason=str(daemon.start_error))
             raise
         _log.info(
             "listening",
             url=url,
-            database=str(settings.db_path),
+            database=str(daemon.settings.db_path),
             version=__version__,
             start_ms=round((time.perf_counter() - started) * 1000),
         )

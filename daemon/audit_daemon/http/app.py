@@ -15,6 +15,7 @@ from audit_daemon.http.ingest import Ingest
 from audit_daemon.http.problems import on_error
 from audit_daemon.http.services import Services
 from audit_daemon.settings import Settings
+from audit_daemon.store.protocol import StoreError
 from audit_daemon.store.sqlite import SqliteStore
 from audit_daemon.store.writer import WriterLimits
 from audit_daemon.tail import Tail
@@ -45,6 +46,7 @@ class Daemon:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.services: Services | None = None
+        self.start_error: StoreError | None = None
         self._ingest: Ingest | None = None
         self.litestar = Litestar(
             _HANDLERS,
@@ -72,14 +74,18 @@ class Daemon:
     @asynccontextmanager
     async def _lifespan(self, app: Litestar) -> AsyncIterator[None]:
         settings = self.settings
-        store = await SqliteStore.open(
-            settings.db_path,
-            limits=WriterLimits(
-                max_events=settings.queue_events,
-                max_bytes=settings.queue_bytes,
-                key_lifetime_ms=int(settings.idempotency_ttl_s * 1000),
-            ),
-        )
+        try:
+            store = await SqliteStore.open(
+                settings.db_path,
+                limits=WriterLimits(
+                    max_events=settings.queue_events,
+                    max_bytes=settings.queue_bytes,
+                    key_lifetime_ms=int(settings.idempotency_ttl_s * 1000),
+                ),
+            )
+        except StoreError as error:
+            self.start_error = error
+            raise
         tail = Tail(store)
         verifier = Verifier(store.path, head=lambda: store.head, interval_s=settings.verify_interval_s)
         self.services = app.state["services"] = Services(settings, store, tail, verifier)

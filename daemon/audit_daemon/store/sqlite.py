@@ -51,7 +51,7 @@ class SqliteStore:
 
         `open_writer` is there for fault tests.
         """
-        self.path = path.absolute()
+        self.path = path.resolve()  # by whatever name: SQLite's log and our lock belong to the file itself
         schema.prepare_directory(self.path)
         self._lock = FileLock(self.path)
         try:
