@@ -7,6 +7,7 @@ A producer sends `kind`, `source`, an optional `payload` and an optional `timest
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import re
 import time
@@ -67,7 +68,7 @@ class EventReader:
 
     def read(self, body: bytes) -> Prepared:
         """The event of a JSON object. Raises EventRejected, which names the field and never repeats the payload."""
-        return self._accept(_decode(self._one, body), _may_nest_too_deep(body))
+        return self._accept(_decode(self._one, body), self._now())
 
     def read_array(self, body: bytes, *, max_events: int) -> list[Prepared]:
         """The events of a JSON array, all or none. Raises EventRejected naming the index, such as `[17].source`."""
@@ -78,8 +79,14 @@ class EventReader:
             _check_count(len(items), max_events)
             return [self._at(index, bytes(item)) for index, item in enumerate(items)]
         _check_count(len(drafts), max_events)
-        suspicious = _may_nest_too_deep(body)
-        return [self._accept_at(index, draft, suspicious) for index, draft in enumerate(drafts)]
+        now = self._now()
+        accepted: list[Prepared] = []
+        try:
+            for draft in drafts:
+                accepted.append(self._accept(draft, now))  # noqa: PERF401 - the length names the item that fails
+        except EventRejected as error:
+            raise _indexed(len(accepted), error) from None
+        return accepted
 
     def read_ndjson(self, body: bytes, *, max_events: int) -> list[Prepared]:
         """The events of newline-delimited JSON; blank lines are skipped and not counted. Errors as `read_array`."""
@@ -93,34 +100,39 @@ class EventReader:
         except EventRejected as error:
             raise _indexed(index, error) from None
 
-    def _accept_at(self, index: int, draft: Draft, suspicious: bool) -> Prepared:
-        try:
-            return self._accept(draft, suspicious)
-        except EventRejected as error:
-            raise _indexed(index, error) from None
+    def _now(self) -> tuple[str, int]:
+        """The stamp for events without a timestamp: one for a whole batch."""
+        time_ms = self._clock_ms()
+        return format_rfc3339_ms(time_ms), time_ms
 
-    def _accept(self, draft: Draft, suspicious: bool) -> Prepared:
+    def _accept(self, draft: Draft, now: tuple[str, int]) -> Prepared:
         if draft.kind not in self.kinds:
             raise _unknown_kind(draft.kind)
-        if SOURCE_PATTERN.fullmatch(draft.source) is None:
+        if not _is_source(draft.source):
             raise EventRejected("source", _source_reason(draft.source))
-        if suspicious and _nesting(draft.payload) > MAX_NESTING:
-            raise _nested_too_deep()
-        timestamp = draft.timestamp
-        if timestamp is None:
-            time_ms = self._clock_ms()
-            timestamp = format_rfc3339_ms(time_ms)
-        else:
+        timestamp, time_ms = now
+        if draft.timestamp is not None:
+            timestamp = draft.timestamp
             try:
                 time_ms = parse_rfc3339_ms(timestamp)
             except TimestampError as error:
                 raise EventRejected("timestamp", f"{error}; leave it out to have the daemon stamp it") from None
         try:
-            return prepare(
+            prepared = prepare(
                 kind=draft.kind, source=draft.source, payload=draft.payload, timestamp=timestamp, time_ms=time_ms
             )
-        except ValueError:  # int/str conversion limit: cannot be written back by any JSON library of Python
-            raise EventRejected("payload", "holds a number with too many digits: send it as a string") from None
+        except RecursionError:
+            raise _nested_too_deep() from None
+        # Cheap and never wrong in the negative: a payload cannot nest deeper than it has brackets.
+        middle = prepared.middle
+        if middle.count(b"{") + middle.count(b"[") > MAX_NESTING and _nesting(draft.payload) > MAX_NESTING:
+            raise _nested_too_deep()
+        return prepared
+
+
+@functools.lru_cache(maxsize=4096)
+def _is_source(text: str) -> bool:
+    return SOURCE_PATTERN.fullmatch(text) is not None
 
 
 def _decode(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
@@ -234,11 +246,6 @@ def _check_count(count: int, max_events: int) -> None:
 
 def _indexed(index: int, error: EventRejected) -> EventRejected:
     return EventRejected(f"[{index}].{error.field}" if error.field else f"[{index}]", error.reason)
-
-
-def _may_nest_too_deep(body: bytes) -> bool:
-    """Cheap and never wrong in the negative: the payload cannot nest deeper than the body has brackets."""
-    return body.count(b"{") + body.count(b"[") > MAX_NESTING
 
 
 def _nesting(payload: object) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -42,4 +43,10 @@ def parse_rfc3339_ms(text: str) -> int:
 
 def format_rfc3339_ms(time_ms: int) -> str:
     """The instant in UTC with milliseconds and the offset `+00:00`, as audit-stream 0.1.0 writes it."""
-    return (_EPOCH + timedelta(milliseconds=time_ms)).isoformat(timespec="milliseconds")
+    second, milliseconds = divmod(time_ms, 1000)
+    return f"{_format_second(second)}.{milliseconds:03d}+00:00"
+
+
+@functools.lru_cache(maxsize=8)  # a busy daemon stamps thousands of events in one second
+def _format_second(second: int) -> str:
+    return (_EPOCH + timedelta(seconds=second)).replace(tzinfo=None).isoformat()

@@ -94,6 +94,7 @@ class Daemon:
         try:
             yield
         finally:
+            self._ingest.close()
             await verifier.close()
             tail.close()
             await store.close()

@@ -31,7 +31,10 @@ class Door:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        origin = next((value for name, value in scope["headers"] if name == b"origin"), None)
+        origin = None
+        for name, value in scope["headers"]:
+            if name == b"origin":
+                origin = value
         extra = [] if origin is None else self._cors.answer_headers(origin)
         problem = self._refusal(scope, origin)
         if problem is not None:

@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 import re
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 from typing import Any
 
@@ -65,6 +66,12 @@ class Ingest:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._append_seconds = services.metrics.append_seconds
+        # One thread: several would only take Python's interpreter lock from one another.
+        self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decoder")
+
+    def close(self) -> None:
+        """End the decoding thread; no request may come after."""
+        self._decoder.shutdown(wait=False, cancel_futures=True)
 
     async def one(self, scope: Scope, receive: Receive, send: Send, extra: Headers) -> None:
         """`POST /events`: 201 and the event once it is on disk."""
@@ -117,7 +124,7 @@ class Ingest:
         events, key = (
             read(body, headers.key)
             if len(body) < _THREAD_FROM_BYTES
-            else await asyncio.to_thread(read, body, headers.key)
+            else await asyncio.get_running_loop().run_in_executor(self._decoder, read, body, headers.key)
         )
         receipt = await self._services.store.append(events, key)
         self._append_seconds.observe(perf_counter() - started)
