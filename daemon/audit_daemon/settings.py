@@ -7,7 +7,6 @@ a test fails when one is missing from the page.
 from __future__ import annotations
 
 import os
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -226,6 +225,8 @@ def _read_file(environ: Mapping[str, str]) -> tuple[Path, dict[str, str]]:
     path = Path(named).expanduser() if named else _default_config_path(environ)
     if not named and not path.is_file():
         return path, {}
+    import tomllib  # only here: it takes 10 ms, and most daemons have no file
+
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
