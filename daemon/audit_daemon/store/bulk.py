@@ -1,0 +1,100 @@
+"""Whole logs at once, without a daemon: writing a chain that was verified elsewhere, reading one for export.
+
+`write_chain` is one transaction, so that a crash leaves an empty store and never half a chain that looks whole.
+`read_log` reads in short transactions, beside a daemon or without one; the log only grows, so what it read stays true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from audit_stream.chain import GENESIS, Head
+from audit_stream.errors import TimestampError
+from audit_stream.filters import register
+from audit_stream.timestamps import parse_rfc3339_ms
+
+from audit_daemon.store import schema
+from audit_daemon.store.lock import FileLock
+from audit_daemon.store.protocol import EventQuery, StoreUnusable
+from audit_daemon.store.reader import fetch_shaped, find_ids
+from audit_daemon.store.series import SeriesRegistry
+from audit_daemon.store.spans import Spans
+from audit_daemon.store.writer import load_head
+
+__all__ = ["read_log", "write_chain"]
+
+_ROWS = 4096
+_PAGE_EVENTS = 5_000
+
+
+def write_chain(path: Path, events: Iterable[tuple[bytes, dict[str, Any]]]) -> Head:
+    """Make `path` a store of these events: canonical bytes and fields from event 1 on, as `verify_export` yields them.
+
+    On return they are on disk. Whatever `events` raises leaves the store empty. Raises StoreLocked when a daemon
+    holds the file, StoreUnusable when it has events or is none of ours, sqlite3.Error when the disk refuses.
+    """
+    schema.prepare_directory(path)
+    lock = FileLock(path.absolute())
+    try:
+        schema.create(path)
+        with closing(schema.open_writer(path)) as connection:
+            held = load_head(connection).event_id
+            if held:
+                raise StoreUnusable(f"{path} holds {held} events already: give a new file with --db")
+            series, spans = SeriesRegistry().begin(), Spans().begin()
+            head = GENESIS
+            connection.execute("BEGIN IMMEDIATE")
+            rest = iter(events)
+            while chunk := list(islice(rest, _ROWS)):
+                rows = []
+                for canonical, fields in chunk:
+                    series_id, series_seq = series.number(fields["kind"], fields["source"])
+                    time_ms = _time_ms(fields["timestamp"])
+                    digest = bytes.fromhex(fields["hash"])
+                    rows.append((fields["event_id"], series_id, series_seq, time_ms, digest, canonical))
+                spans.add(rows[0][0], [row[3] for row in rows])
+                connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", rows)
+                head = Head(rows[-1][0], rows[-1][4].hex())
+            connection.executemany("INSERT INTO series VALUES (?, ?, ?)", series.new_rows)
+            connection.executemany("INSERT INTO spans VALUES (?, ?, ?)", spans.rows)
+            connection.execute("UPDATE head SET event_id = ?, hash = ?", (head.event_id, bytes.fromhex(head.hash)))
+            connection.execute("COMMIT")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return head
+    finally:
+        lock.release()
+
+
+def read_log(path: Path, query: EventQuery) -> Iterator[tuple[bytes, int, int]]:
+    """What a query selects, in chunks: NDJSON lines, the id up to which they deal with the log, the log's last id.
+
+    `query` reads forward; its limit does not count. Raises StoreUnusable or sqlite3.Error.
+    """
+    if not path.is_file():
+        raise StoreUnusable(f"{path} does not exist: give the daemon's database with --db")
+    with closing(schema.open_reader(path)) as connection:
+        schema.check(connection, path)
+        register(connection)
+        head_id = load_head(connection).event_id
+        series, spans = SeriesRegistry(), Spans()
+        series.load(connection)
+        spans.load(connection, head_id)
+        after_id, more = 0, True
+        while more:
+            step = msgspec.structs.replace(query, min_id=after_id + 1, max_id=head_id, limit=_PAGE_EVENTS)
+            page = find_ids(connection, step, series=series, spans=spans, head_id=head_id)
+            more = page.more
+            after_id = page.ids[-1] if more else head_id
+            yield fetch_shaped(connection, page.ids, "ndjson"), after_id, head_id
+
+
+def _time_ms(timestamp: str) -> int | None:
+    try:
+        return parse_rfc3339_ms(timestamp)
+    except TimestampError:
+        return None
