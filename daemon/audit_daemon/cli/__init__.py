@@ -1,1 +1,18 @@
-"""The `audit-stream` command: the daemon and its tools, one module a command."""
+"""The `audit-stream` command: the daemon and its tools.
+
+app.py           where it starts; the daemon's own start goes on without any of the rest
+commands.py      the commands' names, exit codes, and one line for every error
+serve.py         audit-stream [serve]
+verify.py        audit-stream verify
+tail.py          audit-stream tail
+query.py         audit-stream query
+stats.py         audit-stream stats
+emit.py          audit-stream emit
+export.py        audit-stream export
+import_chain.py  audit-stream import
+options.py       options that several commands share
+exports.py       reading an exported chain
+lines.py         an event as a line for people
+errors.py        exit codes, and the error that ends a command
+terminal.py      what may go to a terminal, colours, progress bars
+"""

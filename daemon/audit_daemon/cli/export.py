@@ -1,0 +1,127 @@
+"""`audit-stream export`: the log as a file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Annotated, BinaryIO, Literal
+
+from audit_stream.client import DEFAULT_URL, Client, Selection
+from cyclopts import Parameter
+
+from audit_daemon.cli.errors import CommandError, store_errors
+from audit_daemon.cli.options import Kinds, Since, Sources, Until, Url, Words, selection
+from audit_daemon.cli.terminal import Progress, note, progress
+
+__all__ = ["export"]
+
+_Chunk = tuple[bytes, int, int]
+"""Whole NDJSON lines, how far in the log they lead, and where the log ends."""
+
+
+async def export(
+    *words: Words,
+    url: Url = DEFAULT_URL,
+    db: Annotated[
+        Path | None, Parameter(help="Read this SQLite file itself, without a daemon or beside one that runs.")
+    ] = None,
+    output: Annotated[
+        Path | None, Parameter(name=["--output", "-o"], help="The file to write, by default standard output.")
+    ] = None,
+    format_: Annotated[
+        Literal["json", "ndjson"], Parameter(name="--format", help="One JSON array, or one event a line.")
+    ] = "json",
+    kind: Kinds = None,
+    source: Sources = None,
+    since: Since = None,
+    until: Until = None,
+) -> int:
+    """Write all events up to now, or those that fit, oldest first, each exactly as it is served and was hashed.
+
+    A file is written under another name and renamed when it is complete. An export of the whole log can be checked
+    and read back with `audit-stream import`.
+
+    ```
+    audit-stream export --output chain.json
+    audit-stream export --db /var/lib/audit-stream/audit.db --format ndjson | gzip > chain.ndjson.gz
+    audit-stream export --kind request_denied --since 2026-05-01T00:00:00Z -o denied.json
+    ```
+    """
+    wanted = selection(words, kind, source, since, until)
+    chunks = _from_daemon(url, wanted) if db is None else _from_file(db.expanduser(), wanted)
+    with store_errors(), progress("exporting") as show:
+        if output is None:
+            count = await _write(chunks, sys.stdout.buffer, format_, show)
+        else:
+            with _renamed_when_complete(output) as file:
+                count = await _write(chunks, file, format_, show)
+    if output is not None:
+        note(f"{count:,} event{'' if count == 1 else 's'} in {output}")
+    return 0
+
+
+async def _from_daemon(url: str, wanted: Selection) -> AsyncIterator[_Chunk]:
+    async with Client(url) as client:
+        head_id = (await client.stats()).head.event_id
+        lines = client.lines(wanted, since_id=0, before_id=head_id + 1, page_events=10_000)
+        async with contextlib.aclosing(lines):
+            async for chunk in lines:
+                yield chunk, _last_id(chunk), head_id
+
+
+async def _from_file(path: Path, wanted: Selection) -> AsyncIterator[_Chunk]:
+    from audit_daemon.cli.file_query import file_query
+    from audit_daemon.store.bulk import read_log
+
+    for lines, last_id, head_id in read_log(path, file_query(wanted)):
+        yield lines, last_id, head_id
+
+
+def _last_id(lines: bytes) -> int:
+    """The id of the last event, from the first bytes of its canonical form: `{"event_id":42,`."""
+    start = lines.rfind(b"\n", 0, -1) + 1
+    digits = lines[start:].removeprefix(b'{"event_id":').partition(b",")[0]
+    return int(digits) if digits.isdigit() else 0
+
+
+async def _write(chunks: AsyncIterator[_Chunk], file: BinaryIO, format_: str, show: Progress) -> int:
+    """Write chunks in the format; returns the number of events. Between two events stands a line break in both."""
+    count = 0
+    separator = b"["
+    async for lines, last_id, head_id in chunks:
+        if lines:
+            if format_ == "json":
+                file.write(separator + lines[:-1].replace(b"\n", b",\n"))
+                separator = b",\n"
+            else:
+                file.write(lines)
+            count += lines.count(b"\n")
+        show(last_id, head_id)
+    if format_ == "json":
+        file.write(b"[]\n" if count == 0 else b"]\n")
+    file.flush()
+    return count
+
+
+@contextlib.contextmanager
+def _renamed_when_complete(output: Path) -> Iterator[BinaryIO]:
+    """A new file that gets its name when all of it is on disk; whatever fails, an older file of that name stays."""
+    path = output.expanduser()
+    if path.exists() and not path.is_file():  # a pipe or a device
+        with path.open("wb") as file:
+            yield file
+        return
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except OSError as error:
+        raise CommandError(f"cannot write {path}: {error.strerror}") from None
+    finally:
+        part.unlink(missing_ok=True)

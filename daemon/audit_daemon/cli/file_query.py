@@ -1,0 +1,29 @@
+"""The commands' filter options as a query of the store, for reading a file without a daemon."""
+
+from __future__ import annotations
+
+from audit_stream.client import Selection
+from audit_stream.event import system_clock_ms
+from audit_stream.filters import FilterError, parse
+from audit_stream.timestamps import parse_rfc3339_ms
+
+from audit_daemon.cli.errors import CommandError
+from audit_daemon.store.protocol import EventQuery
+
+__all__ = ["file_query"]
+
+
+def file_query(wanted: Selection) -> EventQuery:
+    """What the daemon would make of the same selection; reads forward from the first event."""
+    try:
+        filter_ = parse(wanted.q, now_ms=system_clock_ms()) if wanted.q.strip() else None
+    except FilterError as error:
+        raise CommandError(str(error)) from None
+    return EventQuery(
+        kinds=frozenset(wanted.kinds) or None,
+        sources=frozenset(wanted.sources) or None,
+        since_ms=parse_rfc3339_ms(wanted.since) if wanted.since else None,
+        until_ms=parse_rfc3339_ms(wanted.until) if wanted.until else None,
+        filter=filter_,
+        forward=True,
+    )

@@ -1,0 +1,72 @@
+"""Options that several commands share, so that they are spelled, explained and understood alike."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from audit_stream.client import Selection
+from audit_stream.errors import TimestampError
+from audit_stream.timestamps import parse_rfc3339_ms
+from cyclopts import Parameter
+
+__all__ = ["Db", "Json", "Kinds", "Since", "Sources", "Until", "Url", "Words", "database_path", "selection"]
+
+Url = Annotated[
+    str,
+    Parameter(
+        env_var="AUDIT_STREAM_URL",
+        help="The daemon's address; one that ends in /events, as producers have it, is fine.",
+    ),
+]
+Db = Annotated[Path | None, Parameter(name="--db", help="The daemon's SQLite file; by default that of the settings.")]
+Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON, one value a line, for other programs.")]
+Kinds = Annotated[
+    list[str] | None, Parameter(name="--kind", negative=(), help="Only this kind; give it again for more.")
+]
+Sources = Annotated[
+    list[str] | None, Parameter(name="--source", negative=(), help="Only this source; give it again for more.")
+]
+Since = Annotated[
+    str | None, Parameter(help="From this time on: an RFC 3339 instant, or a duration before now such as 15m, 2h, 7d.")
+]
+Until = Annotated[str | None, Parameter(help="Up to this time, written as for --since.")]
+Words = Annotated[
+    str,
+    Parameter(
+        name="FILTER",
+        allow_leading_hyphen=True,
+        help="Terms of the filter language: kind:watch_*, payload.burn_rate:>2, -source:x, free text.",
+    ),
+]
+
+
+def selection(
+    words: tuple[str, ...],
+    kinds: list[str] | None,
+    sources: list[str] | None,
+    since: str | None = None,
+    until: str | None = None,
+) -> Selection:
+    """What these options ask the daemon for. A duration is a term of the filter: the daemon's clock counts."""
+    terms = list(words)
+    instants = {}
+    for name, value in (("since", since), ("until", until)):
+        if value is None:
+            continue
+        try:
+            parse_rfc3339_ms(value)
+        except TimestampError:
+            terms.append(f"{name}:{value}")
+        else:
+            instants[name] = value
+    return Selection(kinds=tuple(kinds or ()), sources=tuple(sources or ()), q=" ".join(terms), **instants)
+
+
+def database_path(db: Path | None) -> Path:
+    """The file that a command works on: `--db`, or the one of the daemon's settings. Raises SettingsError."""
+    if db is not None:
+        return db.expanduser()
+    from audit_daemon.settings import load
+
+    return load({}).db_path

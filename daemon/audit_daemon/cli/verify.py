@@ -1,0 +1,82 @@
+"""`audit-stream verify`: a verdict on a whole chain."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+from cyclopts import Parameter
+
+from audit_daemon.cli.errors import FINDING, OK, CommandError, store_errors
+from audit_daemon.cli.options import Db, Json, database_path
+from audit_daemon.cli.terminal import bold, progress, safe, write, write_line
+
+__all__ = ["verify"]
+
+
+def verify(
+    *,
+    db: Db = None,
+    url: Annotated[str | None, Parameter(help="Ask the daemon at this address instead of reading a file.")] = None,
+    json: Json = False,
+) -> int:
+    """Check every event of the chain: its number, its link, its hash, and the columns beside its bytes.
+
+    Reads the file itself, without a daemon or beside one that runs. Exits with 0 when the chain is intact, 1 when it
+    is broken, 2 when it could not be checked.
+
+    ```
+    audit-stream verify
+    audit-stream verify --db /var/lib/audit-stream/audit.db --json
+    audit-stream verify --url http://127.0.0.1:8093
+    ```
+    """
+    if url is not None and db is not None:
+        raise CommandError("give --db to read a file or --url to ask a daemon, not both")
+    body = _walk(database_path(db)) if url is None else _ask(url)
+    verdict = msgspec.json.decode(body)
+    if json:
+        write(body + b"\n")
+    else:
+        write_line(_sentence(verdict))
+    return OK if verdict["valid"] else FINDING
+
+
+def _walk(path: Path) -> bytes:
+    from audit_daemon.verifier.walk import walk
+
+    with store_errors(), progress("verifying") as show:
+        return msgspec.json.encode(walk(path, on_progress=show))
+
+
+def _ask(url: str) -> bytes:
+    from audit_stream.client import Client, Report
+
+    async def ask() -> bytes:
+        async with Client(url) as client:
+            return await client.get("/verify", answer_s=3600)
+
+    body = asyncio.run(ask())
+    try:
+        msgspec.json.decode(body, type=Report)
+    except msgspec.DecodeError as error:
+        raise CommandError(f"what answers at {url} gave no verdict: {error}") from None
+    return body
+
+
+def _sentence(verdict: dict[str, object]) -> str:
+    checked, broken_at = verdict["checked"], verdict["first_break_at"]
+    assert isinstance(checked, int)
+    if not verdict["valid"]:
+        holding = {0: "no event before it holds", 1: "the event before it holds"}
+        return (
+            f"{bold('BROKEN', '1;31')} at #{broken_at}: {safe(str(verdict['reason']))} "
+            f"({holding.get(checked, f'{checked:,} events before it hold')})"
+        )
+    if checked == 0:
+        return f"{bold('intact', '32')}: the log is empty"
+    head = verdict.get("head")
+    at = f", head #{head['event_id']} {head['hash']}" if isinstance(head, dict) else ""
+    return f"{bold('intact', '32')}: {checked:,} event{'s' if checked > 1 else ''}{safe(at)}"
