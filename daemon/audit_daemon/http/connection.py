@@ -114,8 +114,12 @@ class GuardedProtocol(HttpToolsProtocol):
             self._head_deadline = None
 
     def _refuse(self, problem: Problem) -> None:
-        """Answer, unless an earlier request's answer is on its way, and close."""
+        """Answer, unless an earlier request's answer is still to come, and close."""
         cycle: RequestResponseCycle | None = self.cycle
+        if cycle is not None and cycle.more_body and not cycle.response_started and not self.pipeline:
+            cycle.disconnected = True  # it is this request's own body that cannot be read; nobody else answers it
+            cycle.message_event.set()
+            cycle = None
         if cycle is None or cycle.response_complete:
             body = encode_problem(problem)
             head = b"content-type: %b\r\ncontent-length: %d\r\nconnection: close\r\n\r\n"

@@ -62,6 +62,7 @@ async def healthz(request: AnyRequest) -> Response[bytes]:
 async def readyz(request: AnyRequest) -> Response[bytes]:
     """Able to append: 503 with the reasons when not."""
     services = services_of(request)
+    services.queries.nothing(request.scope["query_string"])
     reasons = services.not_ready()
     return _json(
         {"status": "unavailable" if reasons else "ok", "reasons": reasons}, status_code=503 if reasons else 200
@@ -111,6 +112,7 @@ async def stats(request: AnyRequest) -> Response[bytes]:
 async def metrics_page(request: AnyRequest) -> Response[bytes]:
     """Prometheus text format."""
     services = services_of(request)
+    services.queries.nothing(request.scope["query_string"])
     return Response(services.metrics.render(), media_type=metrics.MEDIA_TYPE)
 
 
