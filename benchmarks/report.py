@@ -130,12 +130,12 @@ def _row(row: Row) -> str:
 def _spread(values: list[float], suffix: str = "") -> str:
     if not values:
         return ""
-    middle = f"{_number(median(values))}{suffix}"
-    return middle if len(values) == 1 else f"{middle} ({_number(min(values))} to {_number(max(values))})"
+    lowest, middle, highest = (_number(value) for value in (min(values), median(values), max(values)))
+    return f"{middle}{suffix}" + (f" ({lowest} to {highest})" if lowest != highest else "")
 
 
 def _number(value: float) -> str:
-    """Three significant digits below 100, whole numbers above."""
+    """Two to four digits below 100, whole numbers above."""
     if value == int(value) or value >= 100:
         return f"{value:,.0f}"
-    return f"{value:.3g}" if value >= 0.01 else f"{value:.2g}"
+    return f"{value:{'.4g' if value > 10 else '.3g'}}" if value >= 0.01 else f"{value:.2g}"

@@ -208,7 +208,7 @@ def _judge(
     last = marker + len(posts)
     due = array("d", [0.0]) * (last + 1)
     for post in posts:
-        if post.event_id is not None:
+        if post.event_id is not None and post.event_id <= last:
             due[post.event_id] = post.due
     delivered = 0
     buckets: defaultdict[int, int] = defaultdict(int)
@@ -222,7 +222,7 @@ def _judge(
                 buckets[int((at - due[event_id]) / BUCKET_S)] += 1
     answered = sum(post.answered is not None for post in posts)
     return Stream(
-        share_percent=100 * delivered / (len(posts) * subscribers),
+        share_percent=10_000 * delivered // (len(posts) * subscribers) / 100,  # rounded down: 100 means all
         p99_delay_ms=_percentile_s(buckets, 0.99) * 1e3,
         posts_answered_percent=100 * answered / len(posts),
         client_cores=client_cores,

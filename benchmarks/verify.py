@@ -27,10 +27,13 @@ def measure(bench: Bench) -> Section:
         for side, port in ports.items():
             walls_s[side].append(_walk(port, bench.scale.events))
             say(f"verify, {side}: {walls_s[side][-1]:.2f} s")
+    resent: dict[str, list[float]] = {"ours": [], "peer": []}
     for _ in range(bench.scale.rounds):
         for side, port in ports.items():
             idle_ms[side].append(_p99_idle(bench, port))
-            busy_ms[side].append(_p99_during_walks(bench, port))
+            posts = _posts_during_walks(bench, port)
+            busy_ms[side].append(_p99_ms(posts))
+            resent[side].append(sum(post.sendings > 1 for post in posts))
             say(f"POST p99, {side}: idle {idle_ms[side][-1]:.1f} ms, during verify {busy_ms[side][-1]:.1f} ms")
     slowdown = {side: [busy / idle for busy, idle in zip(busy_ms[side], idle_ms[side], strict=True)] for side in ports}
     events, rate = f"{bench.scale.events:,} events", f"{bench.scale.posts_per_second}/s"
@@ -67,6 +70,13 @@ def measure(bench: Bench) -> Section:
                 higher_is_better=False,
                 max_target=SLOWDOWN_TARGET,
             ),
+            Row(
+                name="POSTs during walks that were sent again, their connection having been closed",
+                unit="POSTs",
+                ours=resent["ours"],
+                peer=resent["peer"],
+                higher_is_better=False,
+            ),
         ],
         notes=[
             f"The POSTs are an open loop of {rate} with a due time each, so that a stalled server cannot hide "
@@ -96,15 +106,15 @@ def _p99_idle(bench: Bench, port: int) -> float:
     return _p99_ms(posts)
 
 
-def _p99_during_walks(bench: Bench, port: int) -> float:
-    """p99 of the POSTs that were due while a walk ran."""
+def _posts_during_walks(bench: Bench, port: int) -> list[Post]:
+    """The POSTs that were due while a walk ran."""
     spans: list[tuple[float, float]] = []
     walker = _Worker(lambda: _walk_for(port, bench.scale.events, bench.scale.steady_s, spans))
     walker.start()
     rate = bench.scale.posts_per_second
     posts = post_at_rate(port, bodies.recorded(), per_second=rate, go_on=walker.is_alive)
     walker.join_or_raise()
-    return _p99_ms([post for post in posts if any(began <= post.due <= ended for began, ended in spans)])
+    return [post for post in posts if any(began <= post.due <= ended for began, ended in spans)]
 
 
 def _walk_for(port: int, events: int, at_least_s: float, spans: list[tuple[float, float]]) -> None:
