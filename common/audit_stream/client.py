@@ -183,14 +183,14 @@ def base_url(text: str) -> str:
     `/events` at the end, which producers' settings have, is dropped; without a scheme it is http.
     Raises ClientError.
     """
-    stripped = text.strip().rstrip("/").removesuffix("/events").rstrip("/")
+    address = text.strip()
     try:
-        url = httpx.URL(stripped if "://" in stripped else f"http://{stripped}")
+        url = httpx.URL(address if "://" in address else f"http://{address}")
     except httpx.InvalidURL as error:
         raise ClientError(f"{text!r} is no address of a daemon: {error}") from None
-    if url.scheme not in ("http", "https") or not url.host or url.query or url.fragment:
+    if url.scheme not in ("http", "https") or not url.host or url.query or url.fragment or " " in address:
         raise ClientError(f"{text!r} is no address of a daemon: use one such as {DEFAULT_URL}")
-    return str(url).rstrip("/")
+    return str(url.copy_with(path=url.path.rstrip("/").removesuffix("/events"))).rstrip("/")
 
 
 class Client:
