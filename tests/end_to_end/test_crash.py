@@ -26,6 +26,7 @@ from tests.end_to_end.faults.load import (
     under_load,
     wait_until_ready,
 )
+from tests.end_to_end.faults.streams import StreamReader
 
 KILLS = 6
 SEED = 20_260_515
@@ -94,37 +95,6 @@ def test_a_file_is_free_for_the_next_daemon_right_after_kill_9(tmp_path: Path) -
             assert httpx.get(f"{successor.url}/readyz").status_code == 200
 
 
-class _Stream(threading.Thread):
-    """Reads /stream from the first event to the end of the connection."""
-
-    def __init__(self, port: int) -> None:
-        super().__init__(daemon=True)
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S)
-        self._socket.sendall(b"GET /stream HTTP/1.1\r\nHost: daemon\r\nLast-Event-ID: 0\r\n\r\n")
-        self.received = b""
-        self.ended = threading.Event()
-
-    def run(self) -> None:
-        with closing(self._socket):
-            while data := self._socket.recv(65_536):
-                self.received += data
-        self.ended.set()
-
-    def body(self) -> bytes:
-        """The decoded body; AssertionError unless its last chunk came."""
-        _, _, rest = self.received.partition(b"\r\n\r\n")
-        body = b""
-        while True:
-            size, _, rest = rest.partition(b"\r\n")
-            if int(size, 16) == 0:
-                assert rest == b"\r\n"
-                return body
-            body, rest = body + rest[: int(size, 16)], rest[int(size, 16) + 2 :]
-
-    def event_ids(self) -> list[int]:
-        return [int(line[4:]) for line in self.body().splitlines() if line.startswith(b"id: ")]
-
-
 class _Posts(threading.Thread):
     """Posts over one kept connection; `in_flight` is held while a request is being written."""
 
@@ -165,7 +135,7 @@ def test_sigterm_answers_every_post_in_flight_ends_40_streams_and_exits_0(tmp_pa
     with ExitStack() as cleanup:
         cleanup.callback(process.kill)
         assert httpx.post(f"{daemon.url}/events", json=fields("before")).status_code == 201
-        streams = [_Stream(daemon.port) for _ in range(40)]
+        streams = [StreamReader(daemon.port) for _ in range(40)]
         posts = [_Posts(daemon.port, f"poster-{number}", in_flight, stopped) for number in range(12)]
         half_sent = [_send_half_a_post(daemon.port) for _ in range(5)]
         for thread in (*streams, *posts):

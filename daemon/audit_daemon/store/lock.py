@@ -7,6 +7,7 @@ however that ends.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -34,8 +35,9 @@ class FileLock:
                 f"another audit-stream daemon (process {holder}) writes to {database}: "
                 "stop it, or give this one a file of its own with --db"
             ) from None
-        os.truncate(self._fd, 0)
-        os.pwrite(self._fd, f"{os.getpid()}\n".encode("ascii"), 0)
+        with contextlib.suppress(OSError):  # the number is for people; a full disk must not keep a daemon from starting
+            os.truncate(self._fd, 0)
+            os.pwrite(self._fd, f"{os.getpid()}\n".encode("ascii"), 0)
 
     def release(self) -> None:
         """Let another daemon have the file. The lock file stays: removing it would race with a new holder."""
