@@ -50,8 +50,13 @@ wheel: $(STAMP)
 
 check: lint imports types wheel
 
-bench: $(STAMP)
-	$(BIN)/python -m benchmarks
+# The daemon that is measured is installed as users install it, without the tools of the development environment.
+bench:
+	$(PYTHON) -m venv .make/bench
+	.make/bench/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	.make/bench/bin/python -m pip install --quiet --force-reinstall --no-deps .
+	.make/bench/bin/python -m pip install --quiet .
+	.make/bench/bin/python -m benchmarks
 
 demo: $(STAMP)
 	$(BIN)/python -m audit_daemon.demo

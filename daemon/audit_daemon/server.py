@@ -80,6 +80,7 @@ def serve(settings: Settings) -> int:
     logging.getLogger("uvicorn.error").addFilter(lambda _: daemon.start_error is None)  # _announce says it in a line
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # raised again after a clean stop, it must not kill us
     gc.freeze()  # what is loaded now stays: the collector need not walk it again and again
+    gc.enable()
     with listener:
         host, port = listener.getsockname()[:2]
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"

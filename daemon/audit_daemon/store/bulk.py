@@ -55,14 +55,13 @@ def write_chain(path: Path, events: Iterable[tuple[bytes, dict[str, Any]]]) -> H
                 for canonical, fields in chunk:
                     series_id, series_seq = series.number(fields["kind"], fields["source"])
                     time_ms = _time_ms(fields["timestamp"])
-                    digest = bytes.fromhex(fields["hash"])
-                    rows.append((fields["event_id"], series_id, series_seq, time_ms, digest, canonical))
+                    rows.append((fields["event_id"], series_id, series_seq, time_ms, fields["hash"], canonical))
                 spans.add(rows[0][0], [row[3] for row in rows])
                 connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", rows)
-                head = Head(rows[-1][0], rows[-1][4].hex())
+                head = Head(rows[-1][0], rows[-1][4])
             connection.executemany("INSERT INTO series VALUES (?, ?, ?)", series.new_rows)
             connection.executemany("INSERT INTO spans VALUES (?, ?, ?)", spans.rows)
-            connection.execute("UPDATE head SET event_id = ?, hash = ?", (head.event_id, bytes.fromhex(head.hash)))
+            connection.execute("UPDATE head SET event_id = ?, hash = ?", (head.event_id, head.hash))
             connection.execute("COMMIT")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return head

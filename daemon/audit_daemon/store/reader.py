@@ -26,7 +26,7 @@ _MAX_MERGED_SERIES = 100
 _FIRST_BLOCK, _LARGEST_BLOCK = 256, 8192
 """Candidates tested at a time: few at first, since the newest often do, then more; between blocks a scan can stop."""
 
-_JSON = "CAST(substr(canonical, 1, length(canonical) - 1) AS TEXT) || ',\"hash\":\"' || lower(hex(hash)) || '\"}'"
+_JSON = "CAST(substr(canonical, 1, length(canonical) - 1) AS TEXT) || ',\"hash\":\"' || hash || '\"}'"
 _ID_LINE = "'id: ' || event_id || char(10)"
 _DATA_LINE = f"'data: ' || {_JSON} || char(10) || char(10)"
 _KIND_LINE = "'event: ' || (SELECT kind FROM series s WHERE s.series_id = e.series_id) || char(10)"
@@ -41,7 +41,7 @@ _SHAPES: dict[Shape, tuple[str, str]] = {  # an event's text, and what stands be
 def fetch_event(connection: sqlite3.Connection, event_id: int) -> tuple[bytes, str] | None:
     """An event's canonical bytes and hash."""
     row = connection.execute("SELECT canonical, hash FROM events WHERE event_id = ?", (event_id,)).fetchone()
-    return None if row is None else (row[0], row[1].hex())
+    return None if row is None else (row[0], row[1])
 
 
 def fetch_shaped(connection: sqlite3.Connection, ids: Sequence[int], shape: Shape) -> bytes:

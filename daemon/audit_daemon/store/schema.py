@@ -9,8 +9,10 @@
 - `time_ms` is the timestamp in Unix milliseconds, NULL where an imported one is not RFC 3339; `spans` holds its
   smallest and largest value for every SPAN_EVENTS events, as PostgreSQL's BRIN does, instead of an index.
 
-`head` repeats the last event's id and hash, so that rows removed from the end are noticed; a trigger keeps it, so that
-a commit of a few events is one statement. Verification checks all of it against the bytes. `idempotency` is a producer's convenience and no evidence.
+`head` repeats the last event's id and hash, so that rows removed from the end are noticed; a trigger keeps it, so
+that a commit of a few events is one statement. Verification checks all of it against the bytes. Hashes are stored as
+they are served, in hex: joining them to a page is cheaper, and `sqlite3` shows an auditor what the API shows.
+`idempotency` is a producer's convenience and no evidence.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ CREATE TABLE events (
   series_id INTEGER NOT NULL,
   series_seq INTEGER NOT NULL,
   time_ms INTEGER,
-  hash BLOB NOT NULL,
+  hash TEXT NOT NULL,
   canonical BLOB NOT NULL
 ) STRICT;
 CREATE INDEX events_series ON events (series_id);
@@ -45,8 +47,8 @@ CREATE TABLE series (
   UNIQUE (kind, source)
 ) STRICT;
 CREATE TABLE spans (span INTEGER PRIMARY KEY, min_ms INTEGER, max_ms INTEGER) STRICT;
-CREATE TABLE head (one INTEGER PRIMARY KEY CHECK (one = 1), event_id INTEGER NOT NULL, hash BLOB NOT NULL) STRICT;
-INSERT INTO head VALUES (1, 0, zeroblob(32));
+CREATE TABLE head (one INTEGER PRIMARY KEY CHECK (one = 1), event_id INTEGER NOT NULL, hash TEXT NOT NULL) STRICT;
+INSERT INTO head VALUES (1, 0, '0000000000000000000000000000000000000000000000000000000000000000');
 CREATE TRIGGER head_follows AFTER INSERT ON events BEGIN
   UPDATE head SET event_id = NEW.event_id, hash = NEW.hash;
 END;

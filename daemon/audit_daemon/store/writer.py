@@ -124,7 +124,7 @@ class _Transaction:
             (event.event_id, event.prepared, event.canonical, event.hash) for event in self.linked
         ):
             series_id, series_seq = self.series.number(prepared.kind, prepared.source)
-            values += (event_id, series_id, series_seq, prepared.time_ms, bytes.fromhex(hash_), canonical)
+            values += (event_id, series_id, series_seq, prepared.time_ms, hash_, canonical)
         return values
 
 
@@ -417,7 +417,7 @@ def _insert(rows: int) -> str:
 
 def _hash_at(connection: sqlite3.Connection, event_id: int) -> str:
     row = connection.execute("SELECT hash FROM events WHERE event_id = ?", (event_id,)).fetchone()
-    return row[0].hex() if row else ""
+    return str(row[0]) if row else ""
 
 
 def load_head(connection: sqlite3.Connection) -> Head:
@@ -425,7 +425,7 @@ def load_head(connection: sqlite3.Connection) -> Head:
     row = connection.execute("SELECT event_id, hash FROM head").fetchone()
     if row is None:
         raise sqlite3.DatabaseError("the record of the log's head is gone")
-    return Head(row[0], row[1].hex())
+    return Head(row[0], row[1])
 
 
 def _read_linked(connection: sqlite3.Connection, after_id: int) -> list[Linked]:
@@ -436,6 +436,6 @@ def _read_linked(connection: sqlite3.Connection, after_id: int) -> list[Linked]:
         (after_id,),
     ).fetchall()
     return [
-        Linked(event_id, Prepared(kind, source, time_ms, b"", b""), canonical, digest.hex())
-        for event_id, kind, source, time_ms, digest, canonical in rows
+        Linked(event_id, Prepared(kind, source, time_ms, b"", b""), canonical, hash_)
+        for event_id, kind, source, time_ms, hash_, canonical in rows
     ]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from binascii import hexlify
 from collections.abc import Iterator
 from json.encoder import encode_basestring_ascii
 
@@ -55,10 +54,9 @@ def state_before(connection: sqlite3.Connection, event_id: int) -> SegmentState:
         " (SELECT max(l.event_id) FROM events l WHERE l.series_id = s.series_id AND l.event_id < ?)) FROM series s",
         (event_id,),
     ).fetchall()
-    digest = row[0] if row is not None and isinstance(row[0], bytes) else b""
     return SegmentState(
         event_id=event_id - 1,
-        hash=digest.hex(),
+        hash=row[0] if row is not None and isinstance(row[0], str) else "",
         series_seqs={series_id: seq for series_id, seq in seqs if seq is not None},
     )
 
@@ -129,7 +127,7 @@ class _Checker:
         expected, prev_hash = state.event_id + 1, state.hash.encode("ascii")
         low, high = self._low, self._high
         for row in rows:
-            event_id, series_id, series_seq, time_ms, digest, canonical = row
+            event_id, series_id, series_seq, time_ms, hash_, canonical = row
             try:
                 bytes_of = series[series_id]
                 link_bytes = b',"prev_hash":"%b%b' % (prev_hash, bytes_of.after_prev_hash)
@@ -139,7 +137,7 @@ class _Checker:
                     and link_at > 0
                     and canonical.startswith(b'{"event_id":%d%b' % (expected, bytes_of.after_id))
                     and canonical.endswith(b'"}')
-                    and sha256(canonical).digest() == digest
+                    and sha256(canonical).hexdigest() == hash_
                     and series_seq == seqs.get(series_id, 0) + 1
                     and time_ms == times[canonical[link_at + len(link_bytes) : -2]]
                 )
@@ -151,7 +149,7 @@ class _Checker:
                     state.event_id, state.hash = expected - 1, prev_hash.decode("ascii")
                     return broken
             seqs[series_id] = series_seq
-            prev_hash = hexlify(digest)
+            prev_hash = hash_.encode("ascii")
             if time_ms is not None:
                 low = time_ms if low is None or time_ms < low else low
                 high = time_ms if high is None or time_ms > high else high
@@ -229,15 +227,15 @@ def _examine(
 
     None when it holds after all: an imported event can have a form that the fast path does not know.
     """
-    event_id, series_id, series_seq, time_ms, digest, canonical = row
+    event_id, series_id, series_seq, time_ms, hash_, canonical = row
     reason = f"hash mismatch at event #{expected}"
     if event_id != expected:
         if event_id > expected or expected == 1:
             reason = f"event_id should be {expected}, got {event_id}"
         return Break(event_id=expected, reason=reason)
-    if not isinstance(canonical, bytes) or not isinstance(digest, bytes):
+    if not isinstance(canonical, bytes) or not isinstance(hash_, str):
         return Break(event_id=expected, reason=reason)
-    hash_holds = hash_of(canonical) == digest.hex()
+    hash_holds = hash_of(canonical) == hash_
     try:
         envelope = read_envelope(canonical)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

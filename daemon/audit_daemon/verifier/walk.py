@@ -113,7 +113,7 @@ def _ends(connection: sqlite3.Connection, acknowledged: Head | None) -> tuple[in
     if last_id < known_id:
         reason = f"event_id should be {last_id + 1}, got none: the log's head is #{known_id}"
         return max(last_id, 0), Break(event_id=max(last_id, 0) + 1, reason=reason)
-    if head_hash != (last_hash if head_id else bytes.fromhex(GENESIS_HASH)):
+    if head_hash != (last_hash if head_id else GENESIS_HASH):
         return head_id, Break(event_id=max(head_id, 1), reason=f"head hash mismatch at event #{head_id}")
     if span_count != head_id // SPAN_EVENTS:
         return head_id, Break(event_id=max(head_id, 1), reason=f"time span mismatch at event #{head_id}")
@@ -125,7 +125,7 @@ def _acknowledged_break(connection: sqlite3.Connection, acknowledged: Head | Non
     if acknowledged is None or acknowledged.event_id == 0:
         return None
     row = connection.execute("SELECT hash FROM events WHERE event_id = ?", (acknowledged.event_id,)).fetchone()
-    if row is not None and row[0] == bytes.fromhex(acknowledged.hash):
+    if row is not None and row[0] == acknowledged.hash:
         return None
     reason = f"hash mismatch at event #{acknowledged.event_id}: the log was rewritten; the daemon acknowledged another"
     return Break(event_id=acknowledged.event_id, reason=reason)

@@ -102,14 +102,14 @@ def stored(path: Path) -> list[tuple[int, bytes, str]]:
     """The file's events as another process sees them: (event_id, canonical, hash)."""
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
         rows = connection.execute("SELECT event_id, canonical, hash FROM events ORDER BY event_id").fetchall()
-    return [(event_id, canonical, digest.hex()) for event_id, canonical, digest in rows]
+    return [(event_id, canonical, hash_) for event_id, canonical, hash_ in rows]
 
 
 def file_head(path: Path) -> Head:
     """The head row as another process sees it."""
     with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-        event_id, digest = connection.execute("SELECT event_id, hash FROM head").fetchone()
-    return Head(event_id, digest.hex())
+        event_id, hash_ = connection.execute("SELECT event_id, hash FROM head").fetchone()
+    return Head(event_id, hash_)
 
 
 def assert_whole(path: Path, head: Head) -> None:
