@@ -95,11 +95,11 @@ class Scan:
     def blocks(self, connection: sqlite3.Connection) -> Iterator[Sequence[int]]:
         """Blocks of matching ids: descending, or ascending for a `forward` query."""
         where, values = self._residual()
-        for candidates in self._candidates(connection):
-            if not where:
-                yield candidates
-            else:
-                yield self._matching(connection, candidates, where, values)
+        if not where:  # every candidate matches: the first block is the answer
+            yield from self._candidates(connection, min(self._query.limit + 1, _LARGEST_BLOCK))
+            return
+        for candidates in self._candidates(connection, _FIRST_BLOCK):
+            yield self._matching(connection, candidates, where, values)
 
     def _wanted_series(self, registry: SeriesRegistry) -> list[int] | None:
         """Ids of the series that the query admits; None when it admits all."""
@@ -153,8 +153,7 @@ class Scan:
             values += filter_plan.params
         return " AND ".join(terms), tuple(values)
 
-    def _candidates(self, connection: sqlite3.Connection) -> Iterator[Sequence[int]]:
-        size = min(max(_FIRST_BLOCK, self._query.limit + 1), _LARGEST_BLOCK)
+    def _candidates(self, connection: sqlite3.Connection, size: int) -> Iterator[Sequence[int]]:
         for low, high in self._ranges:
             while low <= high:
                 block = self._block(connection, low, high, size)
