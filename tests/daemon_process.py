@@ -39,12 +39,13 @@ class DaemonProcess:
 
 
 def spawn(db_path: Path, *args: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
-    """Start the daemon's process on a free port unless `args` name one; does not wait for it."""
+    """Start the daemon's process on loopback and a free port unless `args` name others; does not wait for it."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("AUDIT_STREAM_")}
     ours = {"AUDIT_STREAM_CONFIG": os.devnull, "AUDIT_STREAM_VERIFY_INTERVAL_S": "0"}
+    host = () if "--host" in args else ("--host", "127.0.0.1")
     port = () if "--port" in args else ("--port", "0")
     return subprocess.Popen(
-        [sys.executable, "-m", "audit_daemon", "--host", "127.0.0.1", *port, "--db", str(db_path), *args],
+        [sys.executable, "-m", "audit_daemon", *host, *port, "--db", str(db_path), *args],
         env=clean | ours | dict(env or {}),
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,

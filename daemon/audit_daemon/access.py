@@ -64,12 +64,11 @@ class Access:
         if rights is None:
             rights = self._remember(peer)
         wanted: Right = "append" if scope["method"] == "POST" else "read"
-        if wanted in rights or (rights and scope["path"] in _FOR_ANY_GRANT):
+        if wanted in rights or (rights and (scope["path"] in _FOR_ANY_GRANT or scope["method"] == "OPTIONS")):
             return None
-        return (
-            f"this daemon does not answer {peer}: its operator can allow it with "
-            f"{ANONYMOUS_SETTING}={wanted}@{peer}{'/128' if ':' in peer else '/32'}"
-        )
+        address = _address_of(peer)
+        grant = f"{wanted}@{peer if address is None else ipaddress.ip_network(address)}"
+        return f"this daemon does not answer {peer}: its operator can allow it with {ANONYMOUS_SETTING}={grant}"
 
     def _remember(self, peer: str) -> frozenset[str]:
         if len(self._rights) >= _MAX_REMEMBERED:
@@ -78,15 +77,22 @@ class Access:
         return rights
 
     def _rights_of(self, peer: str) -> frozenset[str]:
-        try:
-            address: _Address = ipaddress.ip_address(peer.partition("%")[0])
-        except ValueError:
+        address = _address_of(peer)
+        if address is None:
             return frozenset()
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-            address = address.ipv4_mapped
         if address.is_loopback:
             return _ALL
         return frozenset(grant.right for grant in self._grants if address in grant.network)
+
+
+def _address_of(peer: str) -> _Address | None:
+    """A peer's address as grants name it: no zone, and IPv4 where IPv6 only carries it. None for what is none."""
+    try:
+        address: _Address = ipaddress.ip_address(peer.partition("%")[0])
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
 
 
 _ALL = frozenset({"append", "read"})
