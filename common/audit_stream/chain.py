@@ -29,7 +29,7 @@ class Head(msgspec.Struct, frozen=True):
 GENESIS = Head(0, GENESIS_HASH)
 
 
-class Linked(msgspec.Struct, frozen=True):
+class Linked(msgspec.Struct, frozen=True, gc=False):  # in no cycle, and there are tens of thousands of them
     """An event at its place in the chain."""
 
     event_id: int

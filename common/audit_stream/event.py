@@ -61,6 +61,7 @@ class EventReader:
 
     def __init__(self, kinds: KindRegistry = DEFAULT_KINDS, *, clock_ms: Callable[[], int] = system_clock_ms) -> None:
         self.kinds = kinds
+        self._kind_names = frozenset(kind.name for kind in kinds)
         self._clock_ms = clock_ms
         self._one = msgspec.json.Decoder(Draft)
         self._raw_items = msgspec.json.Decoder(list[msgspec.Raw])
@@ -106,7 +107,7 @@ class EventReader:
         return format_rfc3339_ms(time_ms), time_ms
 
     def _accept(self, draft: Draft, now: tuple[str, int]) -> Prepared:
-        if draft.kind not in self.kinds:
+        if draft.kind not in self._kind_names:
             raise _unknown_kind(draft.kind)
         if not _is_source(draft.source):
             raise EventRejected("source", _source_reason(draft.source))

@@ -104,7 +104,8 @@ class Tail:
         self._store = store
         self._ring_events = ring_events
         self._ring_bytes = ring_bytes
-        self._ring: deque[_Recent] = deque()
+        self._ring: deque[Linked] = deque()
+        self._recent: dict[int, _Recent] = {}  # of events in the ring that a subscriber has needed
         self._size_bytes = 0
         self._last_id = store.head.event_id
         self._loop = asyncio.get_running_loop()
@@ -125,11 +126,12 @@ class Tail:
 
     def publish(self, events: Sequence[Linked]) -> None:
         """Take in a commit: consecutive events, right after those before."""
-        for event in events:
-            self._ring.append(_Recent(event))
-            self._size_bytes += len(event.canonical)
+        self._ring.extend(events)
+        self._size_bytes += sum(len(event.canonical) for event in events)
         while len(self._ring) > self._ring_events or self._size_bytes > self._ring_bytes:
-            self._size_bytes -= len(self._ring.popleft().linked.canonical)
+            evicted = self._ring.popleft()
+            self._size_bytes -= len(evicted.canonical)
+            self._recent.pop(evicted.event_id, None)
         self._last_id = events[-1].event_id
         self._shared.clear()
         if self._tick is None and self._waiting:
@@ -171,7 +173,7 @@ class Tail:
         """A chunk of what follows `cursor`, perhaps empty, and the id up to which it deals with the log."""
         if cursor >= self._last_id:
             return b"", cursor
-        oldest = self._ring[0].linked.event_id if self._ring else self._last_id + 1
+        oldest = self._ring[0].event_id if self._ring else self._last_id + 1
         if cursor + 1 < oldest:
             return await self._from_store(cursor, selection)
         shared = self._shared.get((cursor, selection))
@@ -183,8 +185,11 @@ class Tail:
         frames = []
         size_bytes = 0
         last_id = 0
-        for recent in islice(self._ring, index, index + _CHUNK_EVENTS):
-            last_id = recent.linked.event_id
+        for linked in islice(self._ring, index, index + _CHUNK_EVENTS):
+            last_id = linked.event_id
+            recent = self._recent.get(last_id)
+            if recent is None:
+                recent = self._recent[last_id] = _Recent(linked)
             if selection.everything or recent.selected_by(selection):
                 frames.append(recent.frame(selection.shape))
                 size_bytes += len(frames[-1])

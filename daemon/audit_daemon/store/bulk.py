@@ -53,7 +53,7 @@ def write_chain(path: Path, events: Iterable[tuple[bytes, dict[str, Any]]]) -> H
             while chunk := list(islice(rest, _ROWS)):
                 rows = []
                 for canonical, fields in chunk:
-                    series_id, series_seq = series.number(fields["kind"], fields["source"])
+                    series_id, series_seq = series.number((fields["kind"], fields["source"]))
                     time_ms = _time_ms(fields["timestamp"])
                     rows.append((fields["event_id"], series_id, series_seq, time_ms, fields["hash"], canonical))
                 spans.add(rows[0][0], [row[3] for row in rows])

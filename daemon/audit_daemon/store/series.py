@@ -46,9 +46,8 @@ class SeriesUpdate:
         self._new: dict[tuple[str, str], int] = {}
         self._next: dict[int, int] = {}
 
-    def number(self, kind: str, source: str) -> tuple[int, int]:
-        """The series_id of a pair and the series_seq of its next event."""
-        pair = (kind, source)
+    def number(self, pair: tuple[str, str]) -> tuple[int, int]:
+        """The series_id of a (kind, source) pair and the series_seq of its next event."""
         series_id = self._ids.get(pair) or self._new.get(pair)
         if series_id is None:
             series_id = self._new[pair] = len(self._ids) + len(self._new) + 1

@@ -120,11 +120,11 @@ class _Transaction:
     def event_values(self) -> list[object]:
         """All events' column values in one flat list, ready to bind."""
         values: list[object] = []
+        number = self.series.number
         for event_id, prepared, canonical, hash_ in (
             (event.event_id, event.prepared, event.canonical, event.hash) for event in self.linked
         ):
-            series_id, series_seq = self.series.number(prepared.kind, prepared.source)
-            values += (event_id, series_id, series_seq, prepared.time_ms, hash_, canonical)
+            values += (event_id, *number((prepared.kind, prepared.source)), prepared.time_ms, hash_, canonical)
         return values
 
 
