@@ -1,7 +1,7 @@
 """The commands: their names, and what every one of them does with errors.
 
-Each command is a function in a module of its own, named here by a string: it is imported when it is called. A
-command returns its exit code (`errors.py`).
+Each command is a function in a module of its own, named here by a string: it is imported when it is called or when
+the overview is shown. A command returns its exit code (`errors.py`).
 """
 
 from __future__ import annotations
@@ -32,23 +32,26 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 app.default(serve)
-app.command(serve, name="serve")
-for name, target, text in (
-    ("tail", "tail:tail", "Follow the log live."),
-    ("query", "query:query", "Read events that were appended."),
-    ("stats", "stats:stats", "Show how many events the log holds, of which kinds and from whom."),
-    ("verify", "verify:verify", "Check the whole chain, without a daemon."),
-    ("emit", "emit:emit", "Append events: one from the arguments, or many from standard input."),
-    ("export", "export:export", "Write the log to a file, from a daemon or from its database."),
-    ("import", "import_chain:import_chain", "Make a new database of an exported chain."),
+app.command(serve, name="serve", help_epilogue="")
+for name, function in (
+    ("tail", "tail:tail"),
+    ("query", "query:query"),
+    ("stats", "stats:stats"),
+    ("verify", "verify:verify"),
+    ("emit", "emit:emit"),
+    ("export", "export:export"),
+    ("import", "import_chain:import_chain"),
 ):
-    app.command(f"audit_daemon.cli.{target}", name=name, help=text)
+    app.command(f"audit_daemon.cli.{function}", name=name, help_epilogue="")
 app.register_install_completion_command(help="Install completion for your shell: bash, zsh, fish or PowerShell.")
 
 
 def dispatch(arguments: list[str]) -> int:
     """Run a command; returns its exit code. Every expected error becomes one line on stderr."""
     try:
+        if arguments[:1] and arguments[0] in app.help_flags:
+            for command in app:
+                app[command]  # import it: the overview quotes its docstring
         code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
     except BrokenPipeError:

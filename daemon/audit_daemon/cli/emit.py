@@ -40,16 +40,23 @@ _ITEM = re.compile(r"\[(\d+)\](?:\.|: )?", re.ASCII)
 
 def emit(
     kind: Annotated[
-        str, Parameter(allow_leading_hyphen=True, help="The event's kind, or - to read NDJSON from standard input.")
+        str,
+        Parameter(
+            allow_leading_hyphen=True,
+            show_default=False,
+            help="The event's kind, or - to read NDJSON from standard input.",
+        ),
     ] = "",
-    source: Annotated[str, Parameter(help="The service that decided.")] = "",
+    source: Annotated[str, Parameter(show_default=False, help="The service that decided.")] = "",
     /,
     *fields: Annotated[str, Parameter(help="The payload's fields: key=text, or key:=JSON for numbers and the rest.")],
     payload: Annotated[str | None, Parameter(help="The payload as a JSON object; fields are added to it.")] = None,
     timestamp: Annotated[
         str | None, Parameter(help="When it happened, as an RFC 3339 instant; by default the daemon says.")
     ] = None,
-    stdin: Annotated[bool, Parameter(negative=(), help="Read NDJSON, one event a line, from standard input.")] = False,
+    stdin: Annotated[
+        bool, Parameter(negative=(), show_default=False, help="Read NDJSON, one event a line, from standard input.")
+    ] = False,
     idempotency_key: Annotated[
         str | None, Parameter(help="The same key and events again are stored only once; by default a random key.")
     ] = None,

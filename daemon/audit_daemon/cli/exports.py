@@ -6,7 +6,7 @@ because audit-stream 0.1.0 hashed what that understood.
 
 from __future__ import annotations
 
-import io
+import codecs
 import json
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
@@ -15,7 +15,7 @@ from audit_stream.chain import verify_export
 
 __all__ = ["ExportError", "verified"]
 
-_PIECE = 1 << 20
+_PIECE_BYTES = 1 << 20
 _MAX_EVENT = 64 << 20
 """Characters; audit-stream 0.1.0 had no limit, but what is longer than this is no event."""
 
@@ -84,7 +84,8 @@ class _Text:
     """A text file's content from a place on, as far as it has been needed."""
 
     def __init__(self, file: BinaryIO) -> None:
-        self._reader = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
+        self._file = file
+        self._utf8 = codecs.getincrementaldecoder("utf-8-sig")()
         self._buffer = ""
         self._at = 0
         self._decoder = json.JSONDecoder(parse_constant=_no_constant)
@@ -125,8 +126,8 @@ class _Text:
     def _more(self) -> bool:
         """Read on; twice as much each time that an item is not complete yet, so that no item is read often."""
         left = self._buffer[self._at :]
-        piece = self._reader.read(max(_PIECE, len(left)))
-        self._buffer, self._at = left + piece, 0
+        piece = self._file.read(max(_PIECE_BYTES, len(left)))
+        self._buffer, self._at = left + self._utf8.decode(piece, final=not piece), 0
         return bool(piece)
 
 

@@ -33,7 +33,7 @@ def import_chain(
     ends the command with 1 and leaves nothing. Fetch all events of a 0.1.0 daemon with a limit of at least their count.
 
     ```
-    curl -s 'http://127.0.0.1:8093/events?limit=1000' > chain.json
+    curl -s 'http://127.0.0.1:8093/events?limit=100000' > chain.json
     audit-stream import chain.json --db /var/lib/audit-stream/audit.db
     ```
     """

@@ -20,7 +20,10 @@ Url = Annotated[
     ),
 ]
 Db = Annotated[Path | None, Parameter(name="--db", help="The daemon's SQLite file; by default that of the settings.")]
-Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON, one value a line, for other programs.")]
+Json = Annotated[
+    bool,
+    Parameter(name="--json", negative=(), show_default=False, help="Print JSON, one value a line, for other programs."),
+]
 Kinds = Annotated[
     list[str] | None, Parameter(name="--kind", negative=(), help="Only this kind; give it again for more.")
 ]

@@ -32,7 +32,7 @@ async def query(
     ```
     audit-stream query --limit 20
     audit-stream query --kind request_denied --since 2h
-    audit-stream query 'severity:>=warning' 'payload.burn_rate:>2' -source:staging-* --order desc
+    audit-stream query 'severity:>=warning' 'payload.burn_rate:>2' '-source:staging-*' --order desc
     audit-stream query --json --since 2026-05-15T00:00:00Z --until 2026-05-16T00:00:00Z | jq .payload
     ```
     """

@@ -36,7 +36,7 @@ def serve(flags: Annotated[Flags, Parameter(name="*")] = _NO_FLAGS) -> int:  # t
     ```
     audit-stream
     audit-stream --port 9000 --db /var/lib/audit-stream/audit.db
-    audit-stream --host 0.0.0.0 --anonymous append@10.20.0.0/16,read@10.20.0.7/32
+    audit-stream serve --host 0.0.0.0 --anonymous append@10.20.0.0/16,read@10.20.0.7/32
     ```
     """
     given = {name: value for name, value in dataclasses.asdict(flags).items() if value is not None}

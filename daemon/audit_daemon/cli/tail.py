@@ -40,7 +40,7 @@ async def tail(
     ```
     audit-stream tail
     audit-stream tail --last 20 'severity:>=warning'
-    audit-stream tail --kind request_denied source:policy-* payload.matched_rule_id:dpa-required
+    audit-stream tail --kind request_denied 'source:policy-*' payload.matched_rule_id:dpa-required
     audit-stream tail --since-id 0 --json > events.ndjson
     ```
     """
