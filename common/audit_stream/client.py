@@ -301,6 +301,8 @@ class Client:
         ]
         while parameters is not None:
             async with self._stream("/events", parameters) as answer:
+                if not answer.headers.get("content-type", "").startswith(_NDJSON):
+                    raise ClientError(f"what answers at {self.url} is no audit-stream of 0.2 or later", status=200)
                 rest = b""
                 async for chunk in answer.aiter_bytes():
                     lines, newline, rest = (rest + chunk).rpartition(b"\n")

@@ -17,6 +17,7 @@ from audit_stream.errors import ClientError
 T = TypeVar("T")
 
 URL = "http://daemon.test:8093"
+NDJSON = {"Content-Type": "application/x-ndjson"}
 
 
 def run(client: Client, job: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
@@ -140,8 +141,8 @@ def test_pages_are_followed_by_their_links_under_the_address_that_was_given() ->
         requests.append(request.url)
         if request.url.params["since_id"] == "0":
             link = '</events?kind=other&limit=10000&since_id=2>; rel="next"'
-            return httpx.Response(200, headers={"Link": link}, content=lines(1, 2))
-        return httpx.Response(200, content=lines(3))
+            return httpx.Response(200, headers=NDJSON | {"Link": link}, content=lines(1, 2))
+        return httpx.Response(200, headers=NDJSON, content=lines(3))
 
     async def read(client: Client) -> list[int]:
         return [event.decode().event_id async for event in client.events(Selection(kinds=("other",)), since_id=0)]
@@ -154,7 +155,7 @@ def test_pages_are_followed_by_their_links_under_the_address_that_was_given() ->
 
 def test_the_most_recent_events_are_one_page() -> None:
     link = '</events?limit=2&before_id=1>; rel="next"'
-    answer = httpx.Response(200, headers={"Link": link}, content=lines(1, 2))
+    answer = httpx.Response(200, headers=NDJSON | {"Link": link}, content=lines(1, 2))
 
     async def read(client: Client) -> list[int]:
         return [event.decode().event_id async for event in client.events(limit=2)]
@@ -162,12 +163,20 @@ def test_the_most_recent_events_are_one_page() -> None:
     assert run(client_of(lambda _: answer), read) == [1, 2]
 
 
+def test_an_answer_of_0_1_0_is_not_taken_for_the_events_that_were_asked_for() -> None:
+    async def read(client: Client) -> list[Served]:
+        return [event async for event in client.events(since_id=7)]
+
+    with pytest.raises(ClientError, match="is no audit-stream of 0.2 or later"):
+        run(client_of(lambda _: httpx.Response(200, json=[])), read)
+
+
 def test_an_answer_that_breaks_off_within_an_event_is_an_error() -> None:
     async def read(client: Client) -> list[Served]:
         return [event async for event in client.events()]
 
     with pytest.raises(ClientError, match="ends within an event"):
-        run(client_of(lambda _: httpx.Response(200, content=lines(1) + b'{"event_id":2,')), read)
+        run(client_of(lambda _: httpx.Response(200, headers=NDJSON, content=lines(1) + b'{"event_id":2,')), read)
 
 
 def test_a_tail_that_breaks_goes_on_after_the_last_event_without_gap_or_repeat() -> None:
