@@ -25,8 +25,7 @@ def main(arguments: list[str]) -> int:
     """Walk the file and print the verdict; 0 when there is one, 2 when the file could not be checked."""
     path = Path(arguments[0])
     acknowledged = Head(int(arguments[1]), arguments[2]) if len(arguments) > 1 else None
-    with contextlib.suppress(OSError):
-        os.nice(_NICENESS)
+    _give_way()
     _print({"started": True})
     try:
         report = walk(path, acknowledged=acknowledged)
@@ -35,6 +34,15 @@ def main(arguments: list[str]) -> int:
         return 2
     _print(report)
     return 0
+
+
+def _give_way() -> None:
+    """Run only when nothing else wants the processor, so that an append is never kept waiting by a walk."""
+    with contextlib.suppress(OSError):
+        os.nice(_NICENESS)
+    if hasattr(os, "SCHED_IDLE"):  # Linux: preempted at once by whatever wakes up, which a nice process is not
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 def _print(message: object) -> None:
