@@ -167,7 +167,7 @@ def test_an_answer_of_0_1_0_is_not_taken_for_the_events_that_were_asked_for() ->
     async def read(client: Client) -> list[Served]:
         return [event async for event in client.events(since_id=7)]
 
-    with pytest.raises(ClientError, match="is no audit-stream of 0.2 or later"):
+    with pytest.raises(ClientError, match=r"is no audit-stream of 0\.2 or later"):
         run(client_of(lambda _: httpx.Response(200, json=[])), read)
 
 
