@@ -94,7 +94,7 @@ def create(path: Path) -> None:
                 f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
             )
         check(connection, path)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # a message that quotes a damaged schema is no UTF-8
         raise StoreUnusable(f"cannot use {path}: {error}") from error
     finally:
         connection.close()
@@ -116,19 +116,32 @@ def open_writer(path: Path) -> sqlite3.Connection:
     reported as the commit's although the events are on disk.
     """
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.execute("PRAGMA wal_autocheckpoint = 0")
-    connection.execute(f"PRAGMA journal_size_limit = {64 << 20}")
-    connection.execute("PRAGMA temp_store = MEMORY")
-    return connection
+    return _configured(
+        connection,
+        "journal_mode = WAL",
+        "synchronous = FULL",
+        "wal_autocheckpoint = 0",
+        f"journal_size_limit = {64 << 20}",
+        "temp_store = MEMORY",
+    )
 
 
 def open_reader(path: Path, *, cache_kib: int = 4096) -> sqlite3.Connection:
     """A connection that cannot write. Raises sqlite3.Error when the file is missing or unreadable."""
     uri = f"{path.absolute().as_uri()}?mode=ro"
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=5.0)
-    connection.execute("PRAGMA query_only = ON")
-    connection.execute(f"PRAGMA cache_size = -{cache_kib}")
-    connection.execute("PRAGMA temp_store = MEMORY")
+    return _configured(connection, "query_only = ON", f"cache_size = -{cache_kib}", "temp_store = MEMORY")
+
+
+def _configured(connection: sqlite3.Connection, *pragmas: str) -> sqlite3.Connection:
+    """The connection, or sqlite3.Error, and then it is closed."""
+    try:
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}")
+    except UnicodeDecodeError:  # SQLite's message quotes what it could not read
+        connection.close()
+        raise sqlite3.DatabaseError("the schema is damaged") from None
+    except BaseException:
+        connection.close()
+        raise
     return connection

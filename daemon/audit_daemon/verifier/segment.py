@@ -56,7 +56,7 @@ def state_before(connection: sqlite3.Connection, event_id: int) -> SegmentState:
     ).fetchall()
     return SegmentState(
         event_id=event_id - 1,
-        hash=row[0] if row is not None and isinstance(row[0], str) else "",
+        hash=_text(row[0]).encode("ascii", "replace").decode("ascii") if row is not None else "",
         series_seqs={series_id: seq for series_id, seq in seqs if seq is not None},
     )
 
@@ -64,24 +64,25 @@ def state_before(connection: sqlite3.Connection, event_id: int) -> SegmentState:
 def check_segment(connection: sqlite3.Connection, state: SegmentState, last_id: int) -> Iterator[Break | int]:
     """Check the events after `state` up to `last_id`; yields the number checked after each slice, or the break.
 
-    `state` moves along. Nothing is yielded after a break. A segment starts on a span's first event.
+    `state` moves along. Nothing is yielded after a break. A segment starts on a span's first event. The connection's
+    text_factory must be bytes.
     """
     series = {
-        series_id: _SeriesBytes(kind, source)
+        series_id: _SeriesBytes(_text(kind), _text(source))
         for series_id, kind, source in connection.execute("SELECT series_id, kind, source FROM series")
     }
     check = _Checker(series, state)
     while state.event_id < last_id:
         upto = min(state.event_id + SLICE_EVENTS, last_id)
-        above = state.event_id or _INT64_MIN
+        low = state.event_id + 1 if state.event_id else _INT64_MIN
         before = state.event_id
         try:
             rows = connection.execute(
                 "SELECT event_id, series_id, series_seq, time_ms, hash, canonical FROM events"
-                " WHERE event_id > ? AND event_id <= ? ORDER BY event_id",
-                (above, upto),
+                " WHERE event_id BETWEEN ? AND ? ORDER BY event_id",
+                (low, upto),
             )
-            broken = check.rows(rows) or check.missing(upto) or check.spans(connection, before)
+            broken = check.rows(rows) or check.missing(connection, upto) or check.spans(connection, before)
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise  # locked, or the disk cannot be read: no verdict
@@ -105,6 +106,11 @@ class _SeriesBytes:
         self.after_prev_hash = b'","source":%b,"timestamp":"' % _quoted(source)
 
 
+def _text(value: object) -> str:
+    """A column's text; what is no UTF-8 becomes something that equals no event's field."""
+    return value.decode("utf-8", "surrogateescape") if isinstance(value, bytes) else str(value)
+
+
 def _quoted(text: str) -> bytes:
     return encode_basestring_ascii(text).encode("ascii")
 
@@ -126,47 +132,50 @@ class _Checker:
         sha256, times = hashlib.sha256, self._times
         expected, prev_hash = state.event_id + 1, state.hash.encode("ascii")
         low, high = self._low, self._high
-        for row in rows:
-            event_id, series_id, series_seq, time_ms, hash_, canonical = row
-            try:
-                bytes_of = series[series_id]
-                link_bytes = b',"prev_hash":"%b%b' % (prev_hash, bytes_of.after_prev_hash)
-                link_at = canonical.rfind(link_bytes)
-                holds = (
-                    event_id == expected
-                    and link_at > 0
-                    and canonical.startswith(b'{"event_id":%d%b' % (expected, bytes_of.after_id))
-                    and canonical.endswith(b'"}')
-                    and sha256(canonical).hexdigest() == hash_
-                    and series_seq == seqs.get(series_id, 0) + 1
-                    and time_ms == times[canonical[link_at + len(link_bytes) : -2]]
-                )
-            except (KeyError, TypeError, AttributeError, ValueError):
-                holds = False
-            if not holds:
-                broken = _examine(row, expected, prev_hash.decode("ascii"), series, seqs)
-                if broken is not None:
-                    state.event_id, state.hash = expected - 1, prev_hash.decode("ascii")
-                    return broken
-            seqs[series_id] = series_seq
-            prev_hash = hash_.encode("ascii")
-            if time_ms is not None:
-                low = time_ms if low is None or time_ms < low else low
-                high = time_ms if high is None or time_ms > high else high
-            if expected % SPAN_EVENTS == 0:
-                self._bounds.append((low, high))
-                low = high = None
-            expected += 1
-        state.event_id, state.hash = expected - 1, prev_hash.decode("ascii")
+        try:
+            for row in rows:
+                event_id, series_id, series_seq, time_ms, hash_, canonical = row
+                try:
+                    bytes_of = series[series_id]
+                    link_bytes = b',"prev_hash":"%b%b' % (prev_hash, bytes_of.after_prev_hash)
+                    link_at = canonical.rfind(link_bytes)
+                    holds = (
+                        event_id == expected
+                        and link_at > 0
+                        and canonical.startswith(b'{"event_id":%d%b' % (expected, bytes_of.after_id))
+                        and canonical.endswith(b'"}')
+                        and sha256(canonical).hexdigest().encode("ascii") == hash_
+                        and series_seq == seqs.get(series_id, 0) + 1
+                        and time_ms == times[canonical[link_at + len(link_bytes) : -2]]
+                    )
+                except (KeyError, TypeError, AttributeError, ValueError):
+                    holds = False
+                if not holds:
+                    broken = _examine(row, expected, prev_hash.decode("ascii"), series, seqs)
+                    if broken is not None:
+                        return broken
+                seqs[series_id] = series_seq
+                prev_hash = hash_
+                if time_ms is not None:
+                    low = time_ms if low is None or time_ms < low else low
+                    high = time_ms if high is None or time_ms > high else high
+                if expected % SPAN_EVENTS == 0:
+                    self._bounds.append((low, high))
+                    low = high = None
+                expected += 1
+        finally:  # also when a row cannot be read: it is the one after `state`
+            state.event_id, state.hash = expected - 1, prev_hash.decode("ascii")
         self._low, self._high = low, high
         return None
 
-    def missing(self, upto: int) -> Break | None:
+    def missing(self, connection: sqlite3.Connection, upto: int) -> Break | None:
         """The break when a slice ended before its last id."""
         if self._state.event_id == upto:
             return None
         expected = self._state.event_id + 1
-        return Break(event_id=expected, reason=f"event_id should be {expected}, got none")
+        (found,) = connection.execute("SELECT min(event_id) FROM events WHERE event_id > ?", (upto,)).fetchone()
+        reason = f"event_id should be {expected}, got {'none' if found is None else found}"
+        return Break(event_id=expected, reason=reason)
 
     def spans(self, connection: sqlite3.Connection, after_id: int) -> Break | None:
         """Compare the time bounds of the spans that the slice completed with those that are stored."""
@@ -233,9 +242,9 @@ def _examine(
         if event_id > expected or expected == 1:
             reason = f"event_id should be {expected}, got {event_id}"
         return Break(event_id=expected, reason=reason)
-    if not isinstance(canonical, bytes) or not isinstance(hash_, str):
+    if not isinstance(canonical, bytes) or not isinstance(hash_, bytes):
         return Break(event_id=expected, reason=reason)
-    hash_holds = hash_of(canonical) == hash_
+    hash_holds = hash_of(canonical).encode("ascii") == hash_
     try:
         envelope = read_envelope(canonical)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -73,13 +73,13 @@ def walk(
         broken = broken or head_break or _acknowledged_break(connection, acknowledged)
         if broken is not None:
             checked = min(checked, broken.event_id - 1)
-            state = _state_at(connection, checked)
+        head = Head(checked, state.hash if checked == state.event_id else _hash_at(connection, checked))
     return Report(
         valid=broken is None,
         checked=checked,
         first_break_at=None if broken is None else broken.event_id,
         reason=None if broken is None else broken.reason,
-        head=Head(checked, state.hash),
+        head=head,
         duration_ms=round((time.perf_counter() - started) * 1000),
         started_at=format_rfc3339_ms(started_ms),
         verified_at=format_rfc3339_ms(time.time_ns() // 1_000_000),
@@ -90,30 +90,42 @@ def _open(path: Path) -> sqlite3.Connection:
     if not path.is_file():
         raise StoreUnusable(f"{path} does not exist: give the daemon's database with --db")
     try:
-        connection = schema.open_reader(path, cache_kib=16_384)
-        schema.check(connection, path)
+        connection = _reader(path)
+        try:
+            schema.check(connection, path)
+        except BaseException:
+            connection.close()
+            raise
     except sqlite3.DatabaseError as error:
         raise StoreUnusable(f"cannot read {path}: {error}") from error
+    return connection
+
+
+def _reader(path: Path) -> sqlite3.Connection:
+    connection = schema.open_reader(path, cache_kib=16_384)
+    connection.text_factory = bytes  # a forged text need not be UTF-8, and reading it must not fail
     return connection
 
 
 def _ends(connection: sqlite3.Connection, acknowledged: Head | None) -> tuple[int, Break | None]:
     """How far to walk, and what is wrong with the end of the log, read in one statement."""
     row = connection.execute(
-        "SELECT h.event_id, h.hash, (SELECT max(event_id) FROM events), (SELECT count(*) FROM spans),"
+        "SELECT h.event_id, h.hash, (SELECT min(event_id) FROM events), (SELECT max(event_id) FROM events),"
+        " (SELECT count(*) FROM spans),"
         " (SELECT hash FROM events e WHERE e.event_id = h.event_id) FROM head h"
     ).fetchone()
-    if row is None:
+    if row is None or not isinstance(row[0], int):
         return 0, Break(event_id=1, reason="the record of the log's head is gone")
-    head_id, head_hash, last_id, span_count, last_hash = row
-    last_id = last_id or 0
+    head_id, head_hash, first_id, last_id, span_count, last_hash = row
+    last_id = max(last_id or 0, 0)
     known_id = max(head_id, acknowledged.event_id if acknowledged else 0)
-    if last_id > head_id:
-        return head_id, Break(event_id=head_id + 1, reason=f"event #{head_id + 1} is beyond the log's head, #{head_id}")
+    if first_id is not None and (first_id < 1 or last_id > head_id):
+        beyond = max(head_id, 0) + 1  # walk up to it: it may break the chain as well
+        return beyond, Break(event_id=beyond, reason=f"event #{beyond} is beyond the log's head, #{head_id}")
     if last_id < known_id:
         reason = f"event_id should be {last_id + 1}, got none: the log's head is #{known_id}"
-        return max(last_id, 0), Break(event_id=max(last_id, 0) + 1, reason=reason)
-    if head_hash != (last_hash if head_id else GENESIS_HASH):
+        return last_id, Break(event_id=last_id + 1, reason=reason)
+    if head_hash != (last_hash if head_id else GENESIS_HASH.encode("ascii")):
         return head_id, Break(event_id=max(head_id, 1), reason=f"head hash mismatch at event #{head_id}")
     if span_count != head_id // SPAN_EVENTS:
         return head_id, Break(event_id=max(head_id, 1), reason=f"time span mismatch at event #{head_id}")
@@ -125,16 +137,19 @@ def _acknowledged_break(connection: sqlite3.Connection, acknowledged: Head | Non
     if acknowledged is None or acknowledged.event_id == 0:
         return None
     row = connection.execute("SELECT hash FROM events WHERE event_id = ?", (acknowledged.event_id,)).fetchone()
-    if row is not None and row[0] == acknowledged.hash:
+    if row is not None and row[0] == acknowledged.hash.encode("ascii"):
         return None
     reason = f"hash mismatch at event #{acknowledged.event_id}: the log was rewritten; the daemon acknowledged another"
     return Break(event_id=acknowledged.event_id, reason=reason)
 
 
 def _worker_count(total: int, workers: int | None) -> int:
-    if total < _PARALLEL_FROM_EVENTS or "fork" not in multiprocessing.get_all_start_methods():
+    if total == 0 or "fork" not in multiprocessing.get_all_start_methods():
         return 1
-    return max(1, min(workers or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1, _MAX_WORKERS))
+    if workers is None:
+        few = total < _PARALLEL_FROM_EVENTS or not hasattr(os, "sched_getaffinity")
+        workers = 1 if few else len(os.sched_getaffinity(0))
+    return max(1, min(workers, _MAX_WORKERS))
 
 
 _Outcome = tuple[int, SegmentState, Break | None]
@@ -166,9 +181,28 @@ def _walk_parallel(
     """Check `count` stretches at once. Each trusts the state before it, which the one before then has to confirm."""
     size = -(-total // count // SPAN_EVENTS) * SPAN_EVENTS
     firsts = range(1, total + 1, size)
+    try:
+        done = _check_stretches(path, [(first, min(first + size - 1, total)) for first in firsts], total, on_progress)
+    except sqlite3.OperationalError:  # a worker died, or could not read where it was to begin
+        return _walk_here(connection, total, on_progress)
+    confirmed = state_before(connection, 1)
+    for first in firsts:
+        segment = done[first]
+        if segment.before != confirmed:  # what it trusted is not what was found: the state itself was tampered with
+            return _walk_here(connection, total, on_progress)
+        confirmed = segment.after
+        if segment.broken is not None:
+            return confirmed.event_id, confirmed, segment.broken
+    return total, confirmed, None
+
+
+def _check_stretches(
+    path: Path, stretches: list[tuple[int, int]], total: int, on_progress: Callable[[int, int], None]
+) -> dict[int, _Segment]:
+    """Each stretch's outcome by its first id. Raises sqlite3.OperationalError when one has none."""
     checked = 0
     done: dict[int, _Segment] = {}
-    with _workers(path, [(first, min(first + size - 1, total)) for first in firsts]) as pipes:
+    with _workers(path, stretches) as pipes:
         open_pipes = list(pipes)
         while open_pipes:
             for pipe in wait(open_pipes):
@@ -179,15 +213,7 @@ def _walk_parallel(
                     continue
                 open_pipes.remove(pipe)  # type: ignore[arg-type]
                 done[message.first_id] = message
-    confirmed = state_before(connection, 1)
-    for first in firsts:
-        segment = done[first]
-        if segment.before != confirmed:  # what it trusted is not what was found: the state itself was tampered with
-            return _walk_here(connection, total, on_progress)
-        confirmed = segment.after
-        if segment.broken is not None:
-            return confirmed.event_id, confirmed, segment.broken
-    return total, confirmed, None
+    return done
 
 
 class _workers:  # noqa: N801 - reads as a function at its only use
@@ -227,7 +253,7 @@ def _work(path: Path, first_id: int, last_id: int, pipe: Connection) -> None:
 
 
 def _check(path: Path, first_id: int, last_id: int) -> Iterator[int | _Segment]:
-    with closing(schema.open_reader(path, cache_kib=16_384)) as connection:
+    with closing(_reader(path)) as connection:
         before = state_before(connection, first_id)
         state = msgspec.structs.replace(before, series_seqs=dict(before.series_seqs))
         broken = None
@@ -242,13 +268,14 @@ def _check(path: Path, first_id: int, last_id: int) -> Iterator[int | _Segment]:
 def _receive(pipe: Connection) -> int | _Segment:
     try:
         message = msgspec.json.decode(pipe.recv_bytes(), type=int | str | _Segment)
-    except EOFError:
+    except (EOFError, msgspec.DecodeError):
         raise sqlite3.OperationalError("a verifying process ended without a result") from None
     if isinstance(message, str):
         raise sqlite3.OperationalError(message)
     return message
 
 
-def _state_at(connection: sqlite3.Connection, event_id: int) -> SegmentState:
-    """The state after the last event that holds."""
-    return state_before(connection, event_id + 1)
+def _hash_at(connection: sqlite3.Connection, event_id: int) -> str:
+    """The hash of an event that holds."""
+    row = connection.execute("SELECT hash FROM events WHERE event_id = ?", (event_id,)).fetchone()
+    return GENESIS_HASH if row is None else row[0].decode("ascii")
