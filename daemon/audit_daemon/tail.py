@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from itertools import islice
 from typing import Literal
 
@@ -41,6 +41,9 @@ RING_BYTES = 24 << 20
 _CHUNK_BYTES = 256 << 10
 _CHUNK_EVENTS = 500
 """How much one write to a subscriber holds at most: a stalled reader pins no more than this."""
+
+_MAX_SHARED = 32
+"""Chunks that are kept until the next commit: subscribers at other places than the end share with nobody."""
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,7 +103,14 @@ class _Recent:
 class Tail:
     """Distributes commits. Everything here belongs to the event loop's thread."""
 
-    def __init__(self, store: Store, *, ring_events: int = RING_EVENTS, ring_bytes: int = RING_BYTES) -> None:
+    def __init__(
+        self,
+        store: Store,
+        *,
+        ring_events: int = RING_EVENTS,
+        ring_bytes: int = RING_BYTES,
+        heartbeat_s: float = HEARTBEAT_S,
+    ) -> None:
         self._store = store
         self._ring_events = ring_events
         self._ring_bytes = ring_bytes
@@ -113,7 +123,8 @@ class Tail:
         self._tick: asyncio.TimerHandle | None = None
         self._last_tick = 0.0
         self._shared: dict[tuple[int, Selection], tuple[bytes, int]] = {}
-        self._heartbeat = self._loop.call_later(HEARTBEAT_S, self._beat)
+        self._heartbeat_s = heartbeat_s
+        self._heartbeat = self._loop.call_later(heartbeat_s, self._beat)
         self._beats = 0
         self.closed = False
         self.subscribers = 0
@@ -137,7 +148,7 @@ class Tail:
         if self._tick is None and self._waiting:
             self._tick = self._loop.call_at(max(self._last_tick + TICK_S, self._loop.time()), self._wake)
 
-    async def follow(self, cursor: int, selection: Selection) -> AsyncIterator[bytes]:
+    async def follow(self, cursor: int, selection: Selection) -> AsyncGenerator[bytes, None]:
         """Everything selected after event `cursor`, for ever: chunks of whole messages, or HEARTBEAT.
 
         Ends when the tail is closed; the events committed until then have been yielded.
@@ -150,6 +161,7 @@ class Tail:
                 if chunk:
                     yield chunk
                 if cursor < self._last_id:
+                    await asyncio.sleep(0)  # a peer that is gone takes all at once: others, and its end, come first
                     continue
                 if self.closed:
                     return
@@ -178,6 +190,8 @@ class Tail:
             return await self._from_store(cursor, selection)
         shared = self._shared.get((cursor, selection))
         if shared is None:
+            if len(self._shared) >= _MAX_SHARED:
+                self._shared.clear()
             shared = self._shared[cursor, selection] = self._from_ring(cursor + 1 - oldest, selection)
         return shared
 
@@ -218,7 +232,7 @@ class Tail:
 
     def _beat(self) -> None:
         self._beats += 1
-        self._heartbeat = self._loop.call_later(HEARTBEAT_S, self._beat)
+        self._heartbeat = self._loop.call_later(self._heartbeat_s, self._beat)
         self._wake()
 
     def _wake(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 
 from litestar import get
 from litestar.response import Stream
@@ -44,8 +45,9 @@ def _stream(request: AnyRequest, shape: str) -> Stream:
 
     async def messages() -> AsyncIterator[bytes]:
         yield opening
-        async for chunk in services.tail.follow(cursor, selection):
-            yield chunk
+        async with aclosing(services.tail.follow(cursor, selection)) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
     return Stream(messages(), media_type="text/event-stream", headers=_HEADERS)
 

@@ -11,6 +11,10 @@ from typing import Any
 
 __all__ = ["CoalescingTransport"]
 
+_MAX_PENDING_BYTES = 32 << 10
+"""What is kept back at most. More goes to the inner transport at once, which tells a writer to wait for a slow reader;
+a stream would otherwise write a whole history within one turn."""
+
 
 class CoalescingTransport:
     """A transport that sends at the end of the loop's turn; everything but writing and closing is the inner one's."""
@@ -19,6 +23,7 @@ class CoalescingTransport:
         self._transport = transport
         self._loop = loop
         self._pending: list[bytes] = []
+        self._pending_bytes = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
@@ -28,6 +33,9 @@ class CoalescingTransport:
         if not self._pending:
             self._loop.call_soon(self._flush)
         self._pending.append(data)
+        self._pending_bytes += len(data)
+        if self._pending_bytes > _MAX_PENDING_BYTES:
+            self._flush()
 
     def close(self) -> None:
         """Send what is pending, then close."""
@@ -38,4 +46,5 @@ class CoalescingTransport:
         if self._pending:
             data = b"".join(self._pending)
             self._pending.clear()
+            self._pending_bytes = 0
             self._transport.write(data)
