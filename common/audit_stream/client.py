@@ -184,11 +184,13 @@ def base_url(text: str) -> str:
     Raises ClientError.
     """
     address = text.strip()
+    if not address.isprintable() or " " in address:
+        raise ClientError(f"{text!r} is no address of a daemon: it holds a space or a character that cannot be shown")
     try:
         url = httpx.URL(address if "://" in address else f"http://{address}")
     except httpx.InvalidURL as error:
         raise ClientError(f"{text!r} is no address of a daemon: {error}") from None
-    if url.scheme not in ("http", "https") or not url.host or url.query or url.fragment or " " in address:
+    if url.scheme not in ("http", "https") or not url.host or url.query or url.fragment:
         raise ClientError(f"{text!r} is no address of a daemon: use one such as {DEFAULT_URL}")
     return str(url.copy_with(path=url.path.rstrip("/").removesuffix("/events"))).rstrip("/")
 

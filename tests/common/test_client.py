@@ -53,7 +53,7 @@ def test_an_address_is_taken_as_people_and_producers_write_it(text: str, url: st
 
 
 @pytest.mark.parametrize(
-    "text", ["", "ftp://host", "http://", "http://host:port", "http://host?x=1", "http://a b:1/\n"]
+    "text", ["", "ftp://host", "http://", "http://host:port", "http://host?x=1", "http://a b:1/\n", "http://\udcff"]
 )
 def test_what_is_no_address_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ClientError, match="is no address of a daemon"):

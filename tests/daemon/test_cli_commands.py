@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pty
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.daemon.command_line import Outcome, call, call_process, environment, spawn_command
+from tests.daemon.command_line import DEADLINE_S, Outcome, call, call_process, environment, spawn_command
 from tests.daemon_process import DaemonProcess, start_daemon
 
 NOBODY = "http://127.0.0.1:9"  # the discard port: nothing listens there
@@ -286,3 +287,26 @@ def test_a_terminal_gets_a_progress_bar_and_colours(daemon: DaemonProcess) -> No
     assert b"verifying" in shown
     assert b"7/7" in shown
     assert b"\x1b[32mintact\x1b[0m: 7 events" in shown
+
+
+def test_an_argument_that_is_no_text_is_one_line(daemon: DaemonProcess) -> None:
+    assert call("query", "--url", daemon.url, "\udcff") == (2, "", "audit-stream: an argument is not valid UTF-8\n")
+
+
+def test_standard_input_waits_for_a_daemon_that_is_restarted(tmp_path: Path) -> None:
+    with start_daemon(tmp_path / "audit.db") as daemon, spawn_command("emit", "--url", daemon.url, "-") as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b'{"kind":"other","source":"test"}\n')
+        process.stdin.flush()
+        assert process.stdout.readline().startswith(b"#1 to #1 stored")
+        daemon.kill()
+        process.stdin.write(b'{"kind":"other","source":"test"}\n')
+        process.stdin.flush()
+        with start_daemon(tmp_path / "audit.db", "--port", str(daemon.port)) as again:
+            assert process.stdout.readline().startswith(b"#2 to #2 stored")
+            process.send_signal(signal.SIGINT)  # it waits for its standard input
+            assert process.wait(DEADLINE_S) == 130
+            assert process.stderr is not None
+            assert process.stderr.read() == b""
+            assert httpx.get(f"{again.url}/stats").json()["count"] == 2

@@ -57,6 +57,9 @@ def dispatch(arguments: list[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python's last flush would complain
         return _BROKEN_PIPE
+    except OSError as error:
+        note(f"cannot write: {error.strerror or error}")
+        return COULD_NOT
     except CommandError as error:
         note(str(error))
         return error.exit_code

@@ -37,4 +37,6 @@ def store_errors() -> Iterator[None]:
     except OSError as error:
         if isinstance(error, BrokenPipeError):
             raise
-        raise CommandError(f"{error.filename}: {error.strerror}" if error.filename else str(error)) from None
+        raise CommandError(
+            f"{error.filename}: {error.strerror}" if error.filename else error.strerror or str(error)
+        ) from None

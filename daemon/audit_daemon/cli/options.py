@@ -10,6 +10,8 @@ from audit_stream.errors import TimestampError
 from audit_stream.timestamps import parse_rfc3339_ms
 from cyclopts import Parameter
 
+from audit_daemon.cli.errors import CommandError
+
 __all__ = ["Db", "Json", "Kinds", "Since", "Sources", "Until", "Url", "Words", "database_path", "selection"]
 
 Url = Annotated[
@@ -63,7 +65,12 @@ def selection(
             terms.append(f"{name}:{value}")
         else:
             instants[name] = value
-    return Selection(kinds=tuple(kinds or ()), sources=tuple(sources or ()), q=" ".join(terms), **instants)
+    wanted = Selection(kinds=tuple(kinds or ()), sources=tuple(sources or ()), q=" ".join(terms), **instants)
+    try:
+        "".join(str(value) for _, value in wanted.parameters()).encode()
+    except UnicodeEncodeError:
+        raise CommandError("an argument is not valid UTF-8") from None
+    return wanted
 
 
 def database_path(db: Path | None) -> Path:
