@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+from binascii import hexlify
 from collections.abc import Iterator
 from json.encoder import encode_basestring_ascii
 
@@ -144,7 +145,7 @@ class _Checker:
                         and link_at > 0
                         and canonical.startswith(b'{"event_id":%d%b' % (expected, bytes_of.after_id))
                         and canonical.endswith(b'"}')
-                        and sha256(canonical).hexdigest().encode("ascii") == hash_
+                        and hexlify(sha256(canonical).digest()) == hash_
                         and series_seq == seqs.get(series_id, 0) + 1
                         and time_ms == times[canonical[link_at + len(link_bytes) : -2]]
                     )
