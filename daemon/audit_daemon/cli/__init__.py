@@ -11,6 +11,7 @@ emit.py          audit-stream emit
 export.py        audit-stream export
 import_chain.py  audit-stream import
 options.py       options that several commands share
+file_query.py    the filter options as a query of the store, for a file without a daemon
 exports.py       reading an exported chain
 lines.py         an event as a line for people
 errors.py        exit codes, and the error that ends a command
