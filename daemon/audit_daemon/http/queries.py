@@ -104,7 +104,7 @@ class QueryReader:
         try:
             return parse(text, now_ms=self._clock_ms(), kinds=self._kinds)
         except FilterError as error:
-            raise Problem(400, f"q, at position {error.position}: {error}") from None
+            raise Problem(400, f"q, at position {error.position}: {error.message}") from None
 
 
 def event_id_of(text: str) -> int:
