@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.daemon.http.producer import appending
 from tests.daemon.http.wire import AnswerReader, connected, exchange, request
 from tests.daemon_process import DaemonProcess, start_daemon
 
@@ -74,25 +73,6 @@ def walk(client: httpx.Client, target: str) -> Iterator[httpx.Response]:
         if "next" not in page.links:
             return
         target = page.links["next"]["url"]
-
-
-@contextmanager
-def appending(url: str) -> Iterator[None]:
-    """Another producer that appends as fast as it can for as long as the test looks."""
-    stop = threading.Event()
-
-    def append() -> None:
-        with httpx.Client(base_url=url) as producer:
-            while not stop.is_set():
-                producer.post("/events/batch", json=[{"kind": "other", "source": "busy"}] * 20).raise_for_status()
-
-    thread = threading.Thread(target=append)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 def test_all_events_come_oldest_first_as_they_are_fetched_one_by_one(log: httpx.Client, everything: Events) -> None:
