@@ -66,6 +66,12 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
         return f"--{self.key.replace('_', '-')}"
 
 
+def _host(text: str) -> str:
+    if not text.strip():  # an empty address would mean every address
+        raise ValueError("use an address to listen on, such as 127.0.0.1")
+    return text.strip()
+
+
 def _port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) > 65_535:
         raise ValueError("use a port number from 0 to 65535; 0 takes any free one")
@@ -86,7 +92,7 @@ def _at_least(minimum: float, number: Callable[[str], Any]) -> Callable[[str], A
 
 
 def _origins(text: str) -> frozenset[str]:
-    origins = [part.strip().rstrip("/") for part in text.split(",") if part.strip()]
+    origins = [part.strip().rstrip("/").lower() for part in text.split(",") if part.strip()]  # as browsers write them
     for origin in origins:
         scheme, separator, rest = origin.partition("://")
         if origin != "*" and (not separator or not scheme or not rest or "/" in rest):
@@ -111,7 +117,7 @@ def _choice(*choices: str) -> Callable[[str], str]:
 
 
 FIELDS = (
-    Field(name="host", variable="HOST", parse=str, default="127.0.0.1", help="Address to listen on."),
+    Field(name="host", variable="HOST", parse=_host, default="127.0.0.1", help="Address to listen on."),
     Field(name="port", variable="PORT", parse=_port, default="8093", help="Port to listen on; 0 takes any free one."),
     Field(
         name="db_path",

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 import uvicorn
 from audit_daemon.http.connection import HEAD_DEADLINE_S, GuardedProtocol
+from audit_daemon.http.transport import CoalescingTransport
 from uvicorn.server import ServerState
 
 
@@ -121,3 +122,11 @@ def test_half_of_a_later_head_has_a_deadline_of_its_own(
 def test_the_deadline_ends_with_the_connection(connection: GuardedProtocol, loop: Loop) -> None:
     connection.connection_lost(None)
     assert loop.running == []
+
+
+def test_a_large_write_goes_out_at_once_so_that_a_slow_reader_is_noticed(loop: Loop, transport: Transport) -> None:
+    coalescing = CoalescingTransport(transport, loop)  # type: ignore[arg-type]  # as much of both as is used
+    coalescing.write(b"head")
+    assert transport.written == b""
+    coalescing.write(b"x" * 65_536)
+    assert transport.written == b"head" + b"x" * 65_536
