@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sqlite3
 import sys
 from pathlib import Path
@@ -26,6 +27,7 @@ def main(arguments: list[str]) -> int:
     path = Path(arguments[0])
     acknowledged = Head(int(arguments[1]), arguments[2]) if len(arguments) > 1 else None
     _give_way()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # or the workers would outlive us
     _print({"started": True})
     try:
         report = walk(path, acknowledged=acknowledged)

@@ -85,6 +85,16 @@ class Verifier:
     async def _walk(self) -> Report:
         head = self._head()
         self.walks += 1
+        try:
+            return _read_answer(await self._ask_process(head))
+        except OSError as error:  # no memory or no process left for another program
+            raise VerifierError(f"the verifying process did not start: {error.strerror}") from None
+        finally:
+            self._running = None
+            if self._upcoming is asyncio.current_task():
+                self._upcoming = None
+
+    async def _ask_process(self, head: Head) -> bytes:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -100,15 +110,12 @@ class Verifier:
             self._running, self._upcoming = self._upcoming, None
             answer = await process.stdout.readline()
             await process.wait()
+            return answer
         finally:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError):
                     process.terminate()
                 await process.wait()
-            self._running = None
-            if self._upcoming is asyncio.current_task():
-                self._upcoming = None
-        return _read_answer(answer)
 
     def _note(self, report: Report) -> None:
         if not report.valid:

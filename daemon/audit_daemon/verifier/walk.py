@@ -249,6 +249,8 @@ def _work(path: Path, first_id: int, last_id: int, pipe: Connection) -> None:
             pipe.send_bytes(msgspec.json.encode(message))
     except sqlite3.Error as error:
         pipe.send_bytes(msgspec.json.encode(str(error)))
+    except BrokenPipeError:
+        return  # whoever asked was stopped
     pipe.close()
 
 

@@ -1,0 +1,244 @@
+"""When the chain is walked: shared walks, fresh verdicts, and processes that die or are stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from audit_daemon.verifier.schedule import Verifier, VerifierError
+from audit_stream.chain import GENESIS, Head
+
+from tests.daemon.store.rig import build, events, until
+from tests.daemon.verifier.logs import edit, make
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="finds the verifying process in /proc")
+
+TAMPER = (
+    "UPDATE events SET canonical = CAST(replace(CAST(canonical AS TEXT), '\"payload\":{', '\"payload\":{ ') AS BLOB)"
+    " WHERE event_id = 5"
+)
+
+
+def with_verifier(
+    path: Path,
+    body: Callable[[Verifier], Awaitable[None]],
+    *,
+    head: Callable[[], Head] = lambda: GENESIS,
+    interval_s: float = 0,
+) -> None:
+    async def run() -> None:
+        verifier = Verifier(path, head=head, interval_s=interval_s)
+        verifier.start()
+        try:
+            await body(verifier)
+        finally:
+            await verifier.close()
+
+    asyncio.run(run())
+
+
+def descendants(pid: int) -> list[int]:
+    """The processes that a process has started, and theirs."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            children = [int(child) for child in task.read_text().split()]
+        except OSError:
+            continue
+        for child in children:
+            found += [child, *descendants(child)]
+    return found
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+async def paused_walk(verifier: Verifier) -> tuple[asyncio.Task[object], int]:
+    """A walk whose process has begun to read, and stands still there."""
+    before = set(descendants(os.getpid()))
+    walk: asyncio.Task[object] = asyncio.ensure_future(verifier.verify())
+    await until(lambda: bool(set(descendants(os.getpid())) - before))
+    (process,) = set(descendants(os.getpid())) - before
+    await until(lambda: verifier._running is not None)
+    os.kill(process, signal.SIGSTOP)
+    return walk, process
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    make(tmp_path / "audit.db", 200)
+    return tmp_path / "audit.db"
+
+
+def test_ten_callers_at_once_cause_one_walk(log: Path) -> None:
+    async def body(verifier: Verifier) -> None:
+        reports = await asyncio.gather(*(verifier.verify() for _ in range(10)))
+        assert verifier.walks == 1
+        assert all(report is reports[0] for report in reports)
+        assert (reports[0].valid, reports[0].checked) == (True, 200)
+        assert verifier.last is reports[0]
+
+    with_verifier(log, body)
+
+
+@pytest.mark.parametrize("when", range(4))
+def test_an_edit_before_the_call_is_always_seen(log: Path, when: int) -> None:
+    async def body(verifier: Verifier) -> None:
+        earlier = asyncio.ensure_future(verifier.verify())
+        await until(lambda: verifier.walks == 1)
+        for _ in range(when * 3):
+            await asyncio.sleep(0)
+        edit(log, TAMPER)
+        report = await verifier.verify()
+        assert (report.valid, report.first_break_at) == (False, 5)
+        await earlier
+
+    with_verifier(log, body)
+
+
+@linux_only
+def test_callers_that_come_during_a_walk_share_the_next_one_and_see_an_edit_made_meanwhile(log: Path) -> None:
+    async def body(verifier: Verifier) -> None:
+        first, process = await paused_walk(verifier)
+        edit(log, TAMPER)
+        callers = [asyncio.ensure_future(verifier.verify()) for _ in range(10)]
+        await asyncio.sleep(0)
+        os.kill(process, signal.SIGCONT)
+        reports = await asyncio.gather(*callers)
+        assert verifier.walks == 2
+        assert {(report.valid, report.first_break_at) for report in reports} == {(False, 5)}
+        await first
+
+    with_verifier(log, body)
+
+
+@linux_only
+def test_a_caller_that_gives_up_does_not_end_the_walk_of_the_others(log: Path) -> None:
+    async def body(verifier: Verifier) -> None:
+        impatient, process = await paused_walk(verifier)
+        impatient.cancel()
+        patient = asyncio.ensure_future(verifier.verify())
+        os.kill(process, signal.SIGCONT)
+        assert (await patient).valid is True
+        assert verifier.walks == 2
+
+    with_verifier(log, body)
+
+
+@linux_only
+def test_a_verifying_process_that_dies_is_an_error_and_the_next_walk_works(log: Path) -> None:
+    async def body(verifier: Verifier) -> None:
+        walk = asyncio.ensure_future(verifier.verify())
+        await until(lambda: bool(descendants(os.getpid())))
+        os.kill(descendants(os.getpid())[0], signal.SIGKILL)  # it has hardly begun
+        with pytest.raises(VerifierError, match="ended without a verdict"):
+            await walk
+        assert verifier.last is None
+        assert (await verifier.verify()).valid is True
+
+    with_verifier(log, body)
+
+
+def test_a_verifying_process_that_cannot_start_is_an_error_and_the_next_walk_works(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def body(verifier: Verifier) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "executable", "/nonexistent/python")
+            with pytest.raises(VerifierError, match="did not start: No such file"):
+                await verifier.verify()
+        assert (await verifier.verify()).valid is True
+
+    with_verifier(log, body)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(None, "does not exist"), (b"", "not one of audit-stream"), (b"plain text " * 400, "not a database")],
+)
+def test_a_file_that_cannot_be_checked_is_an_error_with_its_reason(
+    tmp_path: Path, content: bytes | None, reason: str
+) -> None:
+    path = tmp_path / "audit.db"
+    if content is not None:
+        path.write_bytes(content)
+
+    async def body(verifier: Verifier) -> None:
+        with pytest.raises(VerifierError, match=reason):
+            await verifier.verify()
+
+    with_verifier(path, body)
+
+
+@linux_only
+@pytest.mark.parametrize("count", [200, 60_000])
+def test_closing_during_a_walk_leaves_no_process_behind(tmp_path: Path, count: int) -> None:
+    """60,000 events are walked by several processes."""
+    path = tmp_path / "audit.db"
+    build(path, *(events(10_000, first=first) for first in range(0, count, 10_000)))
+    started: list[int] = []
+
+    async def body(verifier: Verifier) -> None:
+        before = set(descendants(os.getpid()))
+        walk = asyncio.ensure_future(verifier.verify())
+        workers = 1 if count == 200 or len(os.sched_getaffinity(0)) == 1 else 3
+        await until(lambda: len(set(descendants(os.getpid())) - before) >= workers or walk.done())
+        started.extend(set(descendants(os.getpid())) - before)
+        await verifier.close()
+        await until(lambda: not any(alive(pid) for pid in started))
+        with pytest.raises(asyncio.CancelledError):
+            await walk
+
+    with_verifier(path, body)
+    assert started
+
+
+def test_the_schedule_walks_by_itself_and_notes_a_break(log: Path) -> None:
+    async def body(verifier: Verifier) -> None:
+        await until(lambda: verifier.last is not None)
+        assert verifier.last is not None
+        assert verifier.last.valid is True
+        edit(log, TAMPER)
+        await until(lambda: verifier.last is not None and not verifier.last.valid)
+        assert verifier.last.first_break_at == 5
+
+    with_verifier(log, body, interval_s=0.01)
+
+
+def test_the_schedule_goes_on_after_a_walk_that_failed(log: Path) -> None:
+    hidden = log.with_name("hidden.db")
+    log.rename(hidden)
+
+    async def body(verifier: Verifier) -> None:
+        await until(lambda: verifier.walks >= 1)
+        hidden.rename(log)
+        await until(lambda: verifier.last is not None)
+
+    with_verifier(log, body, interval_s=0.01)
+
+
+def test_a_log_that_lost_what_the_daemon_acknowledged_is_broken(log: Path) -> None:
+    with closing(sqlite3.connect(log)) as connection:
+        head = Head(*connection.execute("SELECT event_id, hash FROM head").fetchone())
+    edit(
+        log,
+        "DELETE FROM events WHERE event_id > 150",
+        "UPDATE head SET event_id = 150, hash = (SELECT hash FROM events WHERE event_id = 150)",
+    )
+
+    async def body(verifier: Verifier) -> None:
+        report = await verifier.verify()
+        assert (report.valid, report.first_break_at) == (False, 151)
+
+    with_verifier(log, body, head=lambda: head)
