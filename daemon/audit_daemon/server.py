@@ -51,8 +51,10 @@ class _Server(uvicorn.Server):
         self._daemon = daemon
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End the streams, then stop as uvicorn does."""
-        self._daemon.end_streams()
+        """Take no more connections, finish appends and streams, then stop as uvicorn does."""
+        for server in self.servers:
+            server.close()  # first, or a browser whose stream has ended would be back at once
+        await self._daemon.finish(_GRACE_S)
         await super().shutdown(sockets)
 
 

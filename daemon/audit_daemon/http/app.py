@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 from litestar import Litestar
 
@@ -62,8 +63,15 @@ class Daemon:
             ingest=self._started_ingest,
         )
 
-    def end_streams(self) -> None:
-        """Let every open stream finish what is committed and end: before the server waits for its connections."""
+    async def finish(self, timeout_s: float) -> None:
+        """Commit what is under way, then let every open stream end after it; a disk that hangs gets `timeout_s`.
+
+        To be awaited before the server waits for its connections.
+        """
+        if self._ingest is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout_s):
+                    await self._ingest.finish()
         if self.services is not None:
             self.services.tail.close()
 
@@ -71,7 +79,7 @@ class Daemon:
         assert self._ingest is not None, "requests come after the lifespan's start"
         return self._ingest
 
-    @asynccontextmanager
+    @contextlib.asynccontextmanager
     async def _lifespan(self, app: Litestar) -> AsyncIterator[None]:
         settings = self.settings
         try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 from typing import Any
@@ -21,7 +21,7 @@ from audit_stream.canonical import Prepared, canonical_bytes, splice_hash
 from audit_daemon.http.problems import MEDIA_TYPE as PROBLEM_TYPE
 from audit_daemon.http.problems import Problem, encode_problem, problem_of
 from audit_daemon.http.services import Services
-from audit_daemon.store.protocol import IdempotencyKey, Receipt
+from audit_daemon.store.protocol import IdempotencyKey, Receipt, StoreUnavailable
 
 __all__ = ["MAX_BATCH_BYTES", "MAX_BATCH_EVENTS", "MAX_EVENT_BYTES", "Ingest"]
 
@@ -68,6 +68,14 @@ class Ingest:
         self._append_seconds = services.metrics.append_seconds
         # One thread: several would only take Python's interpreter lock from one another.
         self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decoder")
+        self._appending = 0
+        self._finishing: asyncio.Event | None = None  # set when the last append that was under way is committed
+
+    async def finish(self) -> None:
+        """Refuse appends from now on, and wait until those that are under way are committed."""
+        self._finishing = asyncio.Event()
+        if self._appending:
+            await self._finishing.wait()
 
     def close(self) -> None:
         """End the decoding thread; no request may come after."""
@@ -104,7 +112,7 @@ class Ingest:
         started = perf_counter()
         event = self._services.reader.read(body)
         key = None if headers.key is None else _idempotency_key(headers.key, event.source, msgspec.json.decode(body))
-        receipt = await self._services.store.append((event,), key)
+        receipt = await self._append((event,), key)
         self._append_seconds.observe(perf_counter() - started)
         if receipt.replayed:
             stored = self._services.store.event(receipt.first_event_id)
@@ -126,10 +134,21 @@ class Ingest:
             if len(body) < _THREAD_FROM_BYTES
             else await asyncio.get_running_loop().run_in_executor(self._decoder, read, body, headers.key)
         )
-        receipt = await self._services.store.append(events, key)
+        receipt = await self._append(events, key)
         self._append_seconds.observe(perf_counter() - started)
         answer_headers = [_JSON_HEADER, _REPLAYED_HEADER] if receipt.replayed else [_JSON_HEADER]
         return 200 if receipt.replayed else 201, answer_headers, msgspec.json.encode(_summary(receipt))
+
+    async def _append(self, events: Sequence[Prepared], key: IdempotencyKey | None) -> Receipt:
+        if self._finishing is not None:
+            raise StoreUnavailable("the daemon is stopping")
+        self._appending += 1
+        try:
+            return await self._services.store.append(events, key)
+        finally:
+            self._appending -= 1
+            if self._finishing is not None and not self._appending:
+                self._finishing.set()
 
     def _read_array(self, body: bytes, key: bytes | None) -> tuple[list[Prepared], IdempotencyKey | None]:
         events = self._services.reader.read_array(body, max_events=MAX_BATCH_EVENTS)
