@@ -1,5 +1,7 @@
 """The daemon's HTTP surface.
 
+connection.py  one connection: what is no HTTP, and how large and how slow a head may be
+transport.py   one system call an answer
 door.py      every request first: who is answered, CORS, producers' two routes
 ingest.py    POST /events and /events/batch, as bare ASGI
 app.py       the Litestar application: everything else, and what is opened and closed with it
