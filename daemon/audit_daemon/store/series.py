@@ -21,8 +21,8 @@ class SeriesRegistry:
             "SELECT s.series_id, s.kind, s.source, coalesce((SELECT e.series_seq FROM events e WHERE e.event_id ="
             " (SELECT max(event_id) FROM events l WHERE l.series_id = s.series_id)), 0) FROM series s"
         ).fetchall()
+        self._counts = {series_id: count for series_id, _, _, count in rows}  # first: readers look up a series' count
         self._ids = {(kind, source): series_id for series_id, kind, source, _ in rows}
-        self._counts = {series_id: count for series_id, _, _, count in rows}
 
     def begin(self) -> SeriesUpdate:
         """Start numbering a transaction's events; nothing changes here before `SeriesUpdate.apply`."""
@@ -44,13 +44,16 @@ class SeriesUpdate:
         self._ids = ids
         self._counts = counts
         self._new: dict[tuple[str, str], int] = {}
+        self._last_id = 0
         self._next: dict[int, int] = {}
 
     def number(self, pair: tuple[str, str]) -> tuple[int, int]:
         """The series_id of a (kind, source) pair and the series_seq of its next event."""
         series_id = self._ids.get(pair) or self._new.get(pair)
         if series_id is None:
-            series_id = self._new[pair] = len(self._ids) + len(self._new) + 1
+            if not self._new:
+                self._last_id = max(self._ids.values(), default=0)  # not their number: a row may have been deleted
+            series_id = self._new[pair] = self._last_id + len(self._new) + 1
         seq = self._next.get(series_id) or self._counts.get(series_id, 0)
         self._next[series_id] = seq + 1
         return series_id, seq + 1

@@ -17,6 +17,7 @@ __all__ = ["SPAN_EVENTS", "SpanUpdate", "Spans"]
 SPAN_EVENTS = 1024
 
 _NEVER_MIN, _NEVER_MAX = 2**62, -(2**62)  # the bounds of a span without any time: it overlaps nothing
+_ANY_TIME = (-(2**62), 2**62)  # of a span whose row was taken away: it is read, whatever the time
 
 
 class Spans:
@@ -29,11 +30,13 @@ class Spans:
 
     def load(self, connection: sqlite3.Connection, head_id: int) -> None:
         """Read the bounds of the full spans and compute those of the open one."""
-        rows = connection.execute("SELECT min_ms, max_ms FROM spans ORDER BY span").fetchall()
-        self._mins = array("q", (_NEVER_MIN if low is None else low for low, _ in rows))
-        self._maxs = array("q", (_NEVER_MAX if high is None else high for _, high in rows))
+        rows = {span: (low, high) for span, low, high in connection.execute("SELECT span, min_ms, max_ms FROM spans")}
+        full = head_id // SPAN_EVENTS
+        bounds = [rows.get(span, _ANY_TIME) for span in range(full)]
+        self._mins = array("q", (_NEVER_MIN if low is None else low for low, _ in bounds))
+        self._maxs = array("q", (_NEVER_MAX if high is None else high for _, high in bounds))
         low, high = connection.execute(
-            "SELECT min(time_ms), max(time_ms) FROM events WHERE event_id > ?", (len(rows) * SPAN_EVENTS,)
+            "SELECT min(time_ms), max(time_ms) FROM events WHERE event_id > ?", (full * SPAN_EVENTS,)
         ).fetchone()
         self._open = (_NEVER_MIN, _NEVER_MAX) if low is None else (low, high)
 
@@ -53,7 +56,7 @@ class Spans:
         since = _NEVER_MAX if since_ms is None else since_ms
         until = _NEVER_MIN if until_ms is None else until_ms
         start = None
-        full = len(self._mins)
+        full = len(self._maxs)  # the last that the writer's thread adds to; a span that it adds now counts as open
         for span in range(full):
             if self._mins[span] <= until and self._maxs[span] >= since:
                 start = span if start is None else start

@@ -299,7 +299,7 @@ class Writer:
             chunk = values[start : start + step]
             execute(_insert(len(chunk) // _COLUMNS), chunk)
         if transaction.spans.rows:
-            connection.executemany("INSERT INTO spans VALUES (?, ?, ?)", transaction.spans.rows)
+            connection.executemany("INSERT OR REPLACE INTO spans VALUES (?, ?, ?)", transaction.spans.rows)
         if transaction.keys:
             self._write_keys(connection, transaction)
         execute("COMMIT")
@@ -421,8 +421,14 @@ def _hash_at(connection: sqlite3.Connection, event_id: int) -> str:
 
 
 def load_head(connection: sqlite3.Connection) -> Head:
-    """The end of the chain as the file's `head` row has it."""
-    row = connection.execute("SELECT event_id, hash FROM head").fetchone()
+    """The end of the chain as the file's `head` row has it, or the last event when that is further.
+
+    A `head` that was tampered with must not keep the daemon from taking new events.
+    """
+    row = connection.execute(
+        "SELECT event_id, hash FROM (SELECT 0 AS rank, event_id, hash FROM head UNION ALL SELECT * FROM"
+        " (SELECT 1, event_id, hash FROM events ORDER BY event_id DESC LIMIT 1)) ORDER BY event_id DESC, rank LIMIT 1"
+    ).fetchone()
     if row is None:
         raise sqlite3.DatabaseError("the record of the log's head is gone")
     return Head(row[0], row[1])

@@ -1,4 +1,4 @@
-"""A disk that fails on demand: a writing connection that raises at a chosen statement, before it or after it."""
+"""A disk that fails or stands still on demand: a writing connection that raises or waits at a chosen statement."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from audit_daemon.store import schema
 
 When = Literal["failed", "failed but persisted"]
 
+DEADLINE_S = 20.0
+
 OPEN = "open"
 """The pattern of opening the file, which is no statement."""
 
@@ -24,6 +26,19 @@ class Faults:
         self._standing: list[_Fault] = []
         self._lock = threading.Lock()
         self.struck: list[str] = []
+        self.held = threading.Event()
+        """Set while the writer waits in a statement that `hold` chose."""
+        self._hold: re.Pattern[str] | None = None
+        self._released = threading.Event()
+
+    def hold(self) -> None:
+        """Let commits wait until `release`: a disk that is busy."""
+        self._released.clear()
+        self._hold = re.compile(r"COMMIT|INSERT INTO events")
+
+    def release(self) -> None:
+        self._hold = None
+        self._released.set()
 
     def arm(self, pattern: str, when: When, error: sqlite3.Error, *, times: int = 1_000_000) -> None:
         self._standing.append(_Fault(re.compile(pattern, re.IGNORECASE), when, error, times))
@@ -38,6 +53,10 @@ class Faults:
 
     def around(self, statement: str, run: Callable[[], Any], undo: Callable[[Any], object] = lambda _: None) -> Any:
         """Run a statement, or fail it. `undo` gives back what a persisted failure would leak."""
+        if self._hold is not None and self._hold.match(statement):
+            self.held.set()
+            assert self._released.wait(DEADLINE_S), "the test forgot the writer"
+            self.held.clear()
         fault = self._strike(statement)
         if fault is None:
             return run()

@@ -88,14 +88,9 @@ def test_a_failed_commit_is_refused_with_its_reason_and_the_next_one_succeeds(
         store.on_commit(follower)
         await store.append(BEFORE)
         faults.arm(STEPS[step], when, sqlite3.OperationalError(reason), times=1)
-        waiters = [
-            store.append(BATCH, KEY),
-            store.append([event(2_500)]),
-        ]
-        outcomes = await asyncio.gather(*waiters, return_exceptions=True)
+        with pytest.raises(StoreUnavailable, match=reason):
+            await store.append(BATCH, KEY)
         assert faults.struck, "the fault never struck: the table does not fit the writer any more"
-        assert isinstance(outcomes[0], StoreUnavailable)
-        assert reason in str(outcomes[0])
         assert reason in (store.health.problem or "")
         persisted = step == "commit" and when == "failed but persisted"
         assert store.head == file_head(path)
@@ -233,6 +228,24 @@ def test_a_failed_append_of_one_event_is_refused_and_the_next_one_succeeds(
         assert store.head == file_head(path)
         await store.append([event(5)])
         assert times_stored(path, 5) == 1
+        await assert_sound(path, store, follower, faults)
+
+    asyncio.run(scenario())
+
+
+def test_every_waiter_of_a_failed_commit_is_told(tmp_path: Path) -> None:
+    path, faults = tmp_path / "audit.db", Faults()
+
+    async def scenario() -> None:
+        store = SqliteStore(path, loop=asyncio.get_running_loop(), open_writer=faults.open_writer)
+        follower = Follower()
+        store.on_commit(follower)
+        await store.append([event(0)])
+        faults.arm(rf"{STEPS['events']}|{STEPS['commit']}", "failed", sqlite3.OperationalError(FULL))
+        outcomes = await asyncio.gather(*(store.append([event(9)]) for _ in range(30)), return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [StoreUnavailable] * 30
+        faults.clear()
+        await store.append([LATER])
         await assert_sound(path, store, follower, faults)
 
     asyncio.run(scenario())

@@ -1,0 +1,219 @@
+"""Opening: what an open store takes over from its file, and files that are no store."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from audit_daemon.store.protocol import StoreLocked, StoreUnusable
+from audit_daemon.store.schema import APPLICATION_ID, SCHEMA_VERSION
+from audit_daemon.store.series import SeriesRegistry
+from audit_daemon.store.spans import SPAN_EVENTS, Spans
+from audit_daemon.store.sqlite import SqliteStore
+from audit_daemon.verifier.walk import walk
+
+from tests.daemon.store.rig import Follower, assert_whole, build, event, events, in_store, stored
+
+PAIRS = [("other", "a"), ("other", "b"), ("request_denied", "a"), ("watch_drifted", "c")]
+
+
+def mixed(count: int) -> list[tuple[str, str]]:
+    return [PAIRS[(number * number) % len(PAIRS)] for number in range(count)]
+
+
+def test_a_reopened_store_goes_on_where_it_ended(tmp_path: Path) -> None:
+    path, pairs = tmp_path / "audit.db", mixed(3_000)
+    head = build(path, [event(n, kind=kind, source=source) for n, (kind, source) in enumerate(pairs[:2_000])])
+
+    async def body(store: SqliteStore, _: Follower) -> None:
+        assert store.head == head
+        assert dict(store.counts()) == Counter(pairs[:2_000])
+        for n, (kind, source) in enumerate(pairs[2_000:]):
+            await store.append([event(n, kind=kind, source=source)])
+        assert dict(store.counts()) == Counter(pairs)
+        assert_whole(path, store.head)
+
+    in_store(path, body)
+
+
+def steps(path: Path) -> int:
+    """SQLite's virtual machine steps, in tens, for what a start reads of the log."""
+    count = 0
+
+    def tick() -> int:
+        nonlocal count
+        count += 1
+        return 0
+
+    with closing(sqlite3.connect(path)) as connection:
+        (head_id,) = connection.execute("SELECT event_id FROM head").fetchone()
+        connection.set_progress_handler(tick, 10)
+        SeriesRegistry().load(connection)
+        Spans().load(connection, head_id)
+    return count
+
+
+def test_a_start_reads_no_more_of_a_log_ten_times_as_long(tmp_path: Path) -> None:
+    """But for one row in 1,024."""
+    short, long = tmp_path / "short.db", tmp_path / "long.db"
+    build(short, events(2 * SPAN_EVENTS + 10))
+    build(long, *(events(5 * SPAN_EVENTS) for _ in range(4)), events(10))
+    assert steps(long) < 2 * steps(short)
+
+
+TAMPERS = {
+    "a head that is behind": "UPDATE head SET event_id = 7",
+    "a head with another hash": "UPDATE head SET hash = printf('%064d', 0)",
+    "a head that is ahead": "UPDATE head SET event_id = 9000",
+    "no head": "DELETE FROM head",
+    "an event gone": "DELETE FROM events WHERE event_id = 500",
+    "the last events gone": "DELETE FROM events WHERE event_id > 1900",
+    "an event inserted": "INSERT INTO events SELECT 0, series_id, series_seq, time_ms, hash, canonical"
+    " FROM events WHERE event_id = 9",
+    "a series gone": "DELETE FROM series WHERE series_id = 2",
+    "a series renamed": "UPDATE series SET kind = 'breaker_opened' WHERE series_id = 1",
+    "a span gone": "DELETE FROM spans WHERE span = 0",
+    "all spans gone": "DELETE FROM spans",
+    "a span that is not due": "INSERT INTO spans VALUES (1, 0, 0)",
+    "bytes edited": "UPDATE events SET canonical = x'00' WHERE event_id = 2000",
+}
+
+
+@pytest.mark.parametrize("tamper", TAMPERS)
+def test_a_log_that_was_tampered_with_still_takes_new_events_and_stays_broken(tmp_path: Path, tamper: str) -> None:
+    """Losing new evidence would be worse."""
+    path = tmp_path / "audit.db"
+    build(path, [event(n, kind=kind, source=source) for n, (kind, source) in enumerate(mixed(2_000))])
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(TAMPERS[tamper])
+        connection.commit()
+    broken_at = walk(path).first_break_at
+    assert broken_at is not None
+
+    async def body(store: SqliteStore, _: Follower) -> None:
+        for number in range(3):
+            await store.append(events(100, first=5_000 + 100 * number, source=f"new-{number}"))
+        await store.append([event(n, kind=kind, source=source) for n, (kind, source) in enumerate(PAIRS)])
+
+    in_store(path, body)
+    assert sum(b'"number":5' in canonical for _, canonical, _ in stored(path)) >= 300
+    if tamper not in ("a head that is behind", "a span that is not due"):  # which new events set right
+        assert walk(path).valid is False
+
+
+def test_a_second_store_on_the_same_file_is_refused_by_any_of_its_names(tmp_path: Path) -> None:
+    path, other = tmp_path / "audit.db", tmp_path / "other" / "link.db"
+    other.parent.mkdir()
+    other.symlink_to(path)
+
+    async def body(store: SqliteStore, _: Follower) -> None:
+        for name in (path, other, tmp_path / "other" / ".." / "audit.db"):
+            with pytest.raises(StoreLocked, match=rf"process {os.getpid()}\) writes to .*audit\.db"):
+                SqliteStore(name, loop=asyncio.get_running_loop())
+        await store.append([event(1)])
+
+    in_store(path, body)
+
+
+def _foreign(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE t (x)")
+
+
+def _newer(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE t (x)")
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+
+
+def _text(path: Path) -> None:
+    path.write_text("what a surprise\n" * 100)
+
+
+def _directory(path: Path) -> None:
+    path.mkdir()
+
+
+def _under_a_file(path: Path) -> None:
+    path.parent.rmdir()
+    path.parent.write_text("")
+
+
+def _headless(path: Path) -> None:
+    build(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DELETE FROM head")
+        connection.commit()
+
+
+def _tables_gone(path: Path) -> None:
+    build(path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TABLE events")
+
+
+def _truncated(path: Path) -> None:
+    build(path, events(500))
+    os.truncate(path, 10_000)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (_foreign, "is a database, but not one of audit-stream: give another file with --db"),
+        (_newer, f"has format {SCHEMA_VERSION + 1}; this audit-stream reads format {SCHEMA_VERSION}"),
+        (_text, "file is not a database"),
+        (_directory, "unable to open database file"),
+        (_under_a_file, "cannot create"),
+        (_headless, "the record of the log's head is gone"),
+        (_tables_gone, "no such table"),
+        (_truncated, "malformed"),
+    ],
+)
+def test_a_file_that_cannot_be_the_store_is_refused_with_the_reason_and_left_alone(
+    tmp_path: Path, make: object, reason: str
+) -> None:
+    path = tmp_path / "place" / "audit.db"
+    path.parent.mkdir()
+    assert callable(make)
+    make(path)
+    before = path.read_bytes() if path.is_file() else None
+
+    async def scenario() -> None:
+        for _ in range(2):  # the lock is given back, too
+            with pytest.raises(StoreUnusable, match=reason):
+                SqliteStore(path, loop=asyncio.get_running_loop())
+
+    asyncio.run(scenario())
+    assert (path.read_bytes() if path.is_file() else None) == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only for root")
+def test_a_place_that_cannot_be_written_is_refused_with_the_reason(tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    place.mkdir(mode=0o500)
+
+    async def scenario() -> None:
+        for path in (place / "audit.db", place / "deeper" / "audit.db"):
+            with pytest.raises(StoreUnusable, match=r"cannot create .*: Permission denied"):
+                SqliteStore(path, loop=asyncio.get_running_loop())
+
+    asyncio.run(scenario())
+
+
+def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:
+    path = tmp_path / "audit.db"
+    path.touch()
+    head = build(path, [event(1)])
+    assert_whole(path, head)
+
+
+def test_a_missing_directory_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "b" / "audit.db"
+    assert_whole(path, build(path, [event(1)]))
