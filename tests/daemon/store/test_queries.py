@@ -1,0 +1,232 @@
+"""Queries against a brute force over the same events."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import pytest
+from audit_daemon.store.protocol import EventQuery
+from audit_daemon.store.sqlite import SqliteStore
+from audit_stream.canonical import Prepared, prepare, splice_hash
+from audit_stream.timestamps import format_rfc3339_ms
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.daemon.store.rig import START_MS, Follower, event, events, in_store, served, stored
+
+COUNT = 2_300
+KINDS = ["other", "request_denied", "request_allowed", "watch_drifted"]
+SOURCES = ["a", "b", "c", "rare"]
+
+
+def _history() -> list[Prepared]:
+    """Two full spans and an open one: times nearly in order, some far off, some missing, and some spans without any."""
+    chance = random.Random(7)
+    history = []
+    for number in range(COUNT):
+        time_ms: int | None = START_MS + number * 1_000 + chance.randint(-5_000, 5_000)
+        if chance.random() < 0.01:
+            time_ms = START_MS - chance.randint(0, 10**9)
+        if chance.random() < 0.1:
+            time_ms = None
+        history.append(
+            prepare(
+                kind=chance.choice(KINDS),
+                source="rare" if number in (3, 1_500) else chance.choice(SOURCES[:3]),
+                payload={"n": number},
+                timestamp="some day" if time_ms is None else format_rfc3339_ms(time_ms),
+                time_ms=time_ms,
+            )
+        )
+    return history
+
+
+HISTORY = _history()
+
+
+class Rig:
+    """An open store on a loop in a thread of its own, so that one store serves all examples."""
+
+    def __init__(self, path: Path) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self.store = self.run(SqliteStore.open(path))
+        self.run(self.store.append(HISTORY))
+
+    def run(self, coroutine: Any) -> Any:
+        future: Future[Any] = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        return future.result(20)
+
+    def close(self) -> None:
+        self.run(self.store.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    rig = Rig(tmp_path_factory.mktemp("queries") / "audit.db")
+    yield rig
+    rig.close()
+
+
+def expected(query: EventQuery) -> tuple[list[int], bool]:
+    """What the query means, event by event."""
+    fitting = [
+        event_id
+        for event_id, prepared in enumerate(HISTORY, 1)
+        if (query.kinds is None or prepared.kind in query.kinds)
+        and (query.sources is None or prepared.source in query.sources)
+        and query.min_id <= event_id <= (COUNT if query.max_id is None else query.max_id)
+        and (query.since_ms is None or (prepared.time_ms is not None and prepared.time_ms >= query.since_ms))
+        and (query.until_ms is None or (prepared.time_ms is not None and prepared.time_ms <= query.until_ms))
+    ]
+    read = fitting if query.forward else fitting[::-1]
+    cut = sorted(read[: query.limit], reverse=query.newest_first)
+    return cut, len(fitting) > query.limit
+
+
+def names(values: Sequence[str]) -> st.SearchStrategy[frozenset[str] | None]:
+    return st.none() | st.frozensets(st.sampled_from([*values, "unheard_of"]), max_size=4)
+
+
+ids = st.integers(-1, COUNT + 5) | st.sampled_from([1, 1_024, 1_025, 2_048, 2_049, COUNT, 2**63 - 1])
+times = st.none() | st.integers(START_MS - 6_000, START_MS + COUNT * 1_000) | st.integers(-(2**50), 2**50)
+queries = st.builds(
+    EventQuery,
+    kinds=names(KINDS),
+    sources=names(SOURCES),
+    min_id=ids,
+    max_id=st.none() | ids,
+    since_ms=times,
+    until_ms=times,
+    limit=st.integers(1, 40) | st.sampled_from([100, 1_000, 1_001, 5_000, 100_000]),
+    forward=st.booleans(),
+    newest_first=st.booleans(),
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(query=queries)
+def test_a_query_finds_what_a_brute_force_finds(rig: Rig, query: EventQuery) -> None:
+    page = rig.run(rig.store.find(query))
+    assert (list(page.ids), page.more) == expected(query)
+
+
+@settings(max_examples=40, deadline=None)
+@given(query=queries)
+def test_a_page_is_the_stored_bytes_with_their_hash_in_the_order_that_was_found(rig: Rig, query: EventQuery) -> None:
+    async def lines() -> bytes:
+        page = await rig.store.find(query)
+        return b"".join([chunk async for chunk in rig.store.read(page.ids, "ndjson")])
+
+    file = {event_id: splice_hash(canonical, hash_) for event_id, canonical, hash_ in stored(rig.store.path)}
+    assert rig.run(lines()) == b"".join(file[event_id] + b"\n" for event_id in expected(query)[0])
+
+
+@pytest.mark.parametrize("ids", [range(1, 6), range(6, 1, -1), [2, 7, 2_000], [2_000, 7, 2], range(1, 1_202), [5]])
+def test_ids_are_read_in_their_order_in_every_shape(rig: Rig, ids: Sequence[int]) -> None:
+    file = {event_id: splice_hash(canonical, hash_) for event_id, canonical, hash_ in stored(rig.store.path)}
+
+    async def body(shape: Any) -> list[bytes]:
+        return [chunk async for chunk in rig.store.read(ids, shape)]
+
+    assert [each["event_id"] for each in json.loads(b"[%b]" % b",".join(rig.run(body("json"))))] == list(ids)
+    assert b"".join(rig.run(body("ndjson"))) == b"".join(file[each] + b"\n" for each in ids)
+    unnamed = b"".join(b"id: %d\ndata: %b\n\n" % (each, file[each]) for each in ids)
+    assert b"".join(rig.run(body("sse-unnamed"))) == unnamed
+    named = b"".join(
+        b"event: %b\nid: %d\ndata: %b\n\n" % (HISTORY[each - 1].kind.encode(), each, file[each]) for each in ids
+    )
+    assert b"".join(rig.run(body("sse"))) == named
+
+
+def test_one_event_is_its_bytes_and_hash_and_none_where_there_is_none(rig: Rig) -> None:
+    async def look_up(event_id: int) -> Any:
+        return rig.store.event(event_id)
+
+    for event_id, canonical, hash_ in stored(rig.store.path)[::500]:
+        assert rig.run(look_up(event_id)) == (canonical, hash_)
+    assert [rig.run(look_up(event_id)) for event_id in (0, -1, COUNT + 1, 2**63 - 1)] == [None] * 4
+
+
+@pytest.mark.parametrize("forward", [True, False])
+def test_more_series_than_one_statement_merges_are_found_in_order(tmp_path: Path, forward: bool) -> None:
+    """A few hundred series, of which a query wants most."""
+    chance = random.Random(3)
+    sources = [f"source-{chance.randrange(350)}" for _ in range(1_500)]
+    wanted = frozenset(f"source-{number}" for number in range(0, 350, 4)) | {
+        f"source-{number}" for number in range(1, 350, 2)
+    }
+
+    async def body(store: SqliteStore, _: Follower) -> None:
+        await store.append([event(number, source=source) for number, source in enumerate(sources)])
+        fitting = [event_id for event_id, source in enumerate(sources, 1) if source in wanted]
+        for limit in (1, 50, 700, 5_000):
+            page = await store.find(EventQuery(sources=wanted, limit=limit, forward=forward))
+            assert list(page.ids) == (fitting[:limit] if forward else fitting[-limit:])
+            assert page.more is (len(fitting) > limit)
+
+    in_store(tmp_path / "audit.db", body)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    data=st.data(),
+    times_ms=st.lists(st.none() | st.integers(0, 50) | st.integers(-(2**45), 2**45), min_size=1, max_size=30),
+)
+def test_times_are_found_in_spans_of_any_shape_also_after_reopening(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, times_ms: list[int | None]
+) -> None:
+    """Each drawn time stands for a run of 100 events, so that spans hold few or no times, and late ones."""
+    path = tmp_path_factory.mktemp("spans") / "audit.db"
+    by_event = [time_ms for time_ms in times_ms for _ in range(100)]
+    since = data.draw(st.sampled_from([time for time in times_ms if time is not None] or [0])) + data.draw(
+        st.integers(-1, 1)
+    )
+    until = since + data.draw(st.sampled_from([0, 1, 40, 2**46]))
+    fitting = [n for n, time_ms in enumerate(by_event, 1) if time_ms is not None and since <= time_ms <= until]
+    drafts = [prepare(kind="other", source="t", payload={}, timestamp="t", time_ms=time_ms) for time_ms in by_event]
+
+    async def ask(store: SqliteStore, _: Follower) -> None:
+        query = EventQuery(since_ms=since, until_ms=until, limit=100_000, forward=True)
+        assert list((await store.find(query)).ids) == fitting
+
+    async def fill_and_ask(store: SqliteStore, follower: Follower) -> None:
+        for start in range(0, len(drafts), 700):
+            await store.append(drafts[start : start + 700])
+        await ask(store, follower)
+
+    in_store(path, fill_and_ask)
+    in_store(path, ask)
+
+
+def test_queries_beside_a_busy_writer_see_a_gapless_past(tmp_path: Path) -> None:
+    async def body(store: SqliteStore, _: Follower) -> None:
+        async def write() -> None:
+            for start in range(0, 6_000, 300):
+                await store.append(events(300, first=start, source=f"s-{start % 7}"))
+
+        async def read() -> None:
+            while not writing.done():
+                known = store.head.event_id
+                page = await store.find(EventQuery(since_ms=START_MS, limit=100_000, forward=True))
+                assert list(page.ids) == list(range(1, len(page.ids) + 1))
+                assert len(page.ids) >= known
+                assert len(await served(store, EventQuery(limit=10))) == min(10, store.head.event_id)
+                assert sum(store.counts().values()) >= known
+
+        writing = asyncio.ensure_future(write())
+        await asyncio.gather(writing, *(read() for _ in range(3)))
+        assert store.head.event_id == 6_000
+
+    in_store(tmp_path / "audit.db", body)
