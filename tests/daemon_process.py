@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 DEADLINE_S = 20.0
 
@@ -68,10 +70,18 @@ def wait_until_listening(process: subprocess.Popen[bytes]) -> DaemonProcess:
             entry = json.loads(line) if line.startswith(b"{") else {"text": line.decode()}
             lines.append(entry)
             if entry.get("event") == "listening":
+                threading.Thread(target=_drain, args=(process.stderr,), daemon=True).start()
                 return DaemonProcess(process, entry["url"], lines)
     process.kill()
     process.wait()
     raise AssertionError(f"the daemon did not start: {lines} {pending!r}")
+
+
+def _drain(log: IO[bytes]) -> None:
+    """Read what the daemon goes on to log: a full pipe would stop it."""
+    with contextlib.suppress(OSError, ValueError):
+        while os.read(log.fileno(), 65_536):
+            pass
 
 
 @contextmanager

@@ -284,11 +284,12 @@ def test_a_filter_selects_the_same_everywhere(selected: dict[str, dict[str, list
     assert selected[name][where] == FILTERS[name][1]
 
 
-def test_since_alone_begins_in_history(tmp_path: Path) -> None:
+@pytest.mark.parametrize("wanted", ["since=2026-05-15T00:02:00%2B00:00", "q=since:2026-05-15T00:02:00Z"])
+def test_since_alone_begins_in_history(tmp_path: Path, wanted: str) -> None:
     with start_daemon(tmp_path / "audit.db") as daemon, httpx.Client(base_url=daemon.url) as client:
         for minute in (1, 2, 3):
             append(client, timestamp=f"2026-05-15T00:0{minute}:00Z")
-        with following(daemon.port, "/stream?since=2026-05-15T00:02:00+00:00") as follower:
+        with following(daemon.port, f"/stream?{wanted}") as follower:
             assert ids(follower.read_until(3)) == [2, 3]
 
 

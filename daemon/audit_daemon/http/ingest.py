@@ -176,6 +176,8 @@ class _Headers:
                 self.media_type = value.partition(b";")[0].strip().lower()
             elif name == b"content-length":
                 self.length = int(value)  # the HTTP parser let only digits through
+            elif name == b"content-encoding" and value.strip().lower() != b"identity":
+                raise Problem(415, "Content-Encoding: send the body uncompressed", headers=_CLOSE)
             elif name == b"idempotency-key":
                 self.key = value
         self.is_json = self.media_type == b"application/json" or self.media_type.endswith(b"+json")

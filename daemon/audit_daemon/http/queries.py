@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import parse_qsl
 
 from audit_stream.errors import TimestampError
-from audit_stream.filters import Filter, FilterError, parse
+from audit_stream.filters import Filter, FilterError, parse, plan
 from audit_stream.kinds import EXTRA_KINDS_SETTING, KindRegistry
 from audit_stream.timestamps import parse_rfc3339_ms
 
@@ -73,7 +73,8 @@ class QueryReader:
             filter=filter_,
             shape="sse-unnamed" if shape == "sse-unnamed" else "sse",
         )
-        return selection, _number(fields, "since_id", 0, MAX_ID), since_ms is not None
+        by_time = since_ms is not None or (filter_ is not None and plan(filter_).since_ms is not None)
+        return selection, _number(fields, "since_id", 0, MAX_ID), by_time
 
     def nothing(self, query_string: bytes) -> None:
         """For endpoints without parameters."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+
 import pytest
 
 from tests.daemon.http.refusals import MARKER, assert_problem, assert_refused, event_count
@@ -190,6 +192,12 @@ def test_another_content_type_is_refused(daemon: DaemonProcess, target: str, con
 @pytest.mark.parametrize("target", ["/events", "/events/batch"])
 def test_a_missing_content_type_is_refused(daemon: DaemonProcess, target: str) -> None:
     assert_refused(daemon, request("POST", target, {}, with_value(b"1")), 415, "Content-Type")
+
+
+@pytest.mark.parametrize("target", ["/events", "/events/batch"])
+def test_a_compressed_body_is_refused(daemon: DaemonProcess, target: str) -> None:
+    compressed = request("POST", target, JSON | {"Content-Encoding": "gzip"}, gzip.compress(with_value(b"1")))
+    assert_refused(daemon, compressed, 415, "Content-Encoding")
 
 
 def test_lines_are_refused_where_one_event_is_expected(daemon: DaemonProcess) -> None:
