@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import os
 import threading
 from pathlib import Path
 
 import pytest
-from audit_daemon.store.protocol import Receipt, StoreBusy, StoreUnavailable
+from audit_daemon.store.protocol import EventQuery, Receipt, StoreBusy, StoreUnavailable
 from audit_daemon.store.sqlite import SqliteStore
 from audit_daemon.store.writer import WriterLimits
 from audit_stream.chain import GENESIS
+from audit_stream.event import EventReader
 
 from tests.daemon.store.faulty import Faults
 from tests.daemon.store.rig import (
@@ -22,6 +25,7 @@ from tests.daemon.store.rig import (
     file_head,
     in_store,
     opened,
+    served,
     stored,
     told_all,
     until,
@@ -56,6 +60,19 @@ def test_an_append_is_in_the_file_before_it_returns(tmp_path: Path) -> None:
             assert file_head(path) == store.head
 
     in_store(path, body)
+
+
+def test_the_vectors_of_audit_stream_0_1_0_get_the_same_hashes_in_a_file(tmp_path: Path) -> None:
+    vectors = json.loads((Path(__file__).parents[2] / "data" / "chain_vectors.json").read_text())["vectors"]
+
+    async def body(store: SqliteStore, _: Follower) -> None:
+        for vector in vectors:
+            await store.append([EventReader().read(vector["request_body"].encode())])
+            canonical, hash_ = store.event(vector["event_id"]) or (b"", "")
+            assert hash_ == vector["hash"] == hashlib.sha256(canonical).hexdigest()
+        assert [each["hash"] for each in await served(store, EventQuery())] == [each["hash"] for each in vectors]
+
+    in_store(tmp_path / "audit.db", body)
 
 
 def test_appends_that_are_queued_while_the_disk_is_busy_share_one_commit(tmp_path: Path) -> None:
