@@ -58,8 +58,17 @@ bench:
 	.make/bench/bin/python -m pip install --quiet .
 	.make/bench/bin/python -m benchmarks
 
-demo: $(STAMP)
-	$(BIN)/python -m audit_daemon.demo
+# A newcomer need not wait for the tools of development.
+RUNTIME := $(VENV)/.runtime
+
+$(RUNTIME): pyproject.toml
+	@echo "Installing audit-stream into $(VENV), once ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+demo: $(if $(wildcard $(STAMP)),$(STAMP),$(RUNTIME))
+	@$(BIN)/audit-stream demo
 
 clean:
 	rm -rf .venv .make dist build

@@ -10,6 +10,7 @@ stats.py         audit-stream stats
 emit.py          audit-stream emit
 export.py        audit-stream export
 import_chain.py  audit-stream import
+demo.py          audit-stream demo
 options.py       options that several commands share
 file_query.py    the filter options as a query of the store, for a file without a daemon
 exports.py       reading an exported chain

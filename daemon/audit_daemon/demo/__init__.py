@@ -1,0 +1,11 @@
+"""`audit-stream demo`: a start without any set-up, told in five steps.
+
+run.py        set up, tear down whatever happens, signals, the exit code
+story.py      the five steps, read from top to bottom
+screen.py     how they are printed, on a terminal and without one
+daemon.py     the daemon as a child process
+child.py      what runs in that process
+producers.py  five services that post what events.jsonl holds
+tampering.py  what somebody with write access does to a copy of the file
+events.jsonl  bodies of the shapes that published producers send
+"""
