@@ -197,6 +197,16 @@ def load(flags: Mapping[str, str | None], environ: Mapping[str, str] = os.enviro
 
     An empty variable counts as not set. Raises SettingsError.
     """
+    try:
+        return _load(flags, environ)
+    except RuntimeError:  # pathlib's, for a user without a home directory
+        raise SettingsError(
+            "there is no home directory to look for files in: name the database with --db, "
+            f"and the settings file with {CONFIG_VARIABLE}={os.devnull} if there is none"
+        ) from None
+
+
+def _load(flags: Mapping[str, str | None], environ: Mapping[str, str]) -> Settings:
     file_path, in_file = _read_file(environ)
     values: dict[str, Any] = {}
     for field in FIELDS:

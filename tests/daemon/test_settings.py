@@ -214,3 +214,15 @@ def test_a_file_in_the_users_configuration_is_found_without_being_named(tmp_path
 
 def test_without_a_file_in_the_users_configuration_there_are_the_defaults(tmp_path: Path) -> None:
     assert load({}, {"XDG_CONFIG_HOME": str(tmp_path)}).port == 8093
+
+
+def test_a_user_without_a_home_directory_is_told_what_to_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pwd.getpwuid", _no_such_user)
+    with pytest.raises(SettingsError, match=f"no home directory.*--db.*{CONFIG_VARIABLE}"):
+        load({}, {})
+    assert load({"db_path": "/srv/audit.db"}, NOWHERE).db_path == Path("/srv/audit.db")
+
+
+def _no_such_user(uid: int) -> None:
+    raise KeyError(uid)
