@@ -6,7 +6,7 @@
  *
  * CALLS: any of write, sync, truncate, joined by commas. SUFFIXES: how the file's path ends, joined by commas. ERRNO: a
  * number. WHEN: "before" fails the call without doing it, "after" does it and then reports failure, as a disk may whose
- * answer was lost.
+ * answer was lost. Each failure adds a byte to the file of the same name with ".struck" at its end.
  */
 
 #define _GNU_SOURCE
@@ -37,6 +37,17 @@ static int listed(char *list, const char *word, int as_suffix)
     return 0;
 }
 
+static void note_strike(const char *control)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s.struck", control);
+    int file = syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    if (file >= 0) {
+        syscall(SYS_write, file, "x", 1);
+        syscall(SYS_close, file);
+    }
+}
+
 static struct fault fault_of(const char *call, int fd)
 {
     struct fault none = {0, 0}, fault;
@@ -60,7 +71,10 @@ static struct fault fault_of(const char *call, int fd)
         return none;
     path[length] = 0;
     fault.after = !strcmp(when, "after");
-    return listed(calls, call, 0) && listed(suffixes, path, 1) ? fault : none;
+    if (!listed(calls, call, 0) || !listed(suffixes, path, 1))
+        return none;
+    note_strike(control);
+    return fault;
 }
 
 #define FAILING(call, fd, name, type, ...)                                                                             \

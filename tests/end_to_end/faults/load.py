@@ -6,7 +6,7 @@ import json
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -150,7 +150,7 @@ def retry_unanswered(url: str, account: Account) -> None:
     with httpx.Client(base_url=url, timeout=DEADLINE_S) as client:
         for marker, event in list(account.unanswered.items()):
             answer = client.post("/events", json=event, headers={"Idempotency-Key": marker})
-            assert answer.status_code in (200, 201)
+            assert answer.status_code in (200, 201), answer.text
             assert (answer.status_code == 200) == (answer.headers.get("Idempotent-Replayed") == "true")
             account.events[answer.json()["event_id"]] = answer.content
             del account.unanswered[marker]
@@ -165,6 +165,14 @@ def wait_until_ready(url: str, *, path: str = "/readyz", status: int = 200) -> d
             body: dict[str, Any] = answer.json()
             return body
         assert time.monotonic() < deadline, f"{path} went on answering {answer.status_code}: {answer.text}"
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for a condition; AssertionError when it does not come true."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true"
+        threading.Event().wait(0.005)
 
 
 def size_of(path: Path) -> int:
