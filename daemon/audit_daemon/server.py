@@ -12,12 +12,12 @@ import time
 
 import structlog
 import uvicorn
-from audit_stream import __version__
 
 from audit_daemon import logs
 from audit_daemon.http.app import Daemon
 from audit_daemon.http.connection import GuardedProtocol
 from audit_daemon.settings import Settings, SettingsError
+from audit_stream import __version__
 
 __all__ = ["serve"]
 

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from audit_stream.errors import KindError
-from audit_stream.kinds import DEFAULT_KINDS, KindRegistry
 
 from audit_daemon.access import Grant, parse_grants
+from audit_stream.errors import KindError
+from audit_stream.kinds import DEFAULT_KINDS, KindRegistry
 
 __all__ = ["CONFIG_VARIABLE", "FIELDS", "Field", "Settings", "SettingsError", "load"]
 

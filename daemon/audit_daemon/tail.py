@@ -18,12 +18,12 @@ from itertools import islice
 from typing import Literal
 
 import msgspec
+
+from audit_daemon.store.protocol import EventQuery, Shape, Store
 from audit_stream.canonical import splice_hash
 from audit_stream.chain import Linked
 from audit_stream.event import Event
 from audit_stream.filters import Filter, matches
-
-from audit_daemon.store.protocol import EventQuery, Shape, Store
 
 __all__ = ["HEARTBEAT", "HEARTBEAT_S", "Selection", "Tail"]
 

@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from audit_stream.canonical import (
     MAX_CANONICAL_BYTES,
     canonical_bytes,
@@ -21,8 +24,6 @@ from audit_stream.canonical import (
 from audit_stream.chain import GENESIS, GENESIS_HASH, link
 from audit_stream.errors import EventRejected
 from audit_stream.event import EventReader
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 DATA = Path(__file__).parents[1] / "data"
 VECTORS: list[dict[str, Any]] = json.loads((DATA / "chain_vectors.json").read_text())["vectors"]

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+
 from audit_stream.canonical import hash_of, splice_hash
 from audit_stream.chain import GENESIS, GENESIS_HASH, Head, check_link, link, verify_export
 from audit_stream.errors import ChainError

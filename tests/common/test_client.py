@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import httpx
 import pytest
+
 from audit_stream.chain import Head
 from audit_stream.client import Client, Live, Lost, OtherHistory, Selection, Served, Tailed, base_url
 from audit_stream.errors import ClientError

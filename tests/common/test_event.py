@@ -7,13 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
 from audit_stream.canonical import Prepared, join
 from audit_stream.chain import GENESIS_HASH
 from audit_stream.errors import EventRejected
 from audit_stream.event import MAX_NESTING, EventReader
 from audit_stream.kinds import DEFAULT_KINDS
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
 NOW_MS = 1_780_000_000_123
 READER = EventReader(clock_ms=lambda: NOW_MS)

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from audit_stream.filters import FilterError, parse
 from audit_stream.filters.parser import MAX_PATH_KEYS, MAX_TEXT_LENGTH, MAX_VALUES
 

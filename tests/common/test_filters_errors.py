@@ -3,8 +3,9 @@
 import subprocess
 import sys
 
-import audit_stream.filters
 import pytest
+
+import audit_stream.filters
 from audit_stream.errors import AuditStreamError
 from audit_stream.filters import FilterError, parse
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from audit_stream.event import Event
 from audit_stream.filters import matches, parse
 from audit_stream.kinds import DEFAULT_KINDS

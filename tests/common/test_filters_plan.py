@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
 from audit_stream.canonical import canonical_bytes
 from audit_stream.filters import Plan, parse, plan, register
 from audit_stream.timestamps import parse_rfc3339_ms

@@ -6,12 +6,13 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
 from audit_stream.canonical import canonical_bytes
 from audit_stream.event import Event
 from audit_stream.filters import Filter, FilterError, matches, parse, plan, register
 from audit_stream.timestamps import format_rfc3339_ms, parse_rfc3339_ms
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
 NOW_MS = 1_780_000_000_000
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from audit_stream.errors import KindError
 from audit_stream.event import EventReader
 from audit_stream.kinds import DEFAULT_KINDS, KIND_PATTERN, Severity

@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from audit_stream.errors import TimestampError
-from audit_stream.timestamps import format_rfc3339_ms, parse_rfc3339_ms
 from hypothesis import given
 from hypothesis import strategies as st
+
+from audit_stream.errors import TimestampError
+from audit_stream.timestamps import format_rfc3339_ms, parse_rfc3339_ms
 
 FIRST_MS = parse_rfc3339_ms("0001-01-01T00:00:00Z")
 LAST_MS = parse_rfc3339_ms("9999-12-31T23:59:59.999Z")

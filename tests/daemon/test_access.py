@@ -6,6 +6,7 @@ import ipaddress
 from typing import Any
 
 import pytest
+
 from audit_daemon.access import Access, Grant, parse_grants
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import httpx
 import pytest
+
 from audit_stream.canonical import canonical_bytes, hash_of
 from audit_stream.chain import GENESIS_HASH
-
 from tests.daemon.command_line import call
 from tests.daemon_process import start_daemon
 

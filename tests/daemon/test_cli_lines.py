@@ -6,11 +6,12 @@ import unicodedata
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from audit_daemon.cli.lines import event_line
 from audit_daemon.cli.terminal import safe
 from audit_stream.event import Event
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def line(*, today: str = "2026-05-15", colour: bool = False, **fields: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from audit_daemon.rates import WINDOWS_S, Rates
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from audit_daemon.access import Grant
 from audit_daemon.settings import CONFIG_VARIABLE, FIELDS, Settings, SettingsError, load
 from audit_stream.kinds import DEFAULT_KINDS, Severity

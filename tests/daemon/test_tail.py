@@ -9,6 +9,7 @@ import tracemalloc
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 
 import pytest
+
 from audit_daemon.store.protocol import EventQuery, Health, IdempotencyKey, Page, Receipt, Shape, Store
 from audit_daemon.tail import HEARTBEAT, Selection, Tail
 from audit_stream.canonical import Prepared, prepare, splice_hash

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from audit_daemon.demo.producers import read_samples, vary
 from audit_daemon.demo.screen import clip
-
 from tests.daemon.command_line import call, environment
 
 DEADLINE_S = 60.0

@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 import sys
 
-from audit_stream import __version__
-from audit_stream.errors import ClientError
 from cyclopts import App, CycloptsError
 
 from audit_daemon.cli.errors import COULD_NOT, OK, CommandError
 from audit_daemon.cli.serve import serve
 from audit_daemon.cli.terminal import note
 from audit_daemon.settings import SettingsError
+from audit_stream import __version__
+from audit_stream.errors import ClientError
 
 __all__ = ["app", "dispatch"]
 

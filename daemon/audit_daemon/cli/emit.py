@@ -12,14 +12,14 @@ from collections.abc import Iterator
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
-from audit_stream.client import DEFAULT_URL, Client
-from audit_stream.errors import ClientError
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from audit_daemon.cli.errors import COULD_NOT, FINDING, OK, CommandError
 from audit_daemon.cli.options import Json, Url
 from audit_daemon.cli.terminal import safe, write, write_line
+from audit_stream.client import DEFAULT_URL, Client
+from audit_stream.errors import ClientError
 
 __all__ = ["emit"]
 

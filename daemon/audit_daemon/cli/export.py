@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Annotated, BinaryIO, Literal
 
-from audit_stream.client import DEFAULT_URL, Client, Selection
 from cyclopts import Parameter
 
 from audit_daemon.cli.errors import CommandError, store_errors
 from audit_daemon.cli.options import Kinds, Since, Sources, Until, Url, Words, selection
 from audit_daemon.cli.terminal import Progress, note, progress
+from audit_stream.client import DEFAULT_URL, Client, Selection
 
 __all__ = ["export"]
 

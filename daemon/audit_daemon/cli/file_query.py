@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from audit_daemon.cli.errors import CommandError
+from audit_daemon.store.protocol import EventQuery
 from audit_stream.client import Selection
 from audit_stream.event import system_clock_ms
 from audit_stream.filters import FilterError, parse
 from audit_stream.timestamps import parse_rfc3339_ms
-
-from audit_daemon.cli.errors import CommandError
-from audit_daemon.store.protocol import EventQuery
 
 __all__ = ["file_query"]
 

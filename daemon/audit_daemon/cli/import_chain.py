@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Annotated
 
 import msgspec
-from audit_stream.chain import Head
-from audit_stream.errors import ChainError
 from cyclopts import Parameter
 
 from audit_daemon.cli.errors import FINDING, CommandError, store_errors
 from audit_daemon.cli.exports import ExportError, verified
 from audit_daemon.cli.options import Json, database_path
 from audit_daemon.cli.terminal import progress, write, write_line
+from audit_stream.chain import Head
+from audit_stream.errors import ChainError
 
 __all__ = ["import_chain"]
 

@@ -10,12 +10,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from audit_daemon.cli.terminal import paint, safe
 from audit_stream.errors import TimestampError
 from audit_stream.event import Event
 from audit_stream.kinds import DEFAULT_KINDS, Severity
 from audit_stream.timestamps import format_rfc3339_ms, parse_rfc3339_ms
-
-from audit_daemon.cli.terminal import paint, safe
 
 __all__ = ["event_line"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from audit_stream.client import Selection
-from audit_stream.errors import TimestampError
-from audit_stream.timestamps import parse_rfc3339_ms
 from cyclopts import Parameter
 
 from audit_daemon.cli.errors import CommandError
+from audit_stream.client import Selection
+from audit_stream.errors import TimestampError
+from audit_stream.timestamps import parse_rfc3339_ms
 
 __all__ = ["Db", "Json", "Kinds", "Since", "Sources", "Until", "Url", "Words", "database_path", "selection"]
 

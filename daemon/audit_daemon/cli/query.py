@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from audit_stream.client import DEFAULT_URL, Client
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from audit_daemon.cli.options import Json, Kinds, Since, Sources, Until, Url, Words, selection
 from audit_daemon.cli.tail import print_event
+from audit_stream.client import DEFAULT_URL, Client
 
 __all__ = ["query"]
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from audit_stream.client import DEFAULT_URL, Client, Report, Stats
-from audit_stream.kinds import DEFAULT_KINDS
-
 from audit_daemon.cli.options import Json, Url
 from audit_daemon.cli.terminal import bold, safe, write, write_line
+from audit_stream.client import DEFAULT_URL, Client, Report, Stats
+from audit_stream.kinds import DEFAULT_KINDS
 
 __all__ = ["stats"]
 

@@ -7,7 +7,6 @@ import sys
 from datetime import UTC, datetime
 from typing import Annotated
 
-from audit_stream.client import DEFAULT_URL, Client, Live, Lost, OtherHistory, Selection, Served
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
@@ -15,6 +14,7 @@ from audit_daemon.cli.errors import CommandError
 from audit_daemon.cli.lines import event_line
 from audit_daemon.cli.options import Json, Kinds, Sources, Url, Words, selection
 from audit_daemon.cli.terminal import colour_wanted, note, write, write_line
+from audit_stream.client import DEFAULT_URL, Client, Live, Lost, OtherHistory, Selection, Served
 
 __all__ = ["print_event", "tail"]
 

@@ -13,6 +13,7 @@ from importlib import resources
 from typing import Any
 
 import msgspec
+
 from audit_stream.client import Client
 
 __all__ = ["Producers", "Sample", "read_samples", "vary"]

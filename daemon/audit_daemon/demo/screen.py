@@ -11,11 +11,11 @@ import textwrap
 from datetime import UTC, datetime
 from pathlib import Path
 
-from audit_stream.client import Served
 from rich.cells import cell_len, set_cell_size
 
 from audit_daemon.cli.lines import event_line
 from audit_daemon.cli.terminal import colour_wanted, paint, write_line
+from audit_stream.client import Served
 
 __all__ = ["Screen", "clip", "our_command"]
 

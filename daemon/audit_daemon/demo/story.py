@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Self
 
 import msgspec
-from audit_stream.client import Client, Lost, Served
 
 from audit_daemon.demo.daemon import DemoDaemon
 from audit_daemon.demo.producers import Producers
@@ -17,6 +16,7 @@ from audit_daemon.demo.screen import Screen, our_command
 from audit_daemon.demo.tampering import EDITED_KIND, copy_database, edit_an_event, rehash_event
 from audit_daemon.settings import SettingsError, load
 from audit_daemon.verifier.walk import Report, walk
+from audit_stream.client import Client, Lost, Served
 
 __all__ = ["Pace", "Verdict", "farewell", "tell"]
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+
 from audit_stream.canonical import hash_of, read_envelope
 
 __all__ = ["EDITED_KIND", "Edit", "Rehash", "copy_database", "edit_an_event", "rehash_event"]

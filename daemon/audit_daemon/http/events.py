@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from audit_stream.canonical import splice_hash
 from litestar import Response, get, post, route
 from litestar.response import Stream
 
@@ -14,6 +13,7 @@ from audit_daemon.http.problems import Problem
 from audit_daemon.http.queries import event_id_of
 from audit_daemon.http.services import AnyRequest, Services, services_of
 from audit_daemon.store.protocol import EventQuery, Page, Shape
+from audit_stream.canonical import splice_hash
 
 __all__ = ["get_canonical", "get_event", "list_events", "misspelt_append"]
 

@@ -16,12 +16,12 @@ from time import perf_counter
 from typing import Any
 
 import msgspec
-from audit_stream.canonical import Prepared, canonical_bytes, splice_hash
 
 from audit_daemon.http.problems import MEDIA_TYPE as PROBLEM_TYPE
 from audit_daemon.http.problems import Problem, encode_problem, problem_of
 from audit_daemon.http.services import Services
 from audit_daemon.store.protocol import IdempotencyKey, Receipt, StoreUnavailable
+from audit_stream.canonical import Prepared, canonical_bytes, splice_hash
 
 __all__ = ["MAX_BATCH_BYTES", "MAX_BATCH_EVENTS", "MAX_EVENT_BYTES", "Ingest"]
 

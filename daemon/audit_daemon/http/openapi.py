@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from audit_daemon.http.ingest import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_EVENT_BYTES
+from audit_daemon.http.queries import DEFAULT_LIMIT, MAX_ID, MAX_LIMIT
 from audit_stream import __version__
 from audit_stream.event import SOURCE_PATTERN
 from audit_stream.kinds import KindRegistry
-
-from audit_daemon.http.ingest import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_EVENT_BYTES
-from audit_daemon.http.queries import DEFAULT_LIMIT, MAX_ID, MAX_LIMIT
 
 __all__ = ["document"]
 

@@ -6,11 +6,11 @@ from http import HTTPStatus
 
 import msgspec
 import structlog
-from audit_stream.errors import EventRejected
 from litestar import Response
 from litestar.exceptions import HTTPException
 
 from audit_daemon.store.protocol import IdempotencyConflict, StoreBusy, StoreError
+from audit_stream.errors import EventRejected
 
 __all__ = ["MEDIA_TYPE", "Problem", "encode_problem", "on_error", "problem_of"]
 

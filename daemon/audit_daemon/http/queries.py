@@ -6,14 +6,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import parse_qsl
 
+from audit_daemon.http.problems import Problem
+from audit_daemon.store.protocol import EventQuery
+from audit_daemon.tail import Selection
 from audit_stream.errors import TimestampError
 from audit_stream.filters import Filter, FilterError, parse, plan
 from audit_stream.kinds import EXTRA_KINDS_SETTING, KindRegistry
 from audit_stream.timestamps import parse_rfc3339_ms
-
-from audit_daemon.http.problems import Problem
-from audit_daemon.store.protocol import EventQuery
-from audit_daemon.tail import Selection
 
 __all__ = ["DEFAULT_LIMIT", "MAX_LIMIT", "QueryReader"]
 

@@ -6,8 +6,6 @@ from collections import Counter
 from typing import Any
 
 import msgspec
-from audit_stream import __version__
-from audit_stream.chain import GENESIS_HASH
 from litestar import Response, get
 
 from audit_daemon.http import metrics, openapi
@@ -15,6 +13,8 @@ from audit_daemon.http.problems import Problem
 from audit_daemon.http.services import AnyRequest, services_of
 from audit_daemon.verifier.schedule import VerifierError
 from audit_daemon.verifier.walk import Report
+from audit_stream import __version__
+from audit_stream.chain import GENESIS_HASH
 
 __all__ = ["healthz", "metrics_page", "readyz", "root", "schema", "stats", "verify"]
 

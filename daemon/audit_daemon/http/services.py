@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from audit_stream.event import EventReader, system_clock_ms
-from audit_stream.kinds import KindRegistry
 from litestar import Request
 from litestar.datastructures import State
 from prometheus_client.core import Metric
@@ -18,6 +16,8 @@ from audit_daemon.settings import Settings
 from audit_daemon.store.protocol import Store
 from audit_daemon.tail import Tail
 from audit_daemon.verifier.schedule import Verifier
+from audit_stream.event import EventReader, system_clock_ms
+from audit_stream.kinds import KindRegistry
 
 __all__ = ["AnyRequest", "Services", "services_of"]
 

@@ -13,10 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from audit_stream.chain import GENESIS, Head
-from audit_stream.errors import TimestampError
-from audit_stream.filters import register
-from audit_stream.timestamps import parse_rfc3339_ms
 
 from audit_daemon.store import schema
 from audit_daemon.store.lock import FileLock
@@ -25,6 +21,10 @@ from audit_daemon.store.reader import fetch_shaped, find_ids
 from audit_daemon.store.series import SeriesRegistry
 from audit_daemon.store.spans import Spans
 from audit_daemon.store.writer import load_head
+from audit_stream.chain import GENESIS, Head
+from audit_stream.errors import TimestampError
+from audit_stream.filters import register
+from audit_stream.timestamps import parse_rfc3339_ms
 
 __all__ = ["read_log", "write_chain"]
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Literal, Protocol
 
 import msgspec
+
 from audit_stream.canonical import Prepared
 from audit_stream.chain import Head, Linked
 from audit_stream.filters import Filter

@@ -12,11 +12,11 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 
 import msgspec
-from audit_stream.filters import Plan, plan
 
 from audit_daemon.store.protocol import EventQuery, Page, Shape
 from audit_daemon.store.series import SeriesRegistry
 from audit_daemon.store.spans import Spans
+from audit_stream.filters import Plan, plan
 
 __all__ = ["Scan", "fetch_event", "fetch_shaped", "find_ids"]
 

@@ -11,11 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
-from audit_stream.canonical import Prepared
-from audit_stream.chain import Head, Linked
-from audit_stream.event import system_clock_ms
-from audit_stream.filters import register
-
 from audit_daemon.store import schema
 from audit_daemon.store.lock import FileLock
 from audit_daemon.store.protocol import EventQuery, Health, IdempotencyKey, Page, Receipt, Shape, StoreUnusable
@@ -23,6 +18,10 @@ from audit_daemon.store.reader import fetch_event, fetch_shaped, find_ids
 from audit_daemon.store.series import SeriesRegistry
 from audit_daemon.store.spans import Spans
 from audit_daemon.store.writer import Writer, WriterLimits
+from audit_stream.canonical import Prepared
+from audit_stream.chain import Head, Linked
+from audit_stream.event import system_clock_ms
+from audit_stream.filters import register
 
 __all__ = ["SqliteStore"]
 

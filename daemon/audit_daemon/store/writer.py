@@ -27,8 +27,6 @@ import threading
 from collections.abc import Callable, Sequence
 
 import structlog
-from audit_stream.canonical import Prepared
-from audit_stream.chain import GENESIS, Head, Linked, link
 
 from audit_daemon.store.checkpoint import Checkpointer
 from audit_daemon.store.protocol import (
@@ -41,6 +39,8 @@ from audit_daemon.store.protocol import (
 )
 from audit_daemon.store.series import SeriesRegistry, SeriesUpdate
 from audit_daemon.store.spans import Spans, SpanUpdate
+from audit_stream.canonical import Prepared
+from audit_stream.chain import GENESIS, Head, Linked, link
 
 __all__ = ["Ticket", "Writer", "WriterLimits", "load_head"]
 

@@ -14,10 +14,10 @@ import sys
 from pathlib import Path
 
 import msgspec
-from audit_stream.chain import Head
 
 from audit_daemon.store.protocol import StoreUnusable
 from audit_daemon.verifier.walk import walk
+from audit_stream.chain import Head
 
 _NICENESS = 19
 

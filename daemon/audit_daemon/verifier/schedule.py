@@ -10,9 +10,9 @@ from pathlib import Path
 
 import msgspec
 import structlog
-from audit_stream.chain import Head
 
 from audit_daemon.verifier.walk import Report
+from audit_stream.chain import Head
 
 __all__ = ["Verifier", "VerifierError"]
 

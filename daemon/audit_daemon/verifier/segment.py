@@ -15,12 +15,12 @@ from collections.abc import Iterator
 from json.encoder import encode_basestring_ascii
 
 import msgspec
+
+from audit_daemon.store.spans import SPAN_EVENTS
 from audit_stream.canonical import canonical_bytes, hash_of, read_envelope
 from audit_stream.chain import GENESIS_HASH
 from audit_stream.errors import TimestampError
 from audit_stream.timestamps import parse_rfc3339_ms
-
-from audit_daemon.store.spans import SPAN_EVENTS
 
 __all__ = ["Break", "SegmentState", "check_segment", "state_before"]
 

@@ -15,13 +15,13 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 import msgspec
-from audit_stream.chain import GENESIS_HASH, Head
-from audit_stream.timestamps import format_rfc3339_ms
 
 from audit_daemon.store import schema
 from audit_daemon.store.protocol import StoreUnusable
 from audit_daemon.store.spans import SPAN_EVENTS
 from audit_daemon.verifier.segment import Break, SegmentState, check_segment, state_before
+from audit_stream.chain import GENESIS_HASH, Head
+from audit_stream.timestamps import format_rfc3339_ms
 
 __all__ = ["Report", "walk"]
 

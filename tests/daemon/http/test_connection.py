@@ -8,9 +8,10 @@ from typing import Any, cast
 
 import pytest
 import uvicorn
+from uvicorn.server import ServerState
+
 from audit_daemon.http.connection import HEAD_DEADLINE_S, GuardedProtocol
 from audit_daemon.http.transport import CoalescingTransport
-from uvicorn.server import ServerState
 
 
 class Timer:

@@ -13,9 +13,9 @@ from typing import Any
 import httpx
 import jsonschema_rs
 import pytest
+
 from audit_daemon.http.app import Daemon
 from audit_daemon.settings import Settings
-
 from tests.daemon_process import start_daemon
 
 METHODS = {"get", "post", "put", "patch", "delete", "head", "options", "trace"}

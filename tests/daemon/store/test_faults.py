@@ -7,9 +7,9 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+
 from audit_daemon.store.protocol import IdempotencyKey, StoreUnavailable
 from audit_daemon.store.sqlite import SqliteStore
-
 from tests.daemon.store.faulty import OPEN, Faults, When
 from tests.daemon.store.rig import (
     DEADLINE_S,

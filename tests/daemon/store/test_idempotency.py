@@ -8,10 +8,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+
 from audit_daemon.store.protocol import IdempotencyConflict, IdempotencyKey, Receipt
 from audit_daemon.store.sqlite import SqliteStore
 from audit_daemon.store.writer import WriterLimits
-
 from tests.daemon.store.faulty import Faults
 from tests.daemon.store.rig import START_MS, Follower, event, events, in_store, stored, told_all, until
 

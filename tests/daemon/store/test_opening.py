@@ -10,13 +10,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+
 from audit_daemon.store.protocol import StoreLocked, StoreUnusable
 from audit_daemon.store.schema import APPLICATION_ID, SCHEMA_VERSION
 from audit_daemon.store.series import SeriesRegistry
 from audit_daemon.store.spans import SPAN_EVENTS, Spans
 from audit_daemon.store.sqlite import SqliteStore
 from audit_daemon.verifier.walk import walk
-
 from tests.daemon.store.rig import Follower, assert_whole, build, event, events, in_store, stored
 
 PAIRS = [("other", "a"), ("other", "b"), ("request_denied", "a"), ("watch_drifted", "c")]

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from audit_daemon.store.protocol import EventQuery
 from audit_daemon.store.sqlite import SqliteStore
 from audit_stream.canonical import Prepared, prepare, splice_hash
 from audit_stream.timestamps import format_rfc3339_ms
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
 from tests.daemon.store.rig import START_MS, Follower, event, events, in_store, served, stored
 
 COUNT = 2_300

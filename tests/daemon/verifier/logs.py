@@ -10,7 +10,6 @@ from pathlib import Path
 
 from audit_stream.canonical import Prepared, canonical_bytes, hash_of, prepare
 from audit_stream.chain import Head
-
 from tests.daemon.store.rig import START_MS, build, event
 
 COUNT = 2_600

@@ -12,9 +12,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+
 from audit_daemon.verifier.schedule import Verifier, VerifierError
 from audit_stream.chain import GENESIS, Head
-
 from tests.daemon.store.rig import build, events, until
 from tests.daemon.verifier.logs import edit, make
 

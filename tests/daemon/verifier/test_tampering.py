@@ -11,13 +11,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from audit_daemon.store.protocol import StoreUnusable
 from audit_daemon.verifier.walk import Report, walk
 from audit_stream.canonical import hash_of
 from audit_stream.chain import Head
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-
 from tests.daemon.store.rig import opened
 from tests.daemon.verifier.logs import COUNT, copy, edit, editing, forged_next, make, rechain, sample
 
