@@ -17,6 +17,7 @@ they are served, in hex: joining them to a page is cheaper, and `sqlite3` shows 
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
 
@@ -66,11 +67,22 @@ CREATE INDEX idempotency_time ON idempotency (time_ms);
 
 
 def prepare_directory(path: Path) -> None:
-    """Create the file's directory when it is missing. Raises StoreUnusable."""
+    """Create the file's directory when it is missing, durably. Raises StoreUnusable."""
+    missing = [directory for directory in path.parents if not directory.exists()]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for directory in missing:  # SQLite syncs the directory of its own files, not those above it
+            _sync_directory(directory.parent)
     except OSError as error:
         raise StoreUnusable(f"cannot create {path.parent}: {error.strerror}") from error
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def create(path: Path) -> None:
@@ -115,7 +127,10 @@ def open_writer(path: Path) -> sqlite3.Connection:
     Checkpoints are ours to time (`checkpoint.py`): an automatic one runs inside COMMIT, so that its failure would be
     reported as the commit's although the events are on disk.
     """
-    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+    uri = f"{path.absolute().as_uri()}?mode=rw"  # never a new file: one that is gone must be noticed
+    connection = sqlite3.connect(
+        uri, uri=True, isolation_level=None, check_same_thread=False, timeout=5.0, cached_statements=256
+    )
     return _configured(
         connection,
         "journal_mode = WAL",

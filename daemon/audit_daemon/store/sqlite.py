@@ -59,6 +59,7 @@ class SqliteStore:
             self._spans = Spans()
             self._writer = Writer(
                 partial(open_writer, self.path),
+                identify=partial(_identity, self.path),
                 series=self._series,
                 spans=self._spans,
                 loop=loop,
@@ -155,3 +156,12 @@ class SqliteStore:
             connection = self._local.connection = self._open_reader()
             self._opened.append(connection)
         return job(connection)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file a path names now; None when there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

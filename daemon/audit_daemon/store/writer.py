@@ -138,6 +138,7 @@ class Writer:
         self,
         open_connection: Callable[[], sqlite3.Connection],
         *,
+        identify: Callable[[], object],
         series: SeriesRegistry,
         spans: Spans,
         loop: asyncio.AbstractEventLoop,
@@ -145,6 +146,7 @@ class Writer:
         limits: WriterLimits,
     ) -> None:
         self._open_connection = open_connection
+        self._identify = identify
         self._series = series
         self._spans = spans
         self._loop = loop
@@ -162,8 +164,8 @@ class Writer:
         self.problem: str | None = None
         self.commits = 0
         self.failed_commits = 0
-        self._next_prune_ms = 0
 
+        self._identity: object = None  # of the file that the connection has open
         self._connection: sqlite3.Connection | None = None
         self._reopen()  # raises sqlite3.Error: a daemon that cannot write must not start
         self._checkpointer = Checkpointer(open_connection)
@@ -236,6 +238,8 @@ class Writer:
     def _commit(self, tickets: list[Ticket]) -> None:
         try:
             connection = self._connection or self._reopen()
+            if self._identify() != self._identity:  # what is written to a deleted file is gone with the daemon
+                raise sqlite3.OperationalError("the database file was deleted or replaced under the daemon")
             transaction = self._plan(connection, tickets)
             if transaction.linked:
                 self._write(connection, transaction)
@@ -355,6 +359,11 @@ class Writer:
                     f"the file ends at event #{head.event_id}, but #{self.head.event_id} was acknowledged: "
                     "it was replaced or cut; restart the daemon to go on from it"
                 )
+            if self.head.event_id and _hash_at(connection, self.head.event_id) != self.head.hash:
+                raise sqlite3.DatabaseError(
+                    f"the file holds another event #{self.head.event_id} than was acknowledged: it was replaced or "
+                    "edited; restart the daemon to go on from it"
+                )
             unseen = _read_linked(connection, self.head.event_id) if self.failed_commits else []
             self._series.load(connection)
             self._spans.load(connection, head.event_id)
@@ -363,6 +372,7 @@ class Writer:
             raise
         self.head = head
         self._connection = connection
+        self._identity = self._identify()
         self._deliver([], [], unseen)
         return connection
 

@@ -15,9 +15,11 @@ from tests.daemon.store.rig import (
     DEADLINE_S,
     Follower,
     assert_whole,
+    build,
     event,
     events,
     file_head,
+    in_store,
     opened,
     stored,
     told_all,
@@ -286,3 +288,23 @@ def test_an_error_that_nobody_foresaw_is_answered_and_the_writer_lives_on(tmp_pa
         await assert_sound(path, store, follower, faults)
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("then", ["deleted", "replaced by a longer one", "replaced by a shorter one"])
+def test_nothing_is_acknowledged_into_a_file_that_is_not_there_any_more(tmp_path: Path, then: str) -> None:
+    path, other = tmp_path / "audit.db", tmp_path / "other.db"
+    build(other, events(9 if "longer" in then else 1, source="other"))
+
+    async def body(store: SqliteStore, _: Follower) -> None:
+        await store.append(events(3))
+        for suffix in ("", "-wal", "-shm"):
+            path.with_name(path.name + suffix).unlink(missing_ok=True)
+        if then != "deleted":
+            other.rename(path)
+        for _attempt in range(2):
+            with pytest.raises(StoreUnavailable):
+                await store.append(events(1))
+        assert store.health.problem is not None
+
+    in_store(path, body)
+    assert path.exists() is (then != "deleted")
