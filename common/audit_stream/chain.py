@@ -38,16 +38,22 @@ class Linked(msgspec.Struct, frozen=True, gc=False):  # in no cycle, and there a
     hash: str
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What a walk over the whole chain found (seed: `ChainVerificationResult`).
+class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a walk over the whole chain found (seed: `ChainVerificationResult`), and what it speaks of.
 
     `checked` events hold; `first_break_at` is the event_id at which the chain first fails to, None when it is valid.
+    `head` is the last event that holds. `started_at` and `verified_at` are RFC 3339: an edit made before `started_at`
+    is seen. What is None or empty here, and so absent from the JSON, a daemon of version 0.1.0 does not say.
     """
 
     valid: bool
     checked: int
     first_break_at: int | None
     reason: str | None
+    head: Head | None = None
+    duration_ms: int | None = None
+    started_at: str = ""
+    verified_at: str = ""
 
 
 def link(head: Head, events: Iterable[Prepared]) -> Iterator[Linked]:
