@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping, Sequence
+from functools import lru_cache, partial
 from typing import Any, Literal
 
 import msgspec
@@ -20,10 +21,13 @@ ANONYMOUS_SETTING = "AUDIT_STREAM_ANONYMOUS"
 Right = Literal["append", "read"]
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
+_ALL = frozenset({"append", "read"})
+
 _FOR_ANY_GRANT = frozenset({"/", "/healthz", "/readyz"})
 """What a producer that may only append can read: whether the daemon is there."""
 
 _MAX_REMEMBERED = 4096
+"""Peers whose rights are remembered, so that looking them up costs a request nothing."""
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,11 +52,10 @@ def parse_grants(text: str) -> tuple[Grant, ...]:
 
 
 class Access:
-    """Decides who may do what. Pure but for a memory of earlier decisions; belongs to the loop's thread."""
+    """Decides who may do what. Pure but for a memory of earlier decisions."""
 
     def __init__(self, grants: Sequence[Grant] = ()) -> None:
-        self._grants = tuple(grants)
-        self._rights: dict[str, frozenset[str]] = {"127.0.0.1": _ALL, "::1": _ALL}
+        self._rights_of = lru_cache(_MAX_REMEMBERED)(partial(_rights, tuple(grants)))
 
     def refusal(self, scope: Mapping[str, Any]) -> str | None:
         """Why a request (its ASGI scope) is not answered; None when it is."""
@@ -60,9 +63,7 @@ class Access:
         if client is None:  # a UNIX socket: its file's permissions decided already
             return None
         peer: str = client[0]
-        rights = self._rights.get(peer)
-        if rights is None:
-            rights = self._remember(peer)
+        rights = self._rights_of(peer)
         wanted: Right = "append" if scope["method"] == "POST" else "read"
         if wanted in rights or (rights and (scope["path"] in _FOR_ANY_GRANT or scope["method"] == "OPTIONS")):
             return None
@@ -70,19 +71,14 @@ class Access:
         grant = f"{wanted}@{peer if address is None else ipaddress.ip_network(address)}"
         return f"this daemon does not answer {peer}: its operator can allow it with {ANONYMOUS_SETTING}={grant}"
 
-    def _remember(self, peer: str) -> frozenset[str]:
-        if len(self._rights) >= _MAX_REMEMBERED:
-            self._rights = {"127.0.0.1": _ALL, "::1": _ALL}
-        rights = self._rights[peer] = self._rights_of(peer)
-        return rights
 
-    def _rights_of(self, peer: str) -> frozenset[str]:
-        address = _address_of(peer)
-        if address is None:
-            return frozenset()
-        if address.is_loopback:
-            return _ALL
-        return frozenset(grant.right for grant in self._grants if address in grant.network)
+def _rights(grants: Sequence[Grant], peer: str) -> frozenset[str]:
+    address = _address_of(peer)
+    if address is None:
+        return frozenset()
+    if address.is_loopback:
+        return _ALL
+    return frozenset(grant.right for grant in grants if address in grant.network)
 
 
 def _address_of(peer: str) -> _Address | None:
@@ -93,6 +89,3 @@ def _address_of(peer: str) -> _Address | None:
         return None
     mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
     return mapped or address
-
-
-_ALL = frozenset({"append", "read"})
