@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from audit_daemon.cli.app import read_flags
 from audit_daemon.cli.commands import app
+from audit_daemon.cli.start import read_flags
 from audit_daemon.settings import FIELDS, Field, Settings
 from tests.daemon.command_line import call, call_process, environment
 

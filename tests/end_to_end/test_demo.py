@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from audit_daemon.demo.producers import read_samples, vary
-from audit_daemon.demo.screen import clip
+from audit_daemon.cli.demo.producers import read_samples, vary
+from audit_daemon.cli.demo.screen import clip
 from tests.daemon.command_line import call, environment
 
 DEADLINE_S = 60.0

@@ -1,6 +1,7 @@
 """The `audit-stream` command: the daemon and its tools.
 
-app.py           where it starts; the daemon's own start goes on without any of the rest
+app.py           where it starts
+start.py         the daemon's start, which goes on without any of the rest
 commands.py      the commands' names, exit codes, and one line for every error
 serve.py         audit-stream [serve]
 verify.py        audit-stream verify
@@ -10,7 +11,7 @@ stats.py         audit-stream stats
 emit.py          audit-stream emit
 export.py        audit-stream export
 import_chain.py  audit-stream import
-demo.py          audit-stream demo
+demo/            audit-stream demo
 options.py       options that several commands share
 file_query.py    the filter options as a query of the store, for a file without a daemon
 exports.py       reading an exported chain

@@ -41,7 +41,7 @@ for name, function in (
     ("emit", "emit:emit"),
     ("export", "export:export"),
     ("import", "import_chain:import_chain"),
-    ("demo", "demo:demo"),
+    ("demo", "demo.command:demo"),
 ):
     app.command(f"audit_daemon.cli.{function}", name=name, help_epilogue="")
 app.register_install_completion_command(help="Install completion for your shell: bash, zsh, fish or PowerShell.")

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
-from audit_daemon.cli.terminal import paint, safe
+from audit_daemon.cli.terminal import colour_wanted, paint, safe, write, write_line
+from audit_stream.client import Served
 from audit_stream.errors import TimestampError
 from audit_stream.event import Event
 from audit_stream.kinds import DEFAULT_KINDS, Severity
 from audit_stream.timestamps import format_rfc3339_ms, parse_rfc3339_ms
 
-__all__ = ["event_line"]
+__all__ = ["event_line", "print_event"]
 
 _SGR = {Severity.INFO: "32", Severity.NOTICE: "36", Severity.WARNING: "33", Severity.CRITICAL: "1;31"}
 _DIM = "2"
@@ -26,7 +29,15 @@ _MAX_VALUE = 120
 _MAX_FIELDS = 24
 
 _PLAIN = re.compile(r"[^\s\"'=,{}\[\]]+")
-_EMPTY: Mapping[str, Any] = {}
+
+
+def print_event(event: Served, *, json: bool) -> None:
+    """Put an event on stdout: as it was served, or as a line for people."""
+    if json:
+        write(event.raw + b"\n")
+    else:
+        today = datetime.now(UTC).date().isoformat()
+        write_line(event_line(event.decode(), today=today, colour=colour_wanted(sys.stdout)))
 
 
 def event_line(event: Event, *, today: str, colour: bool) -> str:

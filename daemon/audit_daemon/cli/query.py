@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from audit_daemon.cli.lines import print_event
 from audit_daemon.cli.options import Json, Kinds, Since, Sources, Until, Url, Words, selection
-from audit_daemon.cli.tail import print_event
 from audit_stream.client import DEFAULT_URL, Client
 
 __all__ = ["query"]

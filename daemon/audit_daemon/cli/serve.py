@@ -1,4 +1,4 @@
-"""`audit-stream [serve]`: the daemon. Its flags are made from `settings.FIELDS`, as `app.read_flags` reads them."""
+"""`audit-stream [serve]`: the daemon. Its flags are made from `settings.FIELDS`, as `start.read_flags` reads them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from audit_daemon.cli.app import start
+from audit_daemon.cli.start import start
 from audit_daemon.settings import FIELDS, Field
 
 __all__ = ["Flags", "serve"]

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from datetime import UTC, datetime
 from typing import Annotated
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from audit_daemon.cli.errors import CommandError
-from audit_daemon.cli.lines import event_line
+from audit_daemon.cli.lines import print_event
 from audit_daemon.cli.options import Json, Kinds, Sources, Url, Words, selection
-from audit_daemon.cli.terminal import colour_wanted, note, write, write_line
+from audit_daemon.cli.terminal import note
 from audit_stream.client import DEFAULT_URL, Client, Live, Lost, OtherHistory, Selection, Served
 
-__all__ = ["print_event", "tail"]
+__all__ = ["tail"]
 
 
 async def tail(
@@ -80,12 +79,3 @@ async def _follow(client: Client, wanted: Selection, since_id: int | None, *, js
                         f"the daemon's log is another one now: it ends at #{item.head.event_id} and does not hold "
                         f"event #{item.seen.event_id} as it was seen here"
                     )
-
-
-def print_event(event: Served, *, json: bool) -> None:
-    """Put an event on stdout: as it was served, or as a line for people."""
-    if json:
-        write(event.raw + b"\n")
-    else:
-        today = datetime.now(UTC).date().isoformat()
-        write_line(event_line(event.decode(), today=today, colour=colour_wanted(sys.stdout)))

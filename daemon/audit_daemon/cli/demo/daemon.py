@@ -36,7 +36,7 @@ class DemoDaemon:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "audit_daemon.demo.child",
+            "audit_daemon.cli.demo.child",
             str(self.database.parent),
             *("--host", "127.0.0.1", "--port", "0", "--db", str(self.database)),
             *("--log-level", "info", "--log-format", "json"),

@@ -1,5 +1,6 @@
 """`audit-stream demo`: a start without any set-up, told in five steps.
 
+command.py    the command and its options
 run.py        set up, tear down whatever happens, signals, the exit code
 story.py      the five steps, read from top to bottom
 screen.py     how they are printed, on a terminal and without one

@@ -10,10 +10,10 @@ from typing import Self
 
 import msgspec
 
-from audit_daemon.demo.daemon import DemoDaemon
-from audit_daemon.demo.producers import Producers
-from audit_daemon.demo.screen import Screen, our_command
-from audit_daemon.demo.tampering import EDITED_KIND, copy_database, edit_an_event, rehash_event
+from audit_daemon.cli.demo.daemon import DemoDaemon
+from audit_daemon.cli.demo.producers import Producers
+from audit_daemon.cli.demo.screen import Screen, our_command
+from audit_daemon.cli.demo.tampering import EDITED_KIND, copy_database, edit_an_event, rehash_event
 from audit_daemon.settings import SettingsError, load
 from audit_daemon.verifier.walk import Report, walk
 from audit_stream.client import Client, Lost, Served

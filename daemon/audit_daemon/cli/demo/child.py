@@ -1,6 +1,6 @@
 """What runs in the demo's child process: the daemon, which ends with the demo however the demo ends.
 
-`python -m audit_daemon.demo.child DIRECTORY FLAG...`. Standard input is a pipe that only the demo holds. When it
+`python -m audit_daemon.cli.demo.child DIRECTORY FLAG...`. Standard input is a pipe that only the demo holds. When it
 closes, the demo is gone without having said so (killed, out of memory): then the daemon stops, and the directory,
 which nobody else would remove any more, goes with it.
 """

@@ -29,6 +29,6 @@ def demo(
     audit-stream demo --seconds 30
     ```
     """
-    from audit_daemon.demo.run import run  # only here: the overview of all commands does without
+    from audit_daemon.cli.demo.run import run  # only here: the overview of all commands does without
 
     return run(seconds)

@@ -7,10 +7,10 @@ import signal
 import tempfile
 from pathlib import Path
 
+from audit_daemon.cli.demo.daemon import DemoDaemon
+from audit_daemon.cli.demo.screen import Screen
+from audit_daemon.cli.demo.story import Pace, Verdict, farewell, tell
 from audit_daemon.cli.errors import OK, CommandError, store_errors
-from audit_daemon.demo.daemon import DemoDaemon
-from audit_daemon.demo.screen import Screen
-from audit_daemon.demo.story import Pace, Verdict, farewell, tell
 
 __all__ = ["run"]
 
