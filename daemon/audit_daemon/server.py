@@ -14,7 +14,7 @@ import structlog
 import uvicorn
 
 from audit_daemon import logs
-from audit_daemon.http.app import Daemon
+from audit_daemon.daemon import Daemon
 from audit_daemon.http.connection import GuardedProtocol
 from audit_daemon.settings import Settings, SettingsError
 from audit_stream import __version__
@@ -46,9 +46,27 @@ _DEAD_PEER_S = 120
 class _Server(uvicorn.Server):
     """uvicorn waits for open connections before it stops the application, so streams must be ended before that."""
 
-    def __init__(self, config: uvicorn.Config, daemon: Daemon) -> None:
+    def __init__(self, config: uvicorn.Config, daemon: Daemon, url: str, started: float) -> None:
         super().__init__(config)
         self._daemon = daemon
+        self._url = url
+        self._started = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and log the address once requests are answered, so that whoever reads the line can connect."""
+        try:
+            await super().startup(sockets)
+        except SystemExit:
+            if self._daemon.start_error is not None:
+                _log.error("cannot start", reason=str(self._daemon.start_error))
+            raise
+        _log.info(
+            "listening",
+            url=self._url,
+            database=str(self._daemon.settings.db_path),
+            version=__version__,
+            start_ms=round((time.perf_counter() - self._started) * 1000),
+        )
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no more connections, finish appends and streams, then stop as uvicorn does."""
@@ -82,43 +100,18 @@ def serve(settings: Settings) -> int:
         timeout_graceful_shutdown=_GRACE_S,
         backlog=_BACKLOG,
     )
-    server = _Server(config, daemon)
-    logging.getLogger("uvicorn.error").addFilter(lambda _: daemon.start_error is None)  # _announce says it in a line
+    host, port = listener.getsockname()[:2]
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    server = _Server(config, daemon, url, started)
+    logging.getLogger("uvicorn.error").addFilter(lambda _: daemon.start_error is None)  # startup says it in a line
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # raised again after a clean stop, it must not kill us
     gc.freeze()  # what is loaded now stays: the collector need not walk it again and again
     gc.set_threshold(_GC_THRESHOLD, 20, 20)
     gc.enable()
-    with listener:
-        host, port = listener.getsockname()[:2]
-        url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        config.callback_notify = None
-        _announce(server, daemon, url, started)
-        # uvicorn raises the signal again after a clean stop, and exits when the lifespan failed to start
-        with contextlib.suppress(KeyboardInterrupt, SystemExit):
-            server.run(sockets=[listener])
+    # uvicorn raises the signal again after a clean stop, and exits when the lifespan failed to start
+    with listener, contextlib.suppress(KeyboardInterrupt, SystemExit):
+        server.run(sockets=[listener])
     return 0 if server.started else 1
-
-
-def _announce(server: _Server, daemon: Daemon, url: str, started: float) -> None:
-    """Log the address once requests are answered, so that whoever reads the line can connect."""
-    startup = server.startup
-
-    async def announced(sockets: list[socket.socket] | None = None) -> None:
-        try:
-            await startup(sockets)
-        except SystemExit:
-            if daemon.start_error is not None:
-                _log.error("cannot start", reason=str(daemon.start_error))
-            raise
-        _log.info(
-            "listening",
-            url=url,
-            database=str(daemon.settings.db_path),
-            version=__version__,
-            start_ms=round((time.perf_counter() - started) * 1000),
-        )
-
-    server.startup = announced  # type: ignore[method-assign]  # the one hook between lifespan start and main loop
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -128,14 +121,22 @@ def _listen(host: str, port: int) -> socket.socket:
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    except OSError as error:
+        raise _cannot_listen(host, port, error) from None
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
         listener.bind(address)
     except OSError as error:
-        reason = error.strerror or str(error)
-        raise SettingsError(f"cannot listen on {host} port {port}: {reason}; choose another with --port") from None
+        listener.close()
+        raise _cannot_listen(host, port, error) from None
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for option, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_USER_TIMEOUT", _DEAD_PEER_S * 1000)):
         if hasattr(socket, option):  # Linux has all three
             listener.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), value)
     listener.set_inheritable(False)
     return listener
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> SettingsError:
+    reason = error.strerror or str(error)
+    return SettingsError(f"cannot listen on {host} port {port}: {reason}; choose another with --host or --port")

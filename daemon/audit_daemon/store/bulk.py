@@ -21,10 +21,9 @@ from audit_daemon.store.reader import fetch_shaped, find_ids
 from audit_daemon.store.series import SeriesRegistry
 from audit_daemon.store.spans import Spans
 from audit_daemon.store.writer import load_head
-from audit_stream.chain import GENESIS, Head
-from audit_stream.errors import TimestampError
+from audit_stream.chain import Head
 from audit_stream.filters import register
-from audit_stream.timestamps import parse_rfc3339_ms
+from audit_stream.timestamps import time_ms_or_none
 
 __all__ = ["read_log", "write_chain"]
 
@@ -38,8 +37,7 @@ def write_chain(path: Path, events: Iterable[tuple[bytes, dict[str, Any]]]) -> H
     On return they are on disk. Whatever `events` raises leaves the store empty. Raises StoreLocked when a daemon
     holds the file, StoreUnusable when it has events or is none of ours, sqlite3.Error when the disk refuses.
     """
-    schema.prepare_directory(path)
-    lock = FileLock(path.absolute())
+    lock = FileLock(path)
     try:
         schema.create(path)
         with closing(schema.open_writer(path)) as connection:
@@ -47,24 +45,21 @@ def write_chain(path: Path, events: Iterable[tuple[bytes, dict[str, Any]]]) -> H
             if held:
                 raise StoreUnusable(f"{path} holds {held} events already: give a new file with --db")
             series, spans = SeriesRegistry().begin(), Spans().begin()
-            head = GENESIS
             connection.execute("BEGIN IMMEDIATE")
             rest = iter(events)
             while chunk := list(islice(rest, _ROWS)):
                 rows = []
                 for canonical, fields in chunk:
                     series_id, series_seq = series.number((fields["kind"], fields["source"]))
-                    time_ms = _time_ms(fields["timestamp"])
+                    time_ms = time_ms_or_none(fields["timestamp"])
                     rows.append((fields["event_id"], series_id, series_seq, time_ms, fields["hash"], canonical))
                 spans.add(rows[0][0], [row[3] for row in rows])
                 connection.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?)", rows)
-                head = Head(rows[-1][0], rows[-1][4])
             connection.executemany("INSERT INTO series VALUES (?, ?, ?)", series.new_rows)
             connection.executemany("INSERT INTO spans VALUES (?, ?, ?)", spans.rows)
-            connection.execute("UPDATE head SET event_id = ?, hash = ?", (head.event_id, head.hash))
             connection.execute("COMMIT")
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        return head
+            return load_head(connection)
     finally:
         lock.release()
 
@@ -90,10 +85,3 @@ def read_log(path: Path, query: EventQuery) -> Iterator[tuple[bytes, int, int]]:
             more = page.more
             after_id = page.ids[-1] if more else head_id
             yield fetch_shaped(connection, page.ids, "ndjson"), after_id, head_id
-
-
-def _time_ms(timestamp: str) -> int | None:
-    try:
-        return parse_rfc3339_ms(timestamp)
-    except TimestampError:
-        return None

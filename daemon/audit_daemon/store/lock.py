@@ -13,6 +13,7 @@ import os
 from pathlib import Path
 
 from audit_daemon.store.protocol import StoreLocked, StoreUnusable
+from audit_daemon.store.schema import prepare_directory
 
 __all__ = ["FileLock"]
 
@@ -21,6 +22,8 @@ class FileLock:
     """Holds `<database>.lock` from construction to `release`. Raises StoreLocked when another process holds it."""
 
     def __init__(self, database: Path) -> None:
+        database = database.resolve()  # by whatever name the file is called, it has one lock
+        prepare_directory(database)
         self.path = database.with_name(database.name + ".lock")
         try:
             self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -9,11 +9,11 @@ SQLite (`group_concat`), because Python gives up its interpreter lock around eve
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
-from audit_daemon.store.protocol import EventQuery, Page, Shape
+from audit_daemon.store.protocol import EventQuery, Page, Shape, StoreUnavailable
 from audit_daemon.store.series import SeriesRegistry
 from audit_daemon.store.spans import Spans
 from audit_stream.filters import Plan, plan
@@ -66,13 +66,21 @@ def fetch_shaped(connection: sqlite3.Connection, ids: Sequence[int], shape: Shap
 
 
 def find_ids(
-    connection: sqlite3.Connection, query: EventQuery, *, series: SeriesRegistry, spans: Spans, head_id: int
+    connection: sqlite3.Connection,
+    query: EventQuery,
+    *,
+    series: SeriesRegistry,
+    spans: Spans,
+    head_id: int,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Page:
-    """The ids that a query selects, in the order of the answer."""
+    """The ids that a query selects, in the order of the answer. Raises StoreUnavailable once `stopped` says so."""
     scan = Scan(query, series=series, spans=spans, head_id=head_id)
     found: list[int] = []
     for block in scan.blocks(connection):
         found += block
+        if stopped():
+            raise StoreUnavailable("the search was stopped before its end")
         if len(found) > query.limit:
             break
     more = len(found) > query.limit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -28,7 +29,7 @@ __all__ = ["SqliteStore"]
 _T = TypeVar("_T")
 
 _READER_THREADS = 3
-_INLINE_EVENTS = 1_000
+_INLINE_EVENTS = 200
 """Pages up to this size that need no scan are read on the loop's thread: they take less than the hop to another."""
 _CHUNK_EVENTS = 500
 """Events in one chunk of a streamed answer: a quarter of a megabyte with usual payloads."""
@@ -51,30 +52,30 @@ class SqliteStore:
         `open_writer` is there for fault tests.
         """
         self.path = path.resolve()  # by whatever name: SQLite's log and our lock belong to the file itself
-        schema.prepare_directory(self.path)
-        self._lock = FileLock(self.path)
-        try:
-            schema.create(self.path)
-            self._series = SeriesRegistry()
-            self._spans = Spans()
-            self._writer = Writer(
-                partial(open_writer, self.path),
-                identify=partial(_identity, self.path),
-                series=self._series,
-                spans=self._spans,
-                loop=loop,
-                clock_ms=clock_ms,
-                limits=limits or WriterLimits(),
-            )
-            self._inline = self._open_reader()
-        except sqlite3.Error as error:
-            self._lock.release()
-            raise StoreUnusable(f"cannot use {self.path}: {error}") from error
-        except BaseException:
-            self._lock.release()
-            raise
+        self._series = SeriesRegistry()
+        self._spans = Spans()
+        with contextlib.ExitStack() as undo:
+            self._lock = FileLock(self.path)
+            undo.callback(self._lock.release)
+            try:
+                schema.create(self.path)
+                self._inline = self._open_reader()
+                undo.callback(self._inline.close)
+                self._writer = Writer(
+                    partial(open_writer, self.path),
+                    identify=partial(_identity, self.path),
+                    series=self._series,
+                    spans=self._spans,
+                    loop=loop,
+                    clock_ms=clock_ms,
+                    limits=limits or WriterLimits(),
+                )
+            except sqlite3.Error as error:
+                raise StoreUnusable(f"cannot use {self.path}: {error}") from error
+            undo.pop_all()
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = []
+        self._closing = threading.Event()
         self._threads = ThreadPoolExecutor(_READER_THREADS, thread_name_prefix="reader")
 
     @classmethod
@@ -120,11 +121,18 @@ class SqliteStore:
         return fetch_event(self._inline, event_id)
 
     async def find(self, query: EventQuery) -> Page:
-        """The ids that a query selects; scans run in a reader thread."""
+        """The ids that a query selects. Scans run in a reader thread; one whose caller is cancelled ends soon after."""
         scans = query.filter is not None or query.since_ms is not None or query.until_ms is not None
         inline = query.limit <= _INLINE_EVENTS and not scans
         find = partial(find_ids, query=query, series=self._series, spans=self._spans, head_id=self.head.event_id)
-        return find(self._inline) if inline else await self._in_thread(find)
+        if inline:
+            return find(self._inline)
+        hung_up = threading.Event()
+        try:
+            return await self._in_thread(partial(find, stopped=lambda: hung_up.is_set() or self._closing.is_set()))
+        except asyncio.CancelledError:
+            hung_up.set()
+            raise
 
     async def read(self, ids: Sequence[int], shape: Shape) -> AsyncIterator[bytes]:
         """The events of `ids` in chunks; a small page comes as one."""
@@ -136,8 +144,9 @@ class SqliteStore:
 
     async def close(self) -> None:
         """Commit what is queued, answer every waiter, release the file."""
+        self._closing.set()
         await asyncio.to_thread(self._writer.close)
-        self._threads.shutdown(cancel_futures=True)
+        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
         for connection in (self._inline, *self._opened):
             connection.close()
         self._lock.release()

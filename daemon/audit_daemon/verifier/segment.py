@@ -19,8 +19,7 @@ import msgspec
 from audit_daemon.store.spans import SPAN_EVENTS
 from audit_stream.canonical import canonical_bytes, hash_of, read_envelope
 from audit_stream.chain import GENESIS_HASH
-from audit_stream.errors import TimestampError
-from audit_stream.timestamps import parse_rfc3339_ms
+from audit_stream.timestamps import time_ms_or_none
 
 __all__ = ["Break", "SegmentState", "check_segment", "state_before"]
 
@@ -208,22 +207,15 @@ class _Times(dict[bytes, int | None]):
             raise ValueError
         if len(self) >= 4096:
             self.clear()
-        time_ms = self[text] = self._own_form(text) if len(text) == 29 else _parse(text)
+        time_ms = self[text] = self._own_form(text) if len(text) == 29 else time_ms_or_none(text.decode("ascii"))
         return time_ms
 
     def _own_form(self, text: bytes) -> int | None:
         """Read the daemon's own form by its second, which many share."""
         if text[19:20] != b"." or text[23:] != b"+00:00" or not text[20:23].isdigit():
-            return _parse(text)
+            return time_ms_or_none(text.decode("ascii"))
         second_ms = self[text[:19] + b"+00:00"]
         return None if second_ms is None else second_ms + int(text[20:23])
-
-
-def _parse(text: bytes) -> int | None:
-    try:
-        return parse_rfc3339_ms(text.decode("ascii"))
-    except TimestampError:
-        return None
 
 
 def _examine(
@@ -260,10 +252,7 @@ def _examine(
         (known is not None and known.kind == envelope.kind, f"kind column mismatch at event #{expected}"),
         (known is not None and known.source == envelope.source, f"source column mismatch at event #{expected}"),
         (series_seq == seqs.get(series_id, 0) + 1, f"series_seq column mismatch at event #{expected}"),  # type: ignore[call-overload]  # any object may be looked up
-        (
-            time_ms == _parse(envelope.timestamp.encode("ascii", "replace")),
-            f"time_ms column mismatch at event #{expected}",
-        ),
+        (time_ms == time_ms_or_none(envelope.timestamp), f"time_ms column mismatch at event #{expected}"),
     )
     for holds, why in checks:
         if not holds:

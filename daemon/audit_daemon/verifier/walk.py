@@ -10,7 +10,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
@@ -183,7 +183,7 @@ def _walk_parallel(
     firsts = range(1, total + 1, size)
     try:
         done = _check_stretches(path, [(first, min(first + size - 1, total)) for first in firsts], total, on_progress)
-    except sqlite3.OperationalError:  # a worker died, or could not read where it was to begin
+    except (sqlite3.OperationalError, OSError):  # a worker could not start, died, or could not read where to begin
         return _walk_here(connection, total, on_progress)
     confirmed = state_before(connection, 1)
     for first in firsts:
@@ -216,30 +216,27 @@ def _check_stretches(
     return done
 
 
-class _workers:  # noqa: N801 - reads as a function at its only use
+@contextmanager
+def _workers(path: Path, stretches: list[tuple[int, int]]) -> Iterator[list[Connection]]:
     """Forked processes, one a stretch, and a pipe from each; they are gone on exit, however it is left."""
-
-    def __init__(self, path: Path, stretches: list[tuple[int, int]]) -> None:
-        self._context = multiprocessing.get_context("fork")
-        self._path = path
-        self._stretches = stretches
-        self._processes: list[multiprocessing.process.BaseProcess] = []
-
-    def __enter__(self) -> list[Connection]:
-        pipes = []
-        for first_id, last_id in self._stretches:
-            receiver, sender = self._context.Pipe(duplex=False)
-            process = self._context.Process(target=_work, args=(self._path, first_id, last_id, sender), daemon=True)
-            process.start()
-            sender.close()
-            self._processes.append(process)
+    context = multiprocessing.get_context("fork")
+    processes: list[multiprocessing.process.BaseProcess] = []
+    pipes: list[Connection] = []
+    try:
+        for first_id, last_id in stretches:
+            receiver, sender = context.Pipe(duplex=False)
             pipes.append(receiver)
-        return pipes
-
-    def __exit__(self, *_: object) -> None:
-        for process in self._processes:
+            with sender:  # the worker has its own
+                worker = context.Process(target=_work, args=(path, first_id, last_id, sender), daemon=True)
+                worker.start()
+            processes.append(worker)
+        yield pipes
+    finally:
+        for process in processes:
             process.terminate()
             process.join()
+        for pipe in pipes:
+            pipe.close()
 
 
 def _work(path: Path, first_id: int, last_id: int, pipe: Connection) -> None:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import threading
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from audit_daemon.store.bulk import write_chain
 from audit_daemon.store.protocol import StoreLocked, StoreUnusable
 from audit_daemon.store.schema import APPLICATION_ID, SCHEMA_VERSION
 from audit_daemon.store.series import SeriesRegistry
 from audit_daemon.store.spans import SPAN_EVENTS, Spans
 from audit_daemon.store.sqlite import SqliteStore
 from audit_daemon.verifier.walk import walk
-from tests.daemon.store.rig import Follower, assert_whole, build, event, events, in_store, stored
+from tests.daemon.store.rig import Follower, assert_whole, build, event, events, in_store, opened, stored
 
 PAIRS = [("other", "a"), ("other", "b"), ("request_denied", "a"), ("watch_drifted", "c")]
 
@@ -118,6 +120,35 @@ def test_a_second_store_on_the_same_file_is_refused_by_any_of_its_names(tmp_path
         await store.append([event(1)])
 
     in_store(path, body)
+
+
+@pytest.mark.parametrize("name", ["audit.db", "other/link.db", "other/../audit.db"])
+def test_an_import_beside_an_open_store_is_refused_by_any_of_its_names(tmp_path: Path, name: str) -> None:
+    path, other = tmp_path / "audit.db", tmp_path / "other" / "link.db"
+    other.parent.mkdir()
+    other.symlink_to(path)
+
+    async def body(store: SqliteStore, _: Follower) -> None:
+        with pytest.raises(StoreLocked):
+            write_chain(tmp_path / name, [])
+        await store.append([event(1)])
+
+    in_store(path, body)
+
+
+def test_a_store_that_cannot_be_opened_whole_leaves_nothing_open(tmp_path: Path) -> None:
+    def refuse(_: Path) -> sqlite3.Connection:
+        raise sqlite3.OperationalError("no writer today")
+
+    async def run() -> None:
+        threads = set(threading.enumerate())
+        with pytest.raises(StoreUnusable, match="no writer today"):
+            SqliteStore(tmp_path / "audit.db", loop=asyncio.get_running_loop(), open_writer=refuse)
+        assert set(threading.enumerate()) == threads
+        async with opened(tmp_path / "audit.db") as (store, _):
+            await store.append([event(1)])
+
+    asyncio.run(run())
 
 
 def _foreign(path: Path) -> None:

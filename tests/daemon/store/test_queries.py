@@ -8,6 +8,7 @@ import random
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit_daemon.store.protocol import EventQuery
+from audit_daemon.store.protocol import EventQuery, Page, StoreUnavailable
+from audit_daemon.store.reader import find_ids
+from audit_daemon.store.schema import open_reader
+from audit_daemon.store.series import SeriesRegistry
+from audit_daemon.store.spans import Spans
 from audit_daemon.store.sqlite import SqliteStore
 from audit_stream.canonical import Prepared, prepare, splice_hash
+from audit_stream.filters import parse, register
 from audit_stream.timestamps import format_rfc3339_ms
-from tests.daemon.store.rig import START_MS, Follower, event, events, in_store, served, stored
+from tests.daemon.store.rig import START_MS, Follower, build, event, events, in_store, opened, served, stored
 
 COUNT = 2_300
 KINDS = ["other", "request_denied", "request_allowed", "watch_drifted"]
@@ -230,3 +236,34 @@ def test_queries_beside_a_busy_writer_see_a_gapless_past(tmp_path: Path) -> None
         assert store.head.event_id == 6_000
 
     in_store(tmp_path / "audit.db", body)
+
+
+def test_a_scan_that_nobody_waits_for_any_more_ends_after_its_block(tmp_path: Path) -> None:
+    path = tmp_path / "audit.db"
+    build(path, events(5_000))
+    statements: list[str] = []
+    with closing(open_reader(path)) as connection:
+        series, spans = SeriesRegistry(), Spans()
+        series.load(connection)
+        spans.load(connection, 5_000)
+        register(connection)
+        connection.set_trace_callback(statements.append)
+        query = EventQuery(filter=parse("payload.number:none", now_ms=0))
+        with pytest.raises(StoreUnavailable):
+            find_ids(connection, query, series=series, spans=spans, head_id=5_000, stopped=lambda: True)
+    assert len(statements) <= 1
+
+
+def test_closing_ends_scans_that_run(tmp_path: Path) -> None:
+    path = tmp_path / "audit.db"
+    build(path, events(5_000))
+
+    async def run() -> None:
+        async with opened(path) as (store, _):
+            query = EventQuery(filter=parse("payload.number:none", now_ms=0))
+            scans = [asyncio.ensure_future(store.find(query)) for _ in range(9)]
+            scans[0].cancel()
+        ends = await asyncio.gather(*scans, return_exceptions=True)
+        assert all(isinstance(end, Page | StoreUnavailable | asyncio.CancelledError) for end in ends)
+
+    asyncio.run(run())

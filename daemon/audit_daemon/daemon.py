@@ -1,0 +1,89 @@
+"""The daemon: what it is made of, in which order its parts are opened, and how they are closed again."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import structlog
+from litestar import Litestar
+
+from audit_daemon.access import Access
+from audit_daemon.http.app import create_app
+from audit_daemon.http.cors import Cors
+from audit_daemon.http.door import Door
+from audit_daemon.http.ingest import Ingest
+from audit_daemon.http.services import Services
+from audit_daemon.settings import Settings
+from audit_daemon.store.protocol import StoreError
+from audit_daemon.store.sqlite import SqliteStore
+from audit_daemon.store.writer import WriterLimits
+from audit_daemon.tail import Tail
+from audit_daemon.verifier.schedule import Verifier
+
+__all__ = ["Daemon"]
+
+_log = structlog.get_logger(__name__)
+
+
+class Daemon:
+    """The whole daemon as an ASGI application, `asgi`; the store is open between its lifespan's start and end."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.start_error: StoreError | None = None
+        self._ingest: Ingest | None = None
+        self._tail: Tail | None = None
+        self.asgi = Door(
+            create_app(self._lifespan),
+            access=Access(settings.anonymous),
+            cors=Cors(settings.cors_origins),
+            ingest=self._started_ingest,
+        )
+
+    async def finish(self, timeout_s: float) -> None:
+        """Commit what is under way, then let every open stream end after it; a disk that hangs gets `timeout_s`.
+
+        To be awaited before the server waits for its connections.
+        """
+        if self._ingest is not None:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await self._ingest.finish()
+            except TimeoutError:
+                _log.warning("appends are still under way at the stop", waited_s=timeout_s)
+        if self._tail is not None:
+            self._tail.close()
+
+    def _started_ingest(self) -> Ingest:
+        assert self._ingest is not None, "requests come after the lifespan's start"
+        return self._ingest
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, app: Litestar) -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as opened:  # closed in the opposite order, whatever fails on the way
+            store = await self._open_store()
+            opened.push_async_callback(store.close)
+            self._tail = Tail(store)
+            opened.callback(self._tail.close)
+            verifier = Verifier(store.path, head=lambda: store.head, interval_s=self.settings.verify_interval_s)
+            opened.push_async_callback(verifier.close)
+            services = app.state["services"] = Services(self.settings, store, self._tail, verifier)
+            self._ingest = Ingest(services)
+            opened.callback(self._ingest.close)
+            verifier.start()
+            yield
+
+    async def _open_store(self) -> SqliteStore:
+        settings = self.settings
+        limits = WriterLimits(
+            max_events=settings.queue_events,
+            max_bytes=settings.queue_bytes,
+            key_lifetime_ms=int(settings.idempotency_ttl_s * 1000),
+        )
+        try:
+            return await SqliteStore.open(settings.db_path, limits=limits)
+        except StoreError as error:
+            self.start_error = error  # uvicorn reports any failure of a lifespan alike; the server tells this one
+            raise
