@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from audit_stream.errors import TimestampError
 
-__all__ = ["format_rfc3339_ms", "parse_rfc3339_ms"]
+__all__ = ["format_rfc3339_ms", "parse_rfc3339_ms", "time_ms_or_none"]
 
 # RFC 3339 section 5.6, with the lower-case "t" and "z" that its note allows; the space instead of "T" is not.
 _RFC3339 = re.compile(
@@ -39,6 +39,17 @@ def parse_rfc3339_ms(text: str) -> int:
         raise TimestampError("there is no such date or time of day") from error
     fraction_ms = int(fraction[:3].ljust(3, "0")) if fraction else 0
     return since_epoch // _MS + fraction_ms + (1000 if leap else 0)
+
+
+def time_ms_or_none(text: str) -> int | None:
+    """What `parse_rfc3339_ms` gives, or None for a text that is no instant, as imported events may have.
+
+    The store's time column, the filters and verification have to agree on it.
+    """
+    try:
+        return parse_rfc3339_ms(text)
+    except TimestampError:
+        return None
 
 
 def format_rfc3339_ms(time_ms: int) -> str:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audit_stream.errors import TimestampError
-from audit_stream.timestamps import format_rfc3339_ms, parse_rfc3339_ms
+from audit_stream.timestamps import format_rfc3339_ms, parse_rfc3339_ms, time_ms_or_none
 
 FIRST_MS = parse_rfc3339_ms("0001-01-01T00:00:00Z")
 LAST_MS = parse_rfc3339_ms("9999-12-31T23:59:59.999Z")
@@ -92,3 +92,14 @@ def test_any_text_is_an_instant_or_refused(text: str) -> None:
     except TimestampError:
         return
     assert FIRST_MS - 86_400_000 <= time_ms <= LAST_MS + 86_401_000
+
+
+@pytest.mark.parametrize(
+    "text", ["", "yesterday", "2026-02-30T00:00:00Z", "2026-05-15T00:00:00", "٢٠٢٦-05-15T00:00:00Z"]
+)
+def test_a_text_that_is_no_instant_has_no_time(text: str) -> None:
+    assert time_ms_or_none(text) is None
+
+
+def test_an_instant_has_the_time_that_it_is_read_as() -> None:
+    assert time_ms_or_none("1970-01-01T00:00:01Z") == 1000

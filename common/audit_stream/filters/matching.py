@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from audit_stream.errors import TimestampError
 from audit_stream.event import Event
 from audit_stream.filters.content import Content
 from audit_stream.filters.tree import (
@@ -17,7 +16,7 @@ from audit_stream.filters.tree import (
     TextContains,
     Until,
 )
-from audit_stream.timestamps import parse_rfc3339_ms
+from audit_stream.timestamps import time_ms_or_none
 
 __all__ = ["SeriesTest", "matches", "series_holds"]
 
@@ -52,18 +51,10 @@ def _holds(test: Test, event: Event, content: Content) -> bool:
                 for span in test.ranges
             )
         case Since():
-            at_ms = _time_ms(event.timestamp)
+            at_ms = time_ms_or_none(event.timestamp)
             return at_ms is not None and at_ms >= test.at_ms
         case Until():
-            at_ms = _time_ms(event.timestamp)
+            at_ms = time_ms_or_none(event.timestamp)
             return at_ms is not None and at_ms <= test.at_ms
         case PayloadHas() | TextContains():
             return content.has(test)
-
-
-def _time_ms(timestamp: str) -> int | None:
-    """None for an imported timestamp that is no RFC 3339 instant, as in the store's column."""
-    try:
-        return parse_rfc3339_ms(timestamp)
-    except TimestampError:
-        return None
