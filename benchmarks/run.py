@@ -12,9 +12,6 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-if not __package__:  # run as a file: make the package importable
-    sys.path.insert(0, str(Path(__file__).parent.parent))
-
 from benchmarks import batch, get, machine, memory, post, report, sse, start, verify, wrk
 from benchmarks.bench import FULL, QUICK, Bench, Measurement, say
 from benchmarks.http_client import UnexpectedAnswerError
