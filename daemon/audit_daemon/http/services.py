@@ -18,8 +18,9 @@ from audit_daemon.tail import Tail
 from audit_daemon.verifier.schedule import Verifier
 from audit_stream.event import EventReader, system_clock_ms
 from audit_stream.kinds import KindRegistry
+from audit_stream.timestamps import parse_rfc3339_ms
 
-__all__ = ["AnyRequest", "Services", "services_of"]
+__all__ = ["AnyRequest", "Services", "services_of", "without_parameters"]
 
 AnyRequest = Request[Any, Any, State]
 
@@ -75,6 +76,8 @@ class Services:
         yield counter("verifications", "Walks over the chain since the start", self.verifier.walks)
         if verdict is not None:
             yield gauge("chain_valid", "1 when the last verification found the chain intact", verdict.valid)
+            verified_at = parse_rfc3339_ms(verdict.verified_at) / 1000
+            yield gauge("chain_verified_timestamp_seconds", "When the last verification ended", verified_at)
             yield gauge("chain_verified_events", "Events that the last verification found intact", verdict.checked)
             yield gauge("chain_verify_duration_seconds", "Duration of the last verification", verdict.duration_ms / 1e3)
 
@@ -82,4 +85,11 @@ class Services:
 def services_of(request: AnyRequest) -> Services:
     """The services of the application that a request came to."""
     services: Services = request.app.state["services"]
+    return services
+
+
+def without_parameters(request: AnyRequest) -> Services:
+    """The services, for an endpoint that takes no query string; a Problem when there is one."""
+    services = services_of(request)
+    services.queries.nothing(request.scope["query_string"])
     return services

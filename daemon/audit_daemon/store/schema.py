@@ -70,7 +70,7 @@ def prepare_directory(path: Path) -> None:
     """Create the file's directory when it is missing, durably. Raises StoreUnusable."""
     missing = [directory for directory in path.parents if not directory.exists()]
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         for directory in missing:  # SQLite syncs the directory of its own files, not those above it
             _sync_directory(directory.parent)
     except OSError as error:
@@ -95,8 +95,12 @@ def create(path: Path) -> None:
             f"this Python's SQLite is {sqlite3.sqlite_version}; audit-stream needs 3.37 or newer: use another Python"
         )
     try:
+        # SQLite gives its log and index the mode of the database: what was decided is not for everyone to read.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         connection = sqlite3.connect(path, isolation_level=None)
-    except (OSError, sqlite3.Error) as error:
+    except OSError as error:
+        raise StoreUnusable(f"cannot open {path}: {error.strerror}") from error
+    except sqlite3.Error as error:
         raise StoreUnusable(f"cannot open {path}: {error}") from error
     try:
         if connection.execute("PRAGMA schema_version").fetchone()[0] == 0:
@@ -142,8 +146,14 @@ def open_writer(path: Path) -> sqlite3.Connection:
 
 
 def open_reader(path: Path, *, cache_kib: int = 4096) -> sqlite3.Connection:
-    """A connection that cannot write. Raises sqlite3.Error when the file is missing or unreadable."""
-    uri = f"{path.absolute().as_uri()}?mode=ro"
+    """A connection that cannot write. Raises sqlite3.Error when the file is missing or unreadable.
+
+    Beside a file in WAL mode SQLite makes its index of the log. Where that is not allowed, as on read-only media, and
+    there is no log, the file is read as one that nobody can change (https://www.sqlite.org/uri.html, "immutable").
+    """
+    log = path.with_name(path.name + "-wal")
+    sealed = not os.access(path.absolute().parent, os.W_OK) and not (log.exists() and log.stat().st_size)
+    uri = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if sealed else ''}"
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=5.0)
     return _configured(connection, "query_only = ON", f"cache_size = -{cache_kib}", "temp_store = MEMORY")
 

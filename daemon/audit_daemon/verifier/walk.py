@@ -139,7 +139,7 @@ def _acknowledged_break(connection: sqlite3.Connection, acknowledged: Head | Non
     row = connection.execute("SELECT hash FROM events WHERE event_id = ?", (acknowledged.event_id,)).fetchone()
     if row is not None and row[0] == acknowledged.hash.encode("ascii"):
         return None
-    reason = f"hash mismatch at event #{acknowledged.event_id}: the log was rewritten; the daemon acknowledged another"
+    reason = f"hash mismatch at event #{acknowledged.event_id}: the log was rewritten at or before it"
     return Break(event_id=acknowledged.event_id, reason=reason)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import stat
 import threading
 from collections import Counter
 from contextlib import closing
@@ -200,7 +201,7 @@ def _truncated(path: Path) -> None:
         (_foreign, "is a database, but not one of audit-stream: give another file with --db"),
         (_newer, f"has format {SCHEMA_VERSION + 1}; this audit-stream reads format {SCHEMA_VERSION}"),
         (_text, "file is not a database"),
-        (_directory, "unable to open database file"),
+        (_directory, "Is a directory"),
         (_under_a_file, "cannot create"),
         (_headless, "the record of the log's head is gone"),
         (_tables_gone, "no such table"),
@@ -248,3 +249,28 @@ def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:
 def test_a_missing_directory_is_made(tmp_path: Path) -> None:
     path = tmp_path / "a" / "b" / "audit.db"
     assert_whole(path, build(path, [event(1)]))
+
+
+def test_a_file_in_a_place_where_nothing_can_be_written_is_verified(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "evidence" / "audit.db"
+    build(path, [event(n) for n in range(10)])
+    for suffix in ("-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    monkeypatch.setattr("os.access", lambda *_: False)  # root may write everywhere
+    before = set(path.parent.iterdir())
+    assert walk(path).valid
+    assert set(path.parent.iterdir()) == before
+
+
+def test_a_new_log_is_for_its_user_alone(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "audit.db"
+
+    async def body(store: SqliteStore, _: Follower) -> None:
+        await store.append([event(1)])
+        modes = {entry.name: stat.S_IMODE(entry.stat().st_mode) for entry in path.parent.iterdir()}
+        assert modes == dict.fromkeys(("audit.db", "audit.db-wal", "audit.db-shm", "audit.db.lock"), 0o600)
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+    in_store(path, body)
