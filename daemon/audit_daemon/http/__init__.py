@@ -14,4 +14,5 @@ cors.py      which pages may talk to us
 openapi.py   the description that GET /schema serves
 metrics.py   Prometheus
 services.py  what the handlers share
+asgi.py      the protocol's types, and a whole answer
 """

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from audit_daemon.http.asgi import Headers
+
 __all__ = ["CORS_SETTING", "Cors"]
 
 CORS_SETTING = "AUDIT_STREAM_CORS_ORIGINS"
-
-Headers = list[tuple[bytes, bytes]]
 
 _EXPOSED = b"Link, Retry-After, Idempotent-Replayed"
 _METHODS = b"GET, POST"

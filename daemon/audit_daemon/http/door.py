@@ -10,9 +10,10 @@ from collections.abc import Callable
 from typing import Any
 
 from audit_daemon.access import Access
+from audit_daemon.http.asgi import Headers, Receive, Scope, Send, answer
 from audit_daemon.http.cors import CORS_SETTING, Cors
-from audit_daemon.http.ingest import Headers, Ingest, Receive, Scope, Send
-from audit_daemon.http.problems import MEDIA_TYPE, Problem, encode_problem
+from audit_daemon.http.ingest import Ingest
+from audit_daemon.http.problems import Problem, encode_problem, problem_headers
 
 __all__ = ["Door"]
 
@@ -38,13 +39,13 @@ class Door:
         extra = [] if origin is None else self._cors.answer_headers(origin)
         problem = self._refusal(scope, origin)
         if problem is not None:
-            await _refuse(problem, send, extra)
+            await answer(send, problem.status, problem_headers(problem) + extra, encode_problem(problem))
         elif scope["method"] == "POST" and scope["path"] == "/events":
             await self._ingest().one(scope, receive, send, extra)
         elif scope["method"] == "POST" and scope["path"] == "/events/batch":
             await self._ingest().batch(scope, receive, send, extra)
         elif origin is not None and scope["method"] == "OPTIONS":
-            await _preflight(self._cors, origin, send)
+            await answer(send, 204, self._cors.preflight_headers(origin), b"")
         elif extra:
             await self._app(scope, receive, _with_headers(send, extra))
         else:
@@ -61,19 +62,6 @@ class Door:
                 headers={"Connection": "close"},
             )
         return None
-
-
-async def _refuse(problem: Problem, send: Send, extra: Headers) -> None:
-    body = encode_problem(problem)
-    headers = [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
-    headers += [(b"content-type", MEDIA_TYPE.encode()), (b"content-length", b"%d" % len(body)), *extra]
-    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
-
-
-async def _preflight(cors: Cors, origin: bytes, send: Send) -> None:
-    await send({"type": "http.response.start", "status": 204, "headers": cors.preflight_headers(origin)})
-    await send({"type": "http.response.body", "body": b""})
 
 
 def _with_headers(send: Send, extra: Headers) -> Send:

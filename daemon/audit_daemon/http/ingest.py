@@ -10,40 +10,40 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 from typing import Any
 
 import msgspec
 
-from audit_daemon.http.problems import MEDIA_TYPE as PROBLEM_TYPE
-from audit_daemon.http.problems import Problem, encode_problem, problem_of
+from audit_daemon.http.asgi import Headers, Receive, Scope, Send, answer
+from audit_daemon.http.problems import Problem, encode_problem, problem_headers, problem_of
 from audit_daemon.http.services import Services
 from audit_daemon.store.protocol import IdempotencyKey, Receipt, StoreUnavailable
 from audit_stream.canonical import Prepared, canonical_bytes, splice_hash
+from audit_stream.wire import (
+    JSON,
+    KEY_PATTERN,
+    KEY_RULE,
+    MAX_BATCH_BYTES,
+    MAX_BATCH_EVENTS,
+    MAX_EVENT_BYTES,
+    NDJSON,
+    NDJSON_NAMES,
+)
 
-__all__ = ["MAX_BATCH_BYTES", "MAX_BATCH_EVENTS", "MAX_EVENT_BYTES", "Ingest"]
-
-MAX_EVENT_BYTES = 1 << 20
-"""A body of one event: 65,535 canonical bytes can be written with much white space and escapes, but not with more."""
-
-MAX_BATCH_EVENTS = 10_000
-MAX_BATCH_BYTES = 16 << 20
+__all__ = ["Ingest"]
 
 _BODY_DEADLINE_S = 30.0
 _THREAD_FROM_BYTES = 64 << 10
 """Bodies from this size on are decoded in a thread, so that a large batch does not hold up single events."""
 
-_NDJSON_TYPES = frozenset({b"application/x-ndjson", b"application/ndjson", b"application/jsonl"})
-_KEY = re.compile(rb"[\x21-\x7e]{1,255}")
+_JSON_TYPE = JSON.encode()
+_NDJSON_TYPES = frozenset(name.encode() for name in NDJSON_NAMES)
+_KEY = re.compile(KEY_PATTERN.encode())
 
-Headers = list[tuple[bytes, bytes]]
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-
-_JSON_HEADER = (b"content-type", b"application/json")
+_JSON_HEADER = (b"content-type", _JSON_TYPE)
 _REPLAYED_HEADER = (b"idempotent-replayed", b"true")
 
 
@@ -97,17 +97,13 @@ class Ingest:
         except Exception as error:  # noqa: BLE001 - the boundary of a request: every error becomes an answer
             problem = problem_of(error)
             self._services.metrics.refused.labels(problem.status).inc()
-            status, body = problem.status, encode_problem(problem)
-            headers = [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
-            headers.append((b"content-type", PROBLEM_TYPE.encode()))
-        headers.append((b"content-length", b"%d" % len(body)))
-        await send({"type": "http.response.start", "status": status, "headers": headers + extra})
-        await send({"type": "http.response.body", "body": body})
+            status, headers, body = problem.status, problem_headers(problem), encode_problem(problem)
+        await answer(send, status, headers + extra, body)
 
     async def _one(self, scope: Scope, receive: Receive) -> tuple[int, Headers, bytes]:
         headers = _Headers(scope)
         if not headers.is_json:
-            raise _unsupported("application/json")
+            raise _unsupported(JSON)
         body = await _read_body(headers, receive, MAX_EVENT_BYTES)
         started = perf_counter()
         event = self._services.reader.read(body)
@@ -116,8 +112,8 @@ class Ingest:
         self._append_seconds.observe(perf_counter() - started)
         if receipt.replayed:
             stored = self._services.store.event(receipt.first_event_id)
-            if stored is None or receipt.last_event_id != receipt.first_event_id:
-                raise Problem(422, "this Idempotency-Key was used for a batch: use a new key for a new event")
+            if stored is None:  # somebody removed its row from the file
+                raise Problem(503, f"event #{receipt.first_event_id}, which this key stored, is gone from the log")
             return 200, [_JSON_HEADER, _REPLAYED_HEADER], splice_hash(*stored)
         linked = receipt.events[0]
         return 201, [_JSON_HEADER], splice_hash(linked.canonical, linked.hash)
@@ -125,7 +121,7 @@ class Ingest:
     async def _batch(self, scope: Scope, receive: Receive) -> tuple[int, Headers, bytes]:
         headers = _Headers(scope)
         if not headers.is_json and headers.media_type not in _NDJSON_TYPES:
-            raise _unsupported("application/json (an array) or application/x-ndjson")
+            raise _unsupported(f"{JSON} (an array) or {NDJSON}")
         body = await _read_body(headers, receive, MAX_BATCH_BYTES)
         started = perf_counter()
         read = self._read_ndjson if headers.media_type in _NDJSON_TYPES else self._read_array
@@ -180,9 +176,9 @@ class _Headers:
                 raise Problem(415, "Content-Encoding: send the body uncompressed", headers=_CLOSE)
             elif name == b"idempotency-key":
                 self.key = value
-        self.is_json = self.media_type == b"application/json" or self.media_type.endswith(b"+json")
+        self.is_json = self.media_type == _JSON_TYPE or self.media_type.endswith(b"+json")
         if self.key is not None and _KEY.fullmatch(self.key) is None:
-            raise Problem(400, "Idempotency-Key: use 1 to 255 visible ASCII characters")
+            raise Problem(400, KEY_RULE)
 
 
 async def _read_body(headers: _Headers, receive: Receive, limit: int) -> bytes:

@@ -1,4 +1,7 @@
-"""Errors as problem details (RFC 9457): `type`, `title`, `status`, `detail`. Never a stack trace, never a payload."""
+"""Errors as problem details (RFC 9457): `title`, `status`, `detail`, `type`. Never a stack trace, never a payload.
+
+`type` says nothing and comes last: producers log the first 200 characters of an answer.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,11 @@ import structlog
 from litestar import Response
 from litestar.exceptions import HTTPException
 
+from audit_daemon.http.asgi import Headers
 from audit_daemon.store.protocol import IdempotencyConflict, StoreBusy, StoreError
 from audit_stream.errors import EventRejected
 
-__all__ = ["MEDIA_TYPE", "Problem", "encode_problem", "on_error", "problem_of"]
+__all__ = ["MEDIA_TYPE", "Problem", "encode_problem", "on_error", "problem_headers", "problem_of"]
 
 _log = structlog.get_logger(__name__)
 
@@ -34,12 +38,18 @@ def encode_problem(problem: Problem) -> bytes:
     """The body of an error answer."""
     return msgspec.json.encode(
         {
-            "type": "about:blank",  # RFC 9457, 4.2.1: no more than what the status says, but for the detail
             "title": HTTPStatus(problem.status).phrase,
             "status": problem.status,
             "detail": problem.detail,
+            "type": "about:blank",  # RFC 9457, 4.2.1: no more than what the status says, but for the detail
         }
     )
+
+
+def problem_headers(problem: Problem) -> Headers:
+    """The headers of an error answer, in ASGI's form."""
+    own = [(name.lower().encode(), value.encode()) for name, value in problem.headers.items()]
+    return [*own, (b"content-type", MEDIA_TYPE.encode())]
 
 
 def problem_of(error: Exception) -> Problem:

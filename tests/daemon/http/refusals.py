@@ -16,7 +16,7 @@ def assert_problem(answer: Answer, status: int, *names: str) -> None:
     assert answer.status == status, answer.body
     assert answer.headers["content-type"] == "application/problem+json"
     problem = answer.json()
-    assert problem.keys() == {"type", "title", "status", "detail"}
+    assert list(problem) == ["title", "status", "detail", "type"]  # producers log the first 200 characters
     assert problem["type"] == "about:blank"
     assert problem["title"] == HTTPStatus(status).phrase
     assert problem["status"] == status

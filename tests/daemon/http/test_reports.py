@@ -114,6 +114,15 @@ def test_a_broken_chain_is_found_told_everywhere_and_goes_on_growing(running: Ru
     assert running.get("/stats")["last_event_id"] == 10
 
 
+def test_a_retry_is_told_when_somebody_removed_the_event_that_its_key_stored(running: Running) -> None:
+    event, key = {"kind": "other", "source": "s"}, {"Idempotency-Key": "once"}
+    assert running.client.post("/events", json=event, headers=key).status_code == 201
+    tamper(running.database, "DELETE FROM events")
+    again = running.client.post("/events", json=event, headers=key)
+    assert again.status_code == 503
+    assert again.json()["detail"] == "event #1, which this key stored, is gone from the log"
+
+
 def test_a_chain_that_holds_again_makes_the_daemon_ready_again(running: Running) -> None:
     running.post(1)
     change = "UPDATE events SET canonical = CAST(replace(CAST(canonical AS TEXT), '{}', '{}') AS BLOB)"
