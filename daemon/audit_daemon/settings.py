@@ -13,9 +13,11 @@ from typing import Any
 
 import msgspec
 
-from audit_daemon.access import Grant, parse_grants
+from audit_daemon.access import ANONYMOUS_SETTING, Grant, parse_grants
+from audit_daemon.http.cors import CORS_SETTING
 from audit_stream.errors import KindError
-from audit_stream.kinds import DEFAULT_KINDS, KindRegistry
+from audit_stream.kinds import DEFAULT_KINDS, EXTRA_KINDS_SETTING, KindRegistry
+from audit_stream.wire import MAX_BATCH_BYTES, MAX_BATCH_EVENTS
 
 __all__ = ["CONFIG_VARIABLE", "FIELDS", "Field", "Settings", "SettingsError", "load"]
 
@@ -128,21 +130,21 @@ FIELDS = (
     ),
     Field(
         name="cors_origins",
-        variable="AUDIT_STREAM_CORS_ORIGINS",
+        variable=CORS_SETTING,
         parse=_origins,
         default="",
         help="Origins whose pages may read and post, separated by commas; * for all.",
     ),
     Field(
         name="kinds",
-        variable="AUDIT_STREAM_EXTRA_KINDS",
+        variable=EXTRA_KINDS_SETTING,
         parse=_kinds,
         default="",
         help="Kinds to accept beside the built-in ones: name or name:severity, separated by commas.",
     ),
     Field(
         name="anonymous",
-        variable="AUDIT_STREAM_ANONYMOUS",
+        variable=ANONYMOUS_SETTING,
         parse=parse_grants,
         default="",
         help="Networks beside loopback that are answered: append@CIDR or read@CIDR, separated by commas.",
@@ -164,14 +166,14 @@ FIELDS = (
     Field(
         name="queue_events",
         variable="AUDIT_STREAM_QUEUE_EVENTS",
-        parse=_at_least(10_000, int),
+        parse=_at_least(MAX_BATCH_EVENTS, int),
         default="50000",
         help="Events that may wait for the disk before producers get 503.",
     ),
     Field(
         name="queue_bytes",
         variable="AUDIT_STREAM_QUEUE_BYTES",
-        parse=_at_least(32 << 20, int),
+        parse=_at_least(2 * MAX_BATCH_BYTES, int),
         default=str(64 << 20),
         help="Bytes that may wait for the disk before producers get 503.",
     ),

@@ -11,16 +11,15 @@ from litestar.response import Stream
 
 from audit_daemon.http.problems import Problem
 from audit_daemon.http.queries import event_id_of
-from audit_daemon.http.services import AnyRequest, Services, services_of
+from audit_daemon.http.services import AnyRequest, Services, services_of, without_parameters
 from audit_daemon.store.protocol import EventQuery, Page, Shape
 from audit_stream.canonical import splice_hash
+from audit_stream.wire import JSON, NDJSON, NDJSON_NAMES
 
 __all__ = ["get_canonical", "get_event", "list_events", "misspelt_append"]
 
 _WHOLE_ANSWER_EVENTS = 1_000
 """Answers up to this size are sent with their length; larger ones are streamed."""
-
-_NDJSON = "application/x-ndjson"
 
 
 @post("/events/batch")
@@ -39,7 +38,7 @@ async def list_events(request: AnyRequest) -> Response[Any]:
     shape: Shape = "ndjson" if _wants_ndjson(request) else "json"
     page = await services.store.find(query)
     headers = {"Link": link} if (link := _next_link(request.scope["query_string"], query, page)) else {}
-    media_type = _NDJSON if shape == "ndjson" else "application/json"
+    media_type = NDJSON if shape == "ndjson" else JSON
     body = _layout(services, page, shape)
     if len(page.ids) <= _WHOLE_ANSWER_EVENTS:
         return Response(b"".join([chunk async for chunk in body]), media_type=media_type, headers=headers)
@@ -49,18 +48,16 @@ async def list_events(request: AnyRequest) -> Response[Any]:
 @get("/events/{event_id:str}")
 async def get_event(request: AnyRequest) -> Response[bytes]:
     """One event."""
-    services = services_of(request)
-    services.queries.nothing(request.scope["query_string"])
-    return Response(splice_hash(*_stored(request, services)), media_type="application/json")
+    services = without_parameters(request)
+    return Response(splice_hash(*_stored(request, services)), media_type=JSON)
 
 
 @get("/events/{event_id:str}/canonical")
 async def get_canonical(request: AnyRequest) -> Response[bytes]:
     """The exact bytes whose SHA-256 is the event's hash."""
-    services = services_of(request)
-    services.queries.nothing(request.scope["query_string"])
+    services = without_parameters(request)
     canonical, hash_ = _stored(request, services)
-    return Response(canonical, media_type="application/json", headers={"ETag": f'"{hash_}"'})
+    return Response(canonical, media_type=JSON, headers={"ETag": f'"{hash_}"'})
 
 
 def _misspelt() -> Problem:
@@ -78,7 +75,7 @@ def _stored(request: AnyRequest, services: Services) -> tuple[bytes, str]:
 def _wants_ndjson(request: AnyRequest) -> bool:
     """Whether the Accept header asks for lines; anything else gets an array."""
     accepted = {part.partition(";")[0].strip() for part in request.headers.get("accept", "").lower().split(",")}
-    return bool(accepted & {_NDJSON, "application/ndjson", "application/jsonl"})
+    return bool(accepted & NDJSON_NAMES)
 
 
 async def _layout(services: Services, page: Page, shape: Shape) -> AsyncIterator[bytes]:

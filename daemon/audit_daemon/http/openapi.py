@@ -8,11 +8,22 @@ from __future__ import annotations
 
 from typing import Any
 
-from audit_daemon.http.ingest import MAX_BATCH_BYTES, MAX_BATCH_EVENTS, MAX_EVENT_BYTES
-from audit_daemon.http.queries import DEFAULT_LIMIT, MAX_ID, MAX_LIMIT
+from audit_daemon.http import metrics, problems
+from audit_daemon.http.queries import MAX_ID
 from audit_stream import __version__
 from audit_stream.event import SOURCE_PATTERN
+from audit_stream.filters.parser import MAX_TEXT_LENGTH
 from audit_stream.kinds import KindRegistry
+from audit_stream.wire import (
+    DEFAULT_PAGE_EVENTS,
+    JSON,
+    KEY_PATTERN,
+    MAX_BATCH_BYTES,
+    MAX_BATCH_EVENTS,
+    MAX_EVENT_BYTES,
+    MAX_PAGE_EVENTS,
+    NDJSON,
+)
 
 __all__ = ["document"]
 
@@ -22,6 +33,8 @@ _HASH: Json = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 _COUNT: Json = {"type": "integer", "minimum": 0}
 _ID: Json = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
 _INSTANT: Json = {"type": "string", "format": "date-time"}
+_COUNTS: Json = {"type": "object", "additionalProperties": _COUNT}
+_RATES: Json = {"type": "object", "additionalProperties": {"type": "number", "minimum": 0}}
 
 
 def document(kinds: KindRegistry) -> Json:
@@ -48,23 +61,20 @@ def _paths() -> Json:
             "Able to append, or why not",
             "meta",
             _json(_ref("Readiness")),
-            responses={"503": {"description": "Not able to append", **_json(_ref("Readiness"))}},
+            responses={"503": {"description": "Not able to append", "content": _json(_ref("Readiness"))}},
         ),
         "/events": {
             **_get(
                 "Query events: the most recent ones, oldest first, unless a cursor says otherwise",
                 "consumer",
-                {
-                    "application/json": {"schema": {"type": "array", "items": _ref("Event")}},
-                    "application/x-ndjson": {"schema": {"type": "string"}},
-                },
+                {**_json({"type": "array", "items": _ref("Event")}), **_text(NDJSON)},
                 parameters=[*_FILTERS, *_PAGING],
-                responses=_errors(400, 422),
+                responses=_errors(422),
                 headers={"Link": {"description": 'The next page, rel="next" (RFC 8288)', "schema": {"type": "string"}}},
             ),
             "post": _post(
                 "Append one event; 201 means that it is on disk",
-                {"application/json": {"schema": _ref("NewEvent")}},
+                _json(_ref("NewEvent")),
                 _ref("Event"),
                 f"At most {MAX_EVENT_BYTES} bytes.",
             ),
@@ -72,36 +82,26 @@ def _paths() -> Json:
         "/events/batch": {
             "post": _post(
                 f"Append up to {MAX_BATCH_EVENTS} events in one commit, all or none",
-                {
-                    "application/json": {
-                        "schema": {
-                            "type": "array",
-                            "items": _ref("NewEvent"),
-                            "minItems": 1,
-                            "maxItems": MAX_BATCH_EVENTS,
-                        }
-                    },
-                    "application/x-ndjson": {"schema": {"type": "string"}},
-                },
+                {**_json(_BATCH), **_text(NDJSON)},
                 _ref("BatchReceipt"),
                 f"At most {MAX_BATCH_BYTES} bytes.",
             )
         },
         "/events/{event_id}": _get(
-            "One event", "consumer", _json(_ref("Event")), parameters=[_EVENT_ID], responses=_errors(400, 404, 422)
+            "One event", "consumer", _json(_ref("Event")), parameters=[_EVENT_ID], responses=_errors(404, 422)
         ),
         "/events/{event_id}/canonical": _get(
             "The exact bytes whose SHA-256 is the event's hash",
             "consumer",
             _json(_ref("CanonicalEvent")),
             parameters=[_EVENT_ID],
-            responses=_errors(400, 404, 422),
+            responses=_errors(404, 422),
         ),
         "/stream": _stream("Events as they are appended, messages named by kind"),
         "/events/stream": _stream("The same with unnamed messages, for a browser's onmessage"),
-        "/verify": _get("Walk the whole chain", "consumer", _json(_ref("Verdict")), responses=_errors(400, 503)),
-        "/stats": _get("Counts, rates, the last verdict", "consumer", _json(_ref("Stats")), responses=_errors(400)),
-        "/metrics": _get("Prometheus metrics", "meta", {"text/plain": {"schema": {"type": "string"}}}),
+        "/verify": _get("Walk the whole chain", "consumer", _json(_ref("Verdict")), responses=_errors(503)),
+        "/stats": _get("Counts, rates, the last verdict", "consumer", _json(_ref("Stats"))),
+        "/metrics": _get("Prometheus metrics", "meta", _text(metrics.MEDIA_TYPE.partition(";")[0])),
         "/schema": _get("This description", "meta", _json({"type": "object"})),
     }
 
@@ -115,7 +115,7 @@ def _get(
     responses: Json | None = None,
     headers: Json | None = None,
 ) -> Json:
-    ok: Json = {"description": "OK", "content": content.get("content", content)}
+    ok: Json = {"description": "OK", "content": content}
     if headers:
         ok["headers"] = headers
     return {
@@ -137,13 +137,13 @@ def _post(summary: str, body: Json, answer: Json, limit: str) -> Json:
                 "name": "Idempotency-Key",
                 "in": "header",
                 "description": "The same key from the same source gives the first answer again",
-                "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+                "schema": {"type": "string", "pattern": f"^{KEY_PATTERN}$"},
             }
         ],
         "requestBody": {"required": True, "description": limit, "content": body},
         "responses": {
-            "201": {"description": "On disk", **_json(answer)},
-            "200": {"description": "The first answer to this Idempotency-Key again", **_json(answer)},
+            "201": {"description": "On disk", "content": _json(answer)},
+            "200": {"description": "The first answer to this Idempotency-Key again", "content": _json(answer)},
             **_errors(400, 401, 403, 408, 413, 415, 422, 503),
         },
     }
@@ -153,7 +153,7 @@ def _stream(summary: str) -> Json:
     return _get(
         summary,
         "consumer",
-        {"text/event-stream": {"schema": {"type": "string"}}},
+        _text("text/event-stream"),
         parameters=[
             *_FILTERS,
             _query("since_id", "Start after this event", {**_COUNT, "maximum": MAX_ID}),
@@ -164,12 +164,16 @@ def _stream(summary: str) -> Json:
                 "schema": {**_COUNT, "maximum": MAX_ID},
             },
         ],
-        responses=_errors(400, 422),
+        responses=_errors(422),
     )
 
 
 def _json(schema: Json) -> Json:
-    return {"content": {"application/json": {"schema": schema}}}
+    return {JSON: {"schema": schema}}
+
+
+def _text(media_type: str) -> Json:
+    return {media_type: {"schema": {"type": "string"}}}
 
 
 def _ref(name: str) -> Json:
@@ -192,23 +196,28 @@ _FILTERS = [
     _query("source", "Only these sources", {"type": "string", "minLength": 1}, repeatable=True),
     _query("since", "Only events stamped at or after this instant", _INSTANT),
     _query("until", "Only events stamped at or before this instant", _INSTANT),
-    _query("q", "A filter in the filter language, such as severity:>=warning", {"type": "string", "maxLength": 4096}),
+    _query(
+        "q",
+        "A filter in the filter language, such as severity:>=warning",
+        {"type": "string", "maxLength": MAX_TEXT_LENGTH},
+    ),
 ]
 _PAGING = [
     _query(
         "limit",
         "The most recent so many",
-        {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+        {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_EVENTS, "default": DEFAULT_PAGE_EVENTS},
     ),
     _query("since_id", "The first so many after this event", {**_COUNT, "maximum": MAX_ID}),
     _query("before_id", "Only events before this one", _ID),
     _query("order", "Order of the answer by event_id", {"enum": ["asc", "desc"], "default": "asc"}),
 ]
+_BATCH: Json = {"type": "array", "items": _ref("NewEvent"), "minItems": 1, "maxItems": MAX_BATCH_EVENTS}
 _EVENT_ID: Json = {"name": "event_id", "in": "path", "required": True, "schema": _ID}
 
 
 def _problem(description: str) -> Json:
-    return {"description": description, "content": {"application/problem+json": {"schema": _ref("Problem")}}}
+    return {"description": description, "content": {problems.MEDIA_TYPE: {"schema": _ref("Problem")}}}
 
 
 _RESPONSES: Json = {
@@ -264,14 +273,25 @@ def _schemas(kinds: KindRegistry) -> Json:
             {"status": {"enum": ["ok", "unavailable"]}, "reasons": {"type": "array", "items": {"type": "string"}}}
         ),
         "Stats": _object(
-            {"count": _COUNT, "last_event_id": _COUNT, "latest_hash": {"type": ["string", "null"]}},
+            {
+                "count": _COUNT,
+                "last_event_id": _COUNT,
+                "latest_hash": {"anyOf": [_HASH, {"type": "null"}]},
+                "by_kind": _COUNTS,
+                "by_source": _COUNTS,
+                "rates_per_second": _RATES,
+                "subscribers": _COUNT,
+                "database_bytes": _COUNT,
+                "write_queue": _object({"events": _COUNT, "bytes": _COUNT}),
+                "last_verdict": {"anyOf": [_ref("Verdict"), {"type": "null"}]},
+            }
         ),
         "Problem": _object(
             {
-                "type": {"type": "string"},
                 "title": {"type": "string"},
                 "status": {"type": "integer"},
                 "detail": {"type": "string"},
+                "type": {"type": "string"},
             }
         ),
     }

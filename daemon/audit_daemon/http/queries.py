@@ -13,11 +13,10 @@ from audit_stream.errors import TimestampError
 from audit_stream.filters import Filter, FilterError, parse, plan
 from audit_stream.kinds import EXTRA_KINDS_SETTING, KindRegistry
 from audit_stream.timestamps import parse_rfc3339_ms
+from audit_stream.wire import DEFAULT_PAGE_EVENTS, MAX_PAGE_EVENTS
 
-__all__ = ["DEFAULT_LIMIT", "MAX_LIMIT", "QueryReader"]
+__all__ = ["MAX_ID", "QueryReader", "event_id_of", "last_event_id_of"]
 
-DEFAULT_LIMIT = 1_000
-MAX_LIMIT = 100_000
 MAX_ID = 2**63 - 1
 
 _MAX_FIELDS = 200
@@ -45,7 +44,7 @@ class QueryReader:
         since_id = _number(fields, "since_id", 0, MAX_ID)
         before_id = _number(fields, "before_id", 1, MAX_ID)
         newest_first = _order(fields) == "desc"
-        limit = _number(fields, "limit", 1, MAX_LIMIT)
+        limit = _number(fields, "limit", 1, MAX_PAGE_EVENTS)
         kinds, sources, since_ms, until_ms, filter_ = self._filters(fields)
         return EventQuery(
             kinds=kinds,
@@ -55,7 +54,7 @@ class QueryReader:
             filter=filter_,
             min_id=1 if since_id is None else min(since_id + 1, MAX_ID),
             max_id=None if before_id is None else before_id - 1,
-            limit=DEFAULT_LIMIT if limit is None else limit,
+            limit=DEFAULT_PAGE_EVENTS if limit is None else limit,
             forward=since_id is not None and not newest_first,
             newest_first=newest_first,
         )

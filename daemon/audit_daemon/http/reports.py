@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 import msgspec
 from litestar import Response, get
 
 from audit_daemon.http import metrics, openapi
 from audit_daemon.http.problems import Problem
-from audit_daemon.http.services import AnyRequest, services_of
+from audit_daemon.http.services import AnyRequest, without_parameters
 from audit_daemon.verifier.schedule import VerifierError
-from audit_daemon.verifier.walk import Report
 from audit_stream import __version__
 from audit_stream.chain import GENESIS_HASH
+from audit_stream.wire import JSON
 
 __all__ = ["healthz", "metrics_page", "readyz", "root", "schema", "stats", "verify"]
 
@@ -39,8 +38,7 @@ _ENDPOINTS = {
 @get("/")
 async def root(request: AnyRequest) -> Response[bytes]:
     """Name, version and endpoints."""
-    services = services_of(request)
-    services.queries.nothing(request.scope["query_string"])
+    without_parameters(request)
     return _json(
         {
             "name": "audit-stream",
@@ -54,15 +52,14 @@ async def root(request: AnyRequest) -> Response[bytes]:
 @get("/healthz")
 async def healthz(request: AnyRequest) -> Response[bytes]:
     """Alive: answers as long as the event loop turns."""
-    services_of(request).queries.nothing(request.scope["query_string"])
+    without_parameters(request)
     return _json({"status": "ok"})
 
 
 @get("/readyz")
 async def readyz(request: AnyRequest) -> Response[bytes]:
     """Able to append: 503 with the reasons when not."""
-    services = services_of(request)
-    services.queries.nothing(request.scope["query_string"])
+    services = without_parameters(request)
     reasons = services.not_ready()
     return _json(
         {"status": "unavailable" if reasons else "ok", "reasons": reasons}, status_code=503 if reasons else 200
@@ -72,21 +69,19 @@ async def readyz(request: AnyRequest) -> Response[bytes]:
 @get("/verify")
 async def verify(request: AnyRequest) -> Response[bytes]:
     """A fresh verdict on the whole chain."""
-    services = services_of(request)
-    services.queries.nothing(request.scope["query_string"])
+    services = without_parameters(request)
     try:
         report = await services.verifier.verify()
     except VerifierError as error:
         raise Problem(503, f"the chain could not be checked, which says nothing about it: {error}") from None
-    return _json(_verdict(report))
+    return _json(report)
 
 
 @get("/stats")
 async def stats(request: AnyRequest) -> Response[bytes]:
     """Counts, rates, and the last verdict."""
-    services = services_of(request)
-    services.queries.nothing(request.scope["query_string"])
-    head, health, verdict = services.store.head, services.store.health, services.verifier.last
+    services = without_parameters(request)
+    head, health = services.store.head, services.store.health
     by_kind: Counter[str] = Counter()
     by_source: Counter[str] = Counter()
     for (kind, source), count in services.store.counts().items():
@@ -103,7 +98,7 @@ async def stats(request: AnyRequest) -> Response[bytes]:
             "subscribers": services.tail.subscribers,
             "database_bytes": health.size_bytes,
             "write_queue": {"events": health.queued_events, "bytes": health.queued_bytes},
-            "last_verdict": None if verdict is None else _verdict(verdict),
+            "last_verdict": services.verifier.last,
         }
     )
 
@@ -111,25 +106,18 @@ async def stats(request: AnyRequest) -> Response[bytes]:
 @get("/metrics")
 async def metrics_page(request: AnyRequest) -> Response[bytes]:
     """Prometheus text format."""
-    services = services_of(request)
-    services.queries.nothing(request.scope["query_string"])
+    services = without_parameters(request)
     return Response(services.metrics.render(), media_type=metrics.MEDIA_TYPE)
 
 
 @get("/schema")
 async def schema(request: AnyRequest) -> Response[bytes]:
     """The OpenAPI description."""
-    services = services_of(request)
-    services.queries.nothing(request.scope["query_string"])
+    services = without_parameters(request)
     return Response(
         msgspec.json.encode(openapi.document(services.kinds)), media_type="application/vnd.oai.openapi+json"
     )
 
 
-def _verdict(report: Report) -> dict[str, Any]:
-    verdict: dict[str, Any] = msgspec.to_builtins(report)
-    return verdict
-
-
 def _json(content: object, *, status_code: int = 200) -> Response[bytes]:
-    return Response(msgspec.json.encode(content), media_type="application/json", status_code=status_code)
+    return Response(msgspec.json.encode(content), media_type=JSON, status_code=status_code)

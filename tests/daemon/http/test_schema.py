@@ -113,6 +113,17 @@ def test_every_schema_in_it_is_a_json_schema(schema: dict[str, Any]) -> None:
         jsonschema_rs.meta.validate(each)
 
 
+@pytest.mark.parametrize(("target", "name"), [("/stats", "Stats"), ("/verify", "Verdict"), ("/readyz", "Readiness")])
+def test_a_report_has_the_fields_of_its_schema_and_no_others(
+    schema: dict[str, Any], client: httpx.Client, target: str, name: str
+) -> None:
+    client.post("/events", json={"kind": "other", "source": "s"}).raise_for_status()
+    assert client.get("/verify").json()["valid"] is True  # so that /stats has a verdict to show
+    answer = client.get(target).json()
+    assert answer.keys() == schema["components"]["schemas"][name]["properties"].keys()
+    jsonschema_rs.validate({"$ref": f"#/components/schemas/{name}", "components": schema["components"]}, answer)
+
+
 def test_every_error_of_the_schema_is_a_problem_document(schema: dict[str, Any]) -> None:
     for response in schema["components"]["responses"].values():
         assert list(response["content"]) == ["application/problem+json"]
