@@ -49,7 +49,10 @@ class ChainError(AuditStreamError):
 
 
 class ClientError(AuditStreamError):
-    """The daemon was not reached or refused; `status` is the HTTP status, or None when there was no answer."""
+    """The daemon was not reached or refused.
+
+    `status` is the HTTP status; None when there was no answer, or no question, because its arguments cannot be sent.
+    """
 
     def __init__(self, message: str, *, status: int | None = None) -> None:
         super().__init__(message)

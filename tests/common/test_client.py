@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, TypeVar
 
 import httpx
+import msgspec
 import pytest
 
 from audit_stream.chain import Head
@@ -133,6 +134,28 @@ def test_a_refused_event_is_never_tried_again() -> None:
     with pytest.raises(ClientError, match="kind: is empty"):
         run(client_of(refuse), lambda client: client.append({}, retry_for_s=60))
     assert len(requests) == 1
+
+
+def test_a_key_that_no_daemon_takes_is_refused_here() -> None:
+    requests: list[httpx.Request] = []
+
+    def note(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        return httpx.Response(201)
+
+    with pytest.raises(ClientError, match="Idempotency-Key: use 1 to 255") as caught:
+        run(client_of(note), lambda client: client.append({}, idempotency_key="two words"))
+    assert caught.value.status is None
+    assert not requests
+
+
+def test_a_verdict_of_0_1_0_says_less_and_is_passed_on_as_it_is() -> None:
+    body = b'{"valid":false,"checked":2,"first_break_at":3,"reason":"hash mismatch at event #3"}'
+
+    verdict = run(client_of(lambda _: httpx.Response(200, content=body)), lambda client: client.verify())
+
+    assert (verdict.first_break_at, verdict.head, verdict.duration_ms) == (3, None, None)
+    assert msgspec.json.encode(verdict) == body
 
 
 def test_pages_are_followed_by_their_links_under_the_address_that_was_given() -> None:

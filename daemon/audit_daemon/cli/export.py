@@ -66,7 +66,7 @@ async def export(
 async def _from_daemon(url: str, wanted: Selection) -> AsyncIterator[_Chunk]:
     async with Client(url) as client:
         head_id = (await client.stats()).head.event_id
-        lines = client.lines(wanted, since_id=0, before_id=head_id + 1, page_events=10_000)
+        lines = client.lines(wanted, since_id=0, before_id=head_id + 1)
         async with contextlib.aclosing(lines):
             async for chunk in lines:
                 yield chunk, _last_id(chunk), head_id

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from audit_daemon.cli.options import Json, Url
 from audit_daemon.cli.terminal import bold, safe, write, write_line
-from audit_stream.client import DEFAULT_URL, Client, Report, Stats
+from audit_stream.chain import Verdict
+from audit_stream.client import DEFAULT_URL, Client, Stats
 from audit_stream.kinds import DEFAULT_KINDS
 
 __all__ = ["stats"]
@@ -45,12 +46,12 @@ def _table(found: Stats) -> list[str]:
     return lines
 
 
-def _verdict(report: Report | None) -> str:
-    if report is None:
+def _verdict(verdict: Verdict | None) -> str:
+    if verdict is None:
         return "not verified since the daemon started"
-    if report.valid:
-        return f"intact, {report.checked:,} events at {safe(report.verified_at)}"
-    return bold(f"BROKEN at #{report.first_break_at}: {safe(report.reason or '')}", "1;31")
+    if verdict.valid:
+        return f"intact, {verdict.checked:,} events at {safe(verdict.verified_at)}"
+    return bold(f"BROKEN at #{verdict.first_break_at}: {safe(verdict.reason or '')}", "1;31")
 
 
 def _size(count: float) -> str:

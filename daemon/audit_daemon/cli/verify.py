@@ -12,6 +12,7 @@ from cyclopts import Parameter
 from audit_daemon.cli.errors import FINDING, OK, CommandError, store_errors
 from audit_daemon.cli.options import Db, Json, database_path
 from audit_daemon.cli.terminal import bold, progress, safe, write, write_line
+from audit_stream.chain import Verdict
 
 __all__ = ["verify"]
 
@@ -35,48 +36,40 @@ def verify(
     """
     if url is not None and db is not None:
         raise CommandError("give --db to read a file or --url to ask a daemon, not both")
-    body = _walk(database_path(db)) if url is None else _ask(url)
-    verdict = msgspec.json.decode(body)
+    verdict = _walk(database_path(db)) if url is None else _ask(url)
     if json:
-        write(body + b"\n")
+        write(msgspec.json.encode(verdict) + b"\n")
     else:
         write_line(_sentence(verdict))
-    return OK if verdict["valid"] else FINDING
+    return OK if verdict.valid else FINDING
 
 
-def _walk(path: Path) -> bytes:
-    from audit_daemon.verifier.walk import walk
+def _walk(path: Path) -> Verdict:
+    from audit_daemon.verifier.walk import walk  # only here and below: a command does with one of the two
 
     with store_errors(), progress("verifying") as show:
-        return msgspec.json.encode(walk(path, on_progress=show))
+        return msgspec.convert(walk(path, on_progress=show), Verdict, from_attributes=True)
 
 
-def _ask(url: str) -> bytes:
-    from audit_stream.client import Client, Report
+def _ask(url: str) -> Verdict:
+    from audit_stream.client import Client
 
-    async def ask() -> bytes:
+    async def ask() -> Verdict:
         async with Client(url) as client:
-            return await client.get("/verify", answer_s=3600)
+            return await client.verify()
 
-    body = asyncio.run(ask())
-    try:
-        msgspec.json.decode(body, type=Report)
-    except msgspec.DecodeError as error:
-        raise CommandError(f"what answers at {url} gave no verdict: {error}") from None
-    return body
+    return asyncio.run(ask())
 
 
-def _sentence(verdict: dict[str, object]) -> str:
-    checked, broken_at = verdict["checked"], verdict["first_break_at"]
-    assert isinstance(checked, int)
-    if not verdict["valid"]:
+def _sentence(verdict: Verdict) -> str:
+    checked, head = verdict.checked, verdict.head
+    if not verdict.valid:
         holding = {0: "no event before it holds", 1: "the event before it holds"}
         return (
-            f"{bold('BROKEN', '1;31')} at #{broken_at}: {safe(str(verdict['reason']))} "
+            f"{bold('BROKEN', '1;31')} at #{verdict.first_break_at}: {safe(verdict.reason or 'it does not say why')} "
             f"({holding.get(checked, f'{checked:,} events before it hold')})"
         )
     if checked == 0:
         return f"{bold('intact', '32')}: the log is empty"
-    head = verdict.get("head")
-    at = f", head #{head['event_id']} {head['hash']}" if isinstance(head, dict) else ""
-    return f"{bold('intact', '32')}: {checked:,} event{'s' if checked > 1 else ''}{safe(at)}"
+    at = f", head #{head.event_id} {safe(head.hash)}" if head is not None else ""
+    return f"{bold('intact', '32')}: {checked:,} event{'s' if checked > 1 else ''}{at}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from audit_daemon.cli.demo.daemon import DemoDaemon
 from audit_daemon.cli.demo.screen import Screen
-from audit_daemon.cli.demo.story import Pace, Verdict, farewell, tell
+from audit_daemon.cli.demo.story import Pace, Told, farewell, tell
 from audit_daemon.cli.errors import OK, CommandError, store_errors
 
 __all__ = ["run"]
@@ -25,7 +25,7 @@ def run(seconds: float | None) -> int:
 
 async def _run(screen: Screen, pace: Pace) -> int:
     """The story is a task of its own, so that a signal ends it and never the clearing up after it."""
-    seen: list[Verdict] = []
+    seen: list[Told] = []
     received: list[int] = []
     with _directory() as directory:
         daemon = DemoDaemon(Path(directory))

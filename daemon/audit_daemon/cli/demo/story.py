@@ -15,10 +15,11 @@ from audit_daemon.cli.demo.producers import Producers
 from audit_daemon.cli.demo.screen import Screen, our_command
 from audit_daemon.cli.demo.tampering import EDITED_KIND, copy_database, edit_an_event, rehash_event
 from audit_daemon.settings import SettingsError, load
-from audit_daemon.verifier.walk import Report, walk
+from audit_daemon.verifier.walk import walk
+from audit_stream.chain import Verdict
 from audit_stream.client import Client, Lost, Served
 
-__all__ = ["Pace", "Verdict", "farewell", "tell"]
+__all__ = ["Pace", "Told", "farewell", "tell"]
 
 _FIRST_LOOK_S = 6.0
 _READ_S = 4.0
@@ -48,7 +49,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
         return cls(first_look_s=min(_FIRST_LOOK_S, total_s / 2), read_s=0, total_s=total_s)
 
 
-class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+class Told(msgspec.Struct, frozen=True, kw_only=True):
     """A verdict in the words of `audit-stream verify`, the hash cut, and on what it was given."""
 
     word: str
@@ -57,17 +58,19 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     on: str
 
     @classmethod
-    def of(cls, report: Report, on: str) -> Self:
-        """A report's sentence."""
-        events = f"{report.checked:,} event{'s' * (report.checked != 1)}"
-        if report.valid:
-            rest = f": {events}, head #{report.head.event_id} {_short(report.head.hash)}"
-            return cls(word="intact", rest=rest, good=True, on=on)
-        holding = f"{events} before it hold{'s' * (report.checked == 1)}"
-        return cls(word="BROKEN", rest=f" at #{report.first_break_at}: {report.reason} ({holding})", good=False, on=on)
+    def of(cls, verdict: Verdict, on: str) -> Self:
+        """A verdict's sentence."""
+        events = f"{verdict.checked:,} event{'s' * (verdict.checked != 1)}"
+        if verdict.valid:
+            head = "" if verdict.head is None else f", head #{verdict.head.event_id} {_short(verdict.head.hash)}"
+            return cls(word="intact", rest=f": {events}{head}", good=True, on=on)
+        holding = f"{events} before it hold{'s' * (verdict.checked == 1)}"
+        return cls(
+            word="BROKEN", rest=f" at #{verdict.first_break_at}: {verdict.reason} ({holding})", good=False, on=on
+        )
 
 
-async def tell(screen: Screen, daemon: DemoDaemon, pace: Pace, seen: list[Verdict]) -> None:
+async def tell(screen: Screen, daemon: DemoDaemon, pace: Pace, seen: list[Told]) -> None:
     """Tell it all; returns when the time is over. The verdicts that were shown are added to `seen`."""
     now = asyncio.get_running_loop().time
     began = now()
@@ -150,7 +153,7 @@ class _Follower:
             self._editable_id = event.event_id
 
 
-def _verify(screen: Screen, daemon: DemoDaemon, seen: list[Verdict]) -> None:
+def _verify(screen: Screen, daemon: DemoDaemon, seen: list[Told]) -> None:
     screen.heading("3 Does the log hold what the services sent?")
     screen.prose(
         "Each event holds the hash of the one before it: together they form a chain, which anyone can check, "
@@ -159,7 +162,7 @@ def _verify(screen: Screen, daemon: DemoDaemon, seen: list[Verdict]) -> None:
     _show_verdict(screen, daemon.database, seen, "the log")
 
 
-async def _tamper_with_a_copy(screen: Screen, daemon: DemoDaemon, pace: Pace, seen: list[Verdict]) -> None:
+async def _tamper_with_a_copy(screen: Screen, daemon: DemoDaemon, pace: Pace, seen: list[Told]) -> None:
     copy = daemon.database.with_name("copy.db")
     copy_database(daemon.database, copy)
     edit = edit_an_event(copy)
@@ -187,27 +190,27 @@ async def _tamper_with_a_copy(screen: Screen, daemon: DemoDaemon, pace: Pace, se
     )
 
 
-def _verify_again(screen: Screen, daemon: DemoDaemon, seen: list[Verdict]) -> None:
+def _verify_again(screen: Screen, daemon: DemoDaemon, seen: list[Told]) -> None:
     screen.heading("5 The log itself, which nobody has edited")
     _show_verdict(screen, daemon.database, seen, "the log itself, later")
     screen.blank()
 
 
-def _show_verdict(screen: Screen, database: Path, seen: list[Verdict], on: str) -> None:
-    verdict = Verdict.of(walk(database), on)
+def _show_verdict(screen: Screen, database: Path, seen: list[Told], on: str) -> None:
+    told = Told.of(msgspec.convert(walk(database), Verdict, from_attributes=True), on)
     screen.blank()
     screen.command(f"{our_command()} verify --db {shlex.quote(str(database))}")
-    screen.verdict(verdict.word, verdict.rest, good=verdict.good)
-    seen.append(verdict)
+    screen.verdict(told.word, told.rest, good=told.good)
+    seen.append(told)
 
 
-def farewell(screen: Screen, seen: list[Verdict]) -> None:
+def farewell(screen: Screen, seen: list[Told]) -> None:
     """What was found, as it has scrolled away from a terminal by now, and what to do next. The daemon has ended."""
     screen.heading("Goodbye. The demo's daemon has ended, its file is removed.")
     if screen.is_terminal:
-        for verdict in seen:
-            rest = verdict.rest.partition(" (")[0]
-            screen.verdict(verdict.word, rest, good=verdict.good, before=f"{verdict.on:<24}  ")
+        for told in seen:
+            rest = told.rest.partition(" (")[0]
+            screen.verdict(told.word, rest, good=told.good, before=f"{told.on:<24}  ")
         screen.blank()
     screen.prose("To keep what your services decide, start a real daemon:")
     screen.blank()

@@ -1,0 +1,37 @@
+"""The daemon's HTTP client, for the command line, the console and any other asyncio program.
+
+    async with Client("http://127.0.0.1:8093") as client:
+        await client.append({"kind": "other", "source": "my-service", "payload": {"answer": 42}})
+        async for item in client.tail():
+            ...
+
+Events come as `Served`: the very bytes that the daemon sent, so that whoever wants evidence can hash them.
+Everything here raises ClientError and nothing else.
+
+http.py       Client: requests, retries, pages
+tail.py       following the log over connections that break
+selection.py  which events are asked for
+answers.py    what the daemon says
+failures.py   what goes wrong on the way, and how long to wait before trying again
+"""
+
+from audit_stream.client.answers import Appended, Receipt, Served, Stats
+from audit_stream.client.http import DEFAULT_URL, Client, base_url
+from audit_stream.client.selection import EVERYTHING, Selection
+from audit_stream.client.tail import Live, Lost, OtherHistory, Tailed
+
+__all__ = [
+    "DEFAULT_URL",
+    "EVERYTHING",
+    "Appended",
+    "Client",
+    "Live",
+    "Lost",
+    "OtherHistory",
+    "Receipt",
+    "Selection",
+    "Served",
+    "Stats",
+    "Tailed",
+    "base_url",
+]

@@ -1,0 +1,69 @@
+"""What the daemon answers. A verdict is `chain.Verdict`."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from audit_stream.chain import GENESIS, GENESIS_HASH, Head, Verdict
+from audit_stream.errors import ClientError
+from audit_stream.event import Event
+
+__all__ = ["Appended", "Receipt", "Served", "Stats", "decode"]
+
+_T = TypeVar("_T")
+
+
+class Served(msgspec.Struct, frozen=True):
+    """An event exactly as the daemon sent it: one JSON object in ASCII, without a line break."""
+
+    raw: bytes
+
+    def decode(self) -> Event:
+        """Its fields. Raises ClientError when the bytes are no event."""
+        return decode(self.raw, Event)
+
+
+class Stats(msgspec.Struct, frozen=True, kw_only=True):
+    """What the daemon says of its log. `rates_per_second` is keyed by the span that each is taken over."""
+
+    count: int
+    last_event_id: int | None = None
+    latest_hash: str | None = None
+    by_kind: dict[str, int] = {}
+    by_source: dict[str, int] = {}
+    rates_per_second: dict[str, float] = {}
+    subscribers: int = 0
+    database_bytes: int = 0
+    last_verdict: Verdict | None = None
+
+    @property
+    def head(self) -> Head:
+        """The end of the chain."""
+        return Head(self.last_event_id, self.latest_hash or GENESIS_HASH) if self.last_event_id else GENESIS
+
+
+class Appended(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that is on the daemon's disk. `replayed`: it already was, from an earlier try with the same key."""
+
+    event: Served
+    replayed: bool
+
+
+class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch that is on the daemon's disk."""
+
+    count: int
+    first_event_id: int
+    last_event_id: int
+    latest_hash: str
+    replayed: bool = False
+
+
+def decode(body: bytes, type_: type[_T]) -> _T:
+    """An answer's JSON as a Struct. Raises ClientError when it is none of these."""
+    try:
+        return msgspec.json.decode(body, type=type_)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ClientError(f"the daemon's answer is not what it should be: {error}", status=200) from None

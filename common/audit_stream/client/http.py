@@ -1,0 +1,287 @@
+"""One daemon over HTTP: requests, retries, pages."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import random
+import re
+import uuid
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, Self
+from urllib.parse import parse_qsl
+
+import httpx
+import msgspec
+from httpx_sse import aconnect_sse
+
+from audit_stream.chain import Verdict
+from audit_stream.client.answers import Appended, Receipt, Served, Stats, decode
+from audit_stream.client.failures import Again, back_off_s, check, translated
+from audit_stream.client.selection import EVERYTHING, Parameters, Selection
+from audit_stream.client.tail import Tailed, follow
+from audit_stream.errors import ClientError
+from audit_stream.wire import JSON, KEY_PATTERN, KEY_RULE, NDJSON
+
+__all__ = ["DEFAULT_URL", "Client", "base_url"]
+
+DEFAULT_URL = "http://127.0.0.1:8093"
+
+_CONNECT_S = 5.0
+_ANSWER_S = 30.0
+_VERIFY_ANSWER_S = 3600.0
+_DEAD_STREAM_S = 45.0
+"""The daemon sends a comment every 15 s; after three that did not come the connection is dead."""
+
+_KEY = re.compile(KEY_PATTERN)
+
+_PAGE_EVENTS = 10_000
+"""In one request of a longer read: a few megabytes, so that a lost connection costs little."""
+
+
+def base_url(text: str) -> str:
+    """The daemon's address without a slash at its end, from what people and producers write.
+
+    `/events` at the end, which producers' settings have, is dropped; without a scheme it is http.
+    Raises ClientError.
+    """
+    address = text.strip()
+    if not address.isprintable() or " " in address:
+        raise ClientError(f"{text!r} is no address of a daemon: it holds a space or a character that cannot be shown")
+    try:
+        url = httpx.URL(address if "://" in address else f"http://{address}")
+    except httpx.InvalidURL as error:
+        raise ClientError(f"{text!r} is no address of a daemon: {error}") from None
+    if url.scheme not in ("http", "https") or not url.host or url.query or url.fragment:
+        raise ClientError(f"{text!r} is no address of a daemon: use one such as {DEFAULT_URL}")
+    return str(url.copy_with(path=url.path.rstrip("/").removesuffix("/events"))).rstrip("/")
+
+
+class Client:
+    """Talks to one daemon; an async context manager. Belongs to one event loop.
+
+    `transport`, `sleep` and `jitter` (0 to 1) are there for tests.
+    """
+
+    def __init__(
+        self,
+        url: str = DEFAULT_URL,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.url = base_url(url)
+        self._sleep = sleep
+        self._jitter = jitter
+        self._http = httpx.AsyncClient(
+            transport=transport,
+            timeout=httpx.Timeout(_ANSWER_S, connect=_CONNECT_S),
+            trust_env=not _is_loopback(httpx.URL(self.url).host),  # no proxy leads to this very machine
+            verify=self.url.startswith("https:"),  # building a TLS context takes 20 ms
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._http.aclose()
+
+    async def get(self, path: str, *, answer_s: float = _ANSWER_S) -> bytes:
+        """The body of a GET, such as of `/stats`."""
+        answer = await self._request("GET", path, timeout=httpx.Timeout(answer_s, connect=_CONNECT_S))
+        return answer.content
+
+    async def stats(self) -> Stats:
+        """The log's size, head, counts and rates."""
+        return decode(await self.get("/stats"), Stats)
+
+    async def verify(self) -> Verdict:
+        """A fresh verdict on the whole chain; takes as long as the walk."""
+        return decode(await self.get("/verify", answer_s=_VERIFY_ANSWER_S), Verdict)
+
+    async def event(self, event_id: int) -> Served | None:
+        """One event, None when there is none of this id."""
+        try:
+            return Served(await self.get(f"/events/{event_id}"))
+        except ClientError as error:
+            if error.status == 404:
+                return None
+            raise
+
+    async def events(
+        self,
+        selection: Selection = EVERYTHING,
+        *,
+        limit: int | None = None,
+        since_id: int | None = None,
+        before_id: int | None = None,
+        newest_first: bool = False,
+    ) -> AsyncGenerator[Served]:
+        """Events: after `since_id`, or before `before_id`, or the most recent; `limit` ends it.
+
+        After `since_id`, or newest first, it goes on page by page as far as the log does. Without either it is the
+        most recent `limit` events (the daemon's default is 1,000), oldest first.
+        """
+        pages = since_id is not None or newest_first
+        page_events = limit if limit is None or not pages else min(limit, _PAGE_EVENTS)
+        count = 0
+        lines = self.lines(
+            selection,
+            page_events=page_events,
+            since_id=since_id,
+            before_id=before_id,
+            newest_first=newest_first,
+        )
+        async with contextlib.aclosing(lines):
+            async for chunk in lines:
+                for line in chunk.splitlines():
+                    if count == limit:
+                        return
+                    yield Served(line)
+                    count += 1
+
+    async def lines(
+        self,
+        selection: Selection = EVERYTHING,
+        *,
+        page_events: int | None = None,
+        since_id: int | None = None,
+        before_id: int | None = None,
+        newest_first: bool = False,
+    ) -> AsyncGenerator[bytes]:
+        """What `events` gives without a limit, as chunks of whole NDJSON lines: for those who pass them on."""
+        pages = since_id is not None or newest_first
+        if pages and page_events is None:
+            page_events = _PAGE_EVENTS
+        named = {"since_id": since_id, "before_id": before_id, "limit": page_events}
+        parameters: Parameters | None = [
+            *selection.parameters(),
+            *((name, str(value)) for name, value in named.items() if value is not None),
+            *((("order", "desc"),) if newest_first else ()),
+        ]
+        while parameters is not None:
+            async with self._page(parameters) as answer:
+                if not answer.headers.get("content-type", "").startswith(NDJSON):
+                    raise ClientError(f"what answers at {self.url} is no audit-stream of 0.2 or later", status=200)
+                rest = b""
+                async for chunk in answer.aiter_bytes():
+                    lines, newline, rest = (rest + chunk).rpartition(b"\n")
+                    if newline:
+                        yield lines + newline
+                if rest:
+                    raise ClientError(f"the answer of {self.url} ends within an event")
+            parameters = _next_page(answer) if pages else None
+
+    async def append(
+        self, event: Mapping[str, Any] | bytes, *, idempotency_key: str | None = None, retry_for_s: float = 0
+    ) -> Appended:
+        """Append one event: a mapping with kind, source and perhaps payload and timestamp, or its JSON.
+
+        On return it is on disk. For `retry_for_s` seconds a daemon that is away or busy is tried again; the key
+        (a random one if none is given) keeps a retry from appending twice. A refusal is a ClientError with a status;
+        one without says that no daemon answered, or that the key is none that a daemon takes: then nothing is sent.
+        """
+        body = event if isinstance(event, bytes) else msgspec.json.encode(event)
+        answer = await self._post("/events", body, JSON, idempotency_key, retry_for_s)
+        return Appended(event=Served(answer.content), replayed=answer.status_code == 200)
+
+    async def append_batch(
+        self, lines: bytes, *, idempotency_key: str | None = None, retry_for_s: float = 0
+    ) -> Receipt:
+        """Append the events of NDJSON, all or none; otherwise as `append`."""
+        answer = await self._post("/events/batch", lines, NDJSON, idempotency_key, retry_for_s)
+        receipt = decode(answer.content, Receipt)
+        return msgspec.structs.replace(receipt, replayed=answer.status_code == 200)
+
+    def tail(self, selection: Selection = EVERYTHING, *, since_id: int | None = None) -> AsyncGenerator[Tailed]:
+        """Everything selected after event `since_id`, or from now on, for ever and without gap or repeat.
+
+        Between the events come notices: Live, Lost, OtherHistory. It reconnects by itself; what raises ClientError
+        is only a request that the daemon refuses, such as a malformed filter.
+        """
+        return follow(self, selection, since_id, sleep=self._sleep, jitter=self._jitter)
+
+    @contextlib.asynccontextmanager
+    async def stream(self, selection: Selection, after_id: int) -> AsyncIterator[AsyncGenerator[Served]]:
+        """One connection to `/stream`: everything selected after event `after_id`, as long as it lasts.
+
+        It may break at any time; `tail` is made of these.
+        """
+
+        async def served() -> AsyncGenerator[Served]:
+            async with contextlib.aclosing(source.aiter_sse()) as messages:
+                async for message in messages:
+                    if message.data:
+                        yield Served(message.data.encode())
+
+        with translated(self.url):
+            async with aconnect_sse(
+                self._http,
+                "GET",
+                f"{self.url}/stream",
+                params=selection.parameters(),
+                headers={"Last-Event-ID": str(after_id)},
+                timeout=httpx.Timeout(_CONNECT_S, read=_DEAD_STREAM_S),
+            ) as source:
+                await check(source.response)
+                async with contextlib.aclosing(served()) as events:
+                    yield events
+
+    async def _post(
+        self, path: str, body: bytes, media_type: str, key: str | None, retry_for_s: float
+    ) -> httpx.Response:
+        headers = {"Content-Type": media_type, "Idempotency-Key": _checked_key(key)}
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + retry_for_s
+        failures = 0
+        while True:
+            try:
+                return await self._request("POST", path, content=body, headers=headers)
+            except Again as error:
+                wait_s = max(back_off_s(failures, self._jitter()), error.retry_after_s)
+                failures += 1
+                if loop.time() + wait_s > deadline:
+                    raise
+            await self._sleep(wait_s)
+
+    async def _request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        with translated(self.url):
+            answer = await self._http.request(method, f"{self.url}{path}", **arguments)
+            await check(answer)
+            return answer
+
+    @contextlib.asynccontextmanager
+    async def _page(self, parameters: Parameters) -> AsyncIterator[httpx.Response]:
+        with translated(self.url):
+            async with self._http.stream(
+                "GET", f"{self.url}/events", params=parameters, headers={"Accept": NDJSON}
+            ) as answer:
+                await check(answer)
+                yield answer
+
+
+def _next_page(answer: httpx.Response) -> Parameters | None:
+    """The parameters of the next page (RFC 8288); its path would lack what a proxy puts before ours."""
+    link = answer.links.get("next")
+    return None if link is None else [*parse_qsl(httpx.URL(link["url"]).query.decode("ascii"), keep_blank_values=True)]
+
+
+def _checked_key(key: str | None) -> str:
+    if key is None:
+        return uuid.uuid4().hex
+    if _KEY.fullmatch(key) is None:
+        raise ClientError(KEY_RULE)
+    return key
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

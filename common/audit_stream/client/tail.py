@@ -1,0 +1,105 @@
+"""Following the log for as long as anybody wants, over connections that break."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+import msgspec
+
+from audit_stream.chain import GENESIS, Head
+from audit_stream.client.answers import Served, Stats, decode
+from audit_stream.client.failures import AGAIN, back_off_s
+from audit_stream.client.selection import Selection
+from audit_stream.errors import ClientError
+
+__all__ = ["Live", "Lost", "OtherHistory", "Tailed", "follow"]
+
+
+class Live(msgspec.Struct, frozen=True, kw_only=True):
+    """The tail is connected: everything after event `after_id` that is selected follows."""
+
+    after_id: int
+
+
+class Lost(msgspec.Struct, frozen=True, kw_only=True):
+    """The tail is not connected; it tries again in `retry_in_s` seconds and goes on where it was."""
+
+    reason: str
+    retry_in_s: float
+
+
+class OtherHistory(msgspec.Struct, frozen=True, kw_only=True):
+    """The daemon's log no longer holds `seen`, an event that this tail has had: it was cut, rewritten or replaced.
+
+    The tail goes on after event `head`, or after `seen` when the log is still that long.
+    """
+
+    seen: Head
+    head: Head
+
+
+Tailed = Served | Live | Lost | OtherHistory
+
+
+class Followed(Protocol):
+    """The daemon as a tail needs it; `Client` is one."""
+
+    async def stats(self) -> Stats: ...
+
+    async def event(self, event_id: int, /) -> Served | None: ...
+
+    def stream(self, selection: Selection, after_id: int, /) -> AbstractAsyncContextManager[AsyncGenerator[Served]]: ...
+
+
+async def follow(
+    daemon: Followed,
+    selection: Selection,
+    since_id: int | None,
+    *,
+    sleep: Callable[[float], Awaitable[None]],
+    jitter: Callable[[], float],
+) -> AsyncGenerator[Tailed]:
+    """What `Client.tail` gives."""
+    place = None if since_id is None else Head(since_id, "")
+    failures = 0
+    while True:
+        try:
+            place, other = await _confirm(daemon, place)
+            if other is not None:
+                yield other
+            async with daemon.stream(selection, place.event_id) as served:
+                failures = 0
+                yield Live(after_id=place.event_id)
+                async for event in served:
+                    place = decode(event.raw, Head)
+                    yield event
+            reason = "the daemon ended the stream"
+        except ClientError as error:
+            if error.status is not None and error.status not in AGAIN:
+                raise
+            reason = str(error)
+        wait_s = back_off_s(failures, jitter())
+        failures += 1
+        yield Lost(reason=reason, retry_in_s=wait_s)
+        await sleep(wait_s)
+
+
+async def _confirm(daemon: Followed, place: Head | None) -> tuple[Head, OtherHistory | None]:
+    """Where to go on, and whether the daemon's log still holds the event of that place.
+
+    The stream's own opening comment would say so too, but it knows ids only, and SSE readers drop comments.
+    """
+    if place is None or place.event_id == 0:
+        return (await daemon.stats()).head if place is None else GENESIS, None
+    found = await daemon.event(place.event_id)
+    if found is None:
+        head = (await daemon.stats()).head
+        if head.event_id >= place.event_id:  # it came in between
+            return place, None
+        return head, OtherHistory(seen=place, head=head)
+    there = decode(found.raw, Head)
+    if place.hash in ("", there.hash):
+        return there, None
+    return there, OtherHistory(seen=place, head=(await daemon.stats()).head)
