@@ -20,12 +20,13 @@ from audit_daemon.cli.options import Json, Url
 from audit_daemon.cli.terminal import safe, write, write_line
 from audit_stream.client import DEFAULT_URL, Client
 from audit_stream.errors import ClientError
+from audit_stream.wire import MAX_BATCH_BYTES
 
 __all__ = ["emit"]
 
 _CHUNK_LINES = 1_000
-_CHUNK_BYTES = 8 << 20
-"""Half of what the daemon takes in one body (16 MiB), so that one more line never exceeds it."""
+_CHUNK_BYTES = MAX_BATCH_BYTES // 2
+"""Half of what the daemon takes in one body, so that one more line never exceeds it."""
 _READ_BYTES = 1 << 20
 
 _RETRY_ONE_S = 5.0

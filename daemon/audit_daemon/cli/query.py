@@ -10,6 +10,7 @@ from cyclopts.validators import Number
 from audit_daemon.cli.lines import print_event
 from audit_daemon.cli.options import Json, Kinds, Since, Sources, Until, Url, Words, selection
 from audit_stream.client import DEFAULT_URL, Client
+from audit_stream.wire import MAX_PAGE_EVENTS
 
 __all__ = ["query"]
 
@@ -22,7 +23,7 @@ async def query(
     since: Since = None,
     until: Until = None,
     limit: Annotated[
-        int, Parameter(help="How many events, the most recent ones.", validator=Number(gte=1, lte=100_000))
+        int, Parameter(help="How many events, the most recent ones.", validator=Number(gte=1, lte=MAX_PAGE_EVENTS))
     ] = 100,
     order: Annotated[Literal["asc", "desc"], Parameter(help="asc: oldest first, desc: newest first.")] = "asc",
     json: Json = False,

@@ -14,6 +14,7 @@ from audit_daemon.cli.lines import print_event
 from audit_daemon.cli.options import Json, Kinds, Sources, Url, Words, selection
 from audit_daemon.cli.terminal import note
 from audit_stream.client import DEFAULT_URL, Client, Live, Lost, OtherHistory, Selection, Served
+from audit_stream.wire import MAX_PAGE_EVENTS
 
 __all__ = ["tail"]
 
@@ -27,7 +28,7 @@ async def tail(
         int | None, Parameter(help="Start right after this event.", validator=Number(gte=0, lte=2**63 - 1))
     ] = None,
     last: Annotated[
-        int, Parameter(help="Show this many events of the past first.", validator=Number(gte=0, lte=100_000))
+        int, Parameter(help="Show this many events of the past first.", validator=Number(gte=0, lte=MAX_PAGE_EVENTS))
     ] = 0,
     json: Json = False,
 ) -> int:
