@@ -15,17 +15,20 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from itertools import islice
-from typing import Literal
 
 import msgspec
 
-from audit_daemon.store.protocol import EventQuery, Shape, Store
+from audit_daemon.store.protocol import EventQuery, Layout, Store
 from audit_stream.canonical import splice_hash
 from audit_stream.chain import Linked
 from audit_stream.event import Event
 from audit_stream.filters import Filter, matches
 
-__all__ = ["HEARTBEAT", "HEARTBEAT_S", "Selection", "Tail"]
+__all__ = ["HEARTBEAT", "SSE", "SSE_UNNAMED", "Selection", "Tail"]
+
+SSE = Layout("event: {kind}\nid: {event_id}\ndata: {event}\n\n")
+SSE_UNNAMED = Layout("id: {event_id}\ndata: {event}\n\n")
+"""Server-sent events (WHATWG HTML, 9.2.6), with the kind as the message's name and without a name."""
 
 TICK_S = 0.02
 HEARTBEAT_S = 15.0
@@ -54,7 +57,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     since_ms: int | None = None
     until_ms: int | None = None
     filter: Filter | None = None
-    shape: Literal["sse", "sse-unnamed"] = "sse"
+    layout: Layout = SSE
 
     @property
     def everything(self) -> bool:
@@ -66,12 +69,11 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 class _Recent:
     """One event in the ring; what is derived from it is computed when a subscriber first needs it."""
 
-    __slots__ = ("_decoded", "_frame", "_frame_unnamed", "linked")
+    __slots__ = ("_decoded", "_frames", "linked")
 
     def __init__(self, linked: Linked) -> None:
         self.linked = linked
-        self._frame: bytes | None = None
-        self._frame_unnamed: bytes | None = None
+        self._frames: dict[Layout, bytes] = {}
         self._decoded: Event | None = None
 
     def selected_by(self, selection: Selection) -> bool:
@@ -86,18 +88,21 @@ class _Recent:
             return False
         return selection.filter is None or matches(selection.filter, self.decoded())
 
-    def frame(self, shape: str) -> bytes:
-        if self._frame_unnamed is None:
-            served = splice_hash(self.linked.canonical, self.linked.hash)
-            self._frame_unnamed = b"id: %d\ndata: %b\n\n" % (self.linked.event_id, served)
-            self._frame = b"event: %b\n%b" % (self.linked.prepared.kind.encode(), self._frame_unnamed)
-        return self._frame_unnamed if shape == "sse-unnamed" else self._frame or b""
+    def frame(self, layout: Layout) -> bytes:
+        frame = self._frames.get(layout)
+        if frame is None:
+            linked = self.linked
+            frame = layout.render(kind=linked.prepared.kind, event_id=linked.event_id, event=self._served())
+            self._frames[layout] = frame
+        return frame
 
     def decoded(self) -> Event:
         if self._decoded is None:
-            served = splice_hash(self.linked.canonical, self.linked.hash)
-            self._decoded = msgspec.json.decode(served, type=Event)
+            self._decoded = msgspec.json.decode(self._served(), type=Event)
         return self._decoded
+
+    def _served(self) -> bytes:
+        return splice_hash(self.linked.canonical, self.linked.hash)
 
 
 class Tail:
@@ -205,7 +210,7 @@ class Tail:
             if recent is None:
                 recent = self._recent[last_id] = _Recent(linked)
             if selection.everything or recent.selected_by(selection):
-                frames.append(recent.frame(selection.shape))
+                frames.append(recent.frame(selection.layout))
                 size_bytes += len(frames[-1])
                 if size_bytes >= _CHUNK_BYTES:
                     break
@@ -226,8 +231,7 @@ class Tail:
             forward=True,
         )
         page = await self._store.find(query)
-        shape: Shape = selection.shape
-        chunk = b"".join([part async for part in self._store.read(page.ids, shape)])
+        chunk = b"".join([part async for part in self._store.read(page.ids, selection.layout)])
         return chunk, page.ids[-1] if page.more else upto
 
     def _beat(self) -> None:

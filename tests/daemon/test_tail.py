@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 
 import pytest
 
-from audit_daemon.store.protocol import EventQuery, Health, IdempotencyKey, Page, Receipt, Shape, Store
-from audit_daemon.tail import HEARTBEAT, Selection, Tail
+from audit_daemon.store.protocol import EventQuery, Health, IdempotencyKey, Layout, Page, Receipt, Store
+from audit_daemon.tail import HEARTBEAT, SSE, SSE_UNNAMED, Selection, Tail
 from audit_stream.canonical import Prepared, prepare, splice_hash
 from audit_stream.chain import GENESIS, Head, Linked, link
 from audit_stream.filters import parse
@@ -81,8 +81,8 @@ class MemoryStore:
         ]
         return Page(ids=fitting[: query.limit], more=len(fitting) > query.limit)
 
-    async def read(self, ids: Sequence[int], shape: Shape) -> AsyncIterator[bytes]:
-        assert shape == "sse"
+    async def read(self, ids: Sequence[int], layout: Layout) -> AsyncIterator[bytes]:
+        assert layout is SSE
         yield b"".join(frame(self.log[event_id - 1]) for event_id in ids)
 
     async def close(self) -> None:
@@ -182,7 +182,7 @@ def test_unnamed_frames_have_no_event_line() -> None:
         tail = Tail(store)
         store.fill(1)
         named = await Subscriber(tail, 0).take()
-        unnamed = await Subscriber(tail, 0, Selection(shape="sse-unnamed")).take()
+        unnamed = await Subscriber(tail, 0, Selection(layout=SSE_UNNAMED)).take()
         assert named == b"event: other\n" + unnamed
         assert unnamed.startswith(b"id: 1\ndata: {")
 

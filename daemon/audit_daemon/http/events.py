@@ -12,11 +12,14 @@ from litestar.response import Stream
 from audit_daemon.http.problems import Problem
 from audit_daemon.http.queries import event_id_of
 from audit_daemon.http.services import AnyRequest, Services, services_of, without_parameters
-from audit_daemon.store.protocol import EventQuery, Page, Shape
+from audit_daemon.store.protocol import EventQuery, Layout, Page
 from audit_stream.canonical import splice_hash
 from audit_stream.wire import JSON, NDJSON, NDJSON_NAMES
 
-__all__ = ["get_canonical", "get_event", "list_events", "misspelt_append"]
+__all__ = ["ARRAY_ITEMS", "LINES", "get_canonical", "get_event", "list_events", "misspelt_append"]
+
+ARRAY_ITEMS = Layout("{event}", between=",")
+LINES = Layout("{event}\n")
 
 _WHOLE_ANSWER_EVENTS = 1_000
 """Answers up to this size are sent with their length; larger ones are streamed."""
@@ -35,11 +38,10 @@ async def list_events(request: AnyRequest) -> Response[Any]:
         raise _misspelt()
     services = services_of(request)
     query = services.queries.page(request.scope["query_string"])
-    shape: Shape = "ndjson" if _wants_ndjson(request) else "json"
+    layout, media_type = (LINES, NDJSON) if _wants_ndjson(request) else (ARRAY_ITEMS, JSON)
     page = await services.store.find(query)
     headers = {"Link": link} if (link := _next_link(request.scope["query_string"], query, page)) else {}
-    media_type = NDJSON if shape == "ndjson" else JSON
-    body = _layout(services, page, shape)
+    body = _body(services, page, layout)
     if len(page.ids) <= _WHOLE_ANSWER_EVENTS:
         return Response(b"".join([chunk async for chunk in body]), media_type=media_type, headers=headers)
     return Stream(body, media_type=media_type, headers=headers)
@@ -78,9 +80,9 @@ def _wants_ndjson(request: AnyRequest) -> bool:
     return bool(accepted & NDJSON_NAMES)
 
 
-async def _layout(services: Services, page: Page, shape: Shape) -> AsyncIterator[bytes]:
-    chunks = services.store.read(page.ids, shape)
-    if shape == "ndjson":
+async def _body(services: Services, page: Page, layout: Layout) -> AsyncIterator[bytes]:
+    chunks = services.store.read(page.ids, layout)
+    if layout is LINES:
         async for chunk in chunks:
             yield chunk
         return

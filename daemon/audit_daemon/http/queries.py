@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import parse_qsl
 
 from audit_daemon.http.problems import Problem
-from audit_daemon.store.protocol import EventQuery
+from audit_daemon.store.protocol import EventQuery, Layout
 from audit_daemon.tail import Selection
 from audit_stream.errors import TimestampError
 from audit_stream.filters import Filter, FilterError, parse, plan
@@ -59,7 +59,7 @@ class QueryReader:
             newest_first=newest_first,
         )
 
-    def selection(self, query_string: bytes, shape: str) -> tuple[Selection, int | None, bool]:
+    def selection(self, query_string: bytes, layout: Layout) -> tuple[Selection, int | None, bool]:
         """What a stream asks for: its selection, where it wants to go on (`since_id`), and whether it names a time."""
         fields = _fields(query_string, _STREAM_PARAMETERS)
         kinds, sources, since_ms, until_ms, filter_ = self._filters(fields)
@@ -69,7 +69,7 @@ class QueryReader:
             since_ms=since_ms,
             until_ms=until_ms,
             filter=filter_,
-            shape="sse-unnamed" if shape == "sse-unnamed" else "sse",
+            layout=layout,
         )
         by_time = since_ms is not None or (filter_ is not None and plan(filter_).since_ms is not None)
         return selection, _number(fields, "since_id", 0, MAX_ID), by_time

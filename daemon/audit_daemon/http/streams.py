@@ -10,6 +10,8 @@ from litestar.response import Stream
 
 from audit_daemon.http.queries import last_event_id_of
 from audit_daemon.http.services import AnyRequest, services_of
+from audit_daemon.store.protocol import Layout
+from audit_daemon.tail import SSE, SSE_UNNAMED
 
 __all__ = ["stream", "stream_unnamed"]
 
@@ -22,18 +24,18 @@ _HEADERS = {
 @get("/stream")
 async def stream(request: AnyRequest) -> Stream:
     """Events as they are appended, each message named by its kind."""
-    return _stream(request, "sse")
+    return _stream(request, SSE)
 
 
 @get("/events/stream")
 async def stream_unnamed(request: AnyRequest) -> Stream:
     """The same as /stream without `event:` lines, so that a browser's `onmessage` gets every message."""
-    return _stream(request, "sse-unnamed")
+    return _stream(request, SSE_UNNAMED)
 
 
-def _stream(request: AnyRequest, shape: str) -> Stream:
+def _stream(request: AnyRequest, layout: Layout) -> Stream:
     services = services_of(request)
-    selection, since_id, by_time = services.queries.selection(request.scope["query_string"], shape)
+    selection, since_id, by_time = services.queries.selection(request.scope["query_string"], layout)
     head_id = services.tail.last_id
     wanted = last_event_id_of(request.headers.get("last-event-id"))
     if wanted is None:
@@ -41,7 +43,7 @@ def _stream(request: AnyRequest, shape: str) -> Stream:
     if wanted is None:
         wanted = 0 if by_time else head_id
     cursor = min(wanted, head_id)
-    opening = _opening(wanted, cursor, shape)
+    opening = _opening(wanted, cursor, layout)
 
     async def messages() -> AsyncIterator[bytes]:
         yield opening
@@ -52,7 +54,7 @@ def _stream(request: AnyRequest, shape: str) -> Stream:
     return Stream(messages(), media_type="text/event-stream", headers=_HEADERS)
 
 
-def _opening(wanted: int, cursor: int, shape: str) -> bytes:
+def _opening(wanted: int, cursor: int, layout: Layout) -> bytes:
     """The first bytes of a stream.
 
     A comment says where it starts, and whether the cursor that the client holds is of another history. Browsers
@@ -65,4 +67,4 @@ def _opening(wanted: int, cursor: int, shape: str) -> bytes:
             cursor,
             wanted,
         )
-    return comment + (b"retry: 1000\nid: %d\n\n" % cursor if shape == "sse-unnamed" else b"")
+    return comment + (b"retry: 1000\nid: %d\n\n" % cursor if layout is SSE_UNNAMED else b"")

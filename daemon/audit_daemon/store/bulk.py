@@ -16,8 +16,8 @@ import msgspec
 
 from audit_daemon.store import schema
 from audit_daemon.store.lock import FileLock
-from audit_daemon.store.protocol import EventQuery, StoreUnusable
-from audit_daemon.store.reader import fetch_shaped, find_ids
+from audit_daemon.store.protocol import EventQuery, Layout, StoreUnusable
+from audit_daemon.store.reader import fetch_events, find_ids
 from audit_daemon.store.series import SeriesRegistry
 from audit_daemon.store.spans import Spans
 from audit_daemon.store.writer import load_head
@@ -29,6 +29,7 @@ __all__ = ["read_log", "write_chain"]
 
 _ROWS = 4096
 _PAGE_EVENTS = 5_000
+_LINES = Layout("{event}\n")
 
 
 def write_chain(path: Path, events: Iterable[tuple[bytes, dict[str, Any]]]) -> Head:
@@ -84,4 +85,4 @@ def read_log(path: Path, query: EventQuery) -> Iterator[tuple[bytes, int, int]]:
             page = find_ids(connection, step, series=series, spans=spans, head_id=head_id)
             more = page.more
             after_id = page.ids[-1] if more else head_id
-            yield fetch_shaped(connection, page.ids, "ndjson"), after_id, head_id
+            yield fetch_events(connection, page.ids, _LINES), after_id, head_id

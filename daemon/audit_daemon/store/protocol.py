@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -16,9 +16,9 @@ __all__ = [
     "Health",
     "IdempotencyConflict",
     "IdempotencyKey",
+    "Layout",
     "Page",
     "Receipt",
-    "Shape",
     "Store",
     "StoreBusy",
     "StoreError",
@@ -97,8 +97,19 @@ class EventQuery(msgspec.Struct, frozen=True, kw_only=True):
     newest_first: bool = False
 
 
-Shape = Literal["json", "ndjson", "sse", "sse-unnamed"]
-"""How a page's bytes are laid out: array items joined by commas, lines, or server-sent events."""
+class Layout(msgspec.Struct, frozen=True, cache_hash=True):
+    """How a page is written, so that a store can do it where its rows are.
+
+    `text` is one event's, with `{kind}`, `{event_id}` and `{event}`, the event as it is served; `between` stands
+    between two events.
+    """
+
+    text: str
+    between: str = ""
+
+    def render(self, *, kind: str, event_id: int, event: bytes) -> bytes:
+        """One event's text; what a store reads in this layout is these bytes."""
+        return self.text.format(kind=kind, event_id=event_id, event=event.decode()).encode()
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,7 +156,7 @@ class Store(Protocol):
     async def find(self, query: EventQuery) -> Page:
         """The ids of the events that a query selects."""
 
-    def read(self, ids: Sequence[int], shape: Shape) -> AsyncIterator[bytes]:
+    def read(self, ids: Sequence[int], layout: Layout) -> AsyncIterator[bytes]:
         """The events of `ids`, in that order, as chunks of ready bytes of bounded size."""
 
     async def close(self) -> None:

@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from string import Formatter
 
 import msgspec
 
-from audit_daemon.store.protocol import EventQuery, Page, Shape, StoreUnavailable
+from audit_daemon.store.protocol import EventQuery, Layout, Page, StoreUnavailable
 from audit_daemon.store.series import SeriesRegistry
 from audit_daemon.store.spans import Spans
 from audit_stream.filters import Plan, plan
 
-__all__ = ["Scan", "fetch_event", "fetch_shaped", "find_ids"]
+__all__ = ["Scan", "fetch_event", "fetch_events", "find_ids"]
 
 _MAX_MERGED_SERIES = 100
 """Series in one compound SELECT; SQLite allows 500 terms, and its merge takes longer the more there are."""
@@ -26,15 +28,10 @@ _MAX_MERGED_SERIES = 100
 _FIRST_BLOCK, _LARGEST_BLOCK = 256, 8192
 """Candidates tested at a time: few at first, since the newest often do, then more; between blocks a scan can stop."""
 
-_JSON = "CAST(substr(canonical, 1, length(canonical) - 1) AS TEXT) || ',\"hash\":\"' || hash || '\"}'"
-_ID_LINE = "'id: ' || event_id || char(10)"
-_DATA_LINE = f"'data: ' || {_JSON} || char(10) || char(10)"
-_KIND_LINE = "'event: ' || (SELECT kind FROM series s WHERE s.series_id = e.series_id) || char(10)"
-_SHAPES: dict[Shape, tuple[str, str]] = {  # an event's text, and what stands between two of them
-    "json": (_JSON, "','"),
-    "ndjson": (f"{_JSON} || char(10)", "''"),
-    "sse": (f"{_KIND_LINE} || {_ID_LINE} || {_DATA_LINE}", "''"),
-    "sse-unnamed": (f"{_ID_LINE} || {_DATA_LINE}", "''"),
+_FIELDS = {  # of a Layout, as SQL on a row of events named e
+    "kind": "(SELECT kind FROM series s WHERE s.series_id = e.series_id)",
+    "event_id": "event_id",
+    "event": "CAST(substr(canonical, 1, length(canonical) - 1) AS TEXT) || ',\"hash\":\"' || hash || '\"}'",
 }
 
 
@@ -44,11 +41,11 @@ def fetch_event(connection: sqlite3.Connection, event_id: int) -> tuple[bytes, s
     return None if row is None else (row[0], row[1])
 
 
-def fetch_shaped(connection: sqlite3.Connection, ids: Sequence[int], shape: Shape) -> bytes:
+def fetch_events(connection: sqlite3.Connection, ids: Sequence[int], layout: Layout) -> bytes:
     """The events of `ids` in their order, laid out. `ids` must be sorted, either way; missing events are left out."""
     if not ids:
         return b""
-    text, separator = _SHAPES[shape]
+    text, between = _in_sql(layout)
     low, high = min(ids[0], ids[-1]), max(ids[0], ids[-1])
     order = "DESC" if ids[0] > ids[-1] else "ASC"
     if high - low + 1 == len(ids):
@@ -58,11 +55,27 @@ def fetch_shaped(connection: sqlite3.Connection, ids: Sequence[int], shape: Shap
         chosen = "event_id IN (SELECT value FROM json_each(?))"
         values = (msgspec.json.encode(list(ids)).decode(),)
     (joined,) = connection.execute(
-        f"SELECT CAST(group_concat({text}, {separator}) AS BLOB) FROM"  # noqa: S608 - constants of this module
+        f"SELECT CAST(group_concat({text}, {between}) AS BLOB) FROM"  # noqa: S608 - constants, and a layout as literals
         f" (SELECT * FROM events WHERE {chosen} ORDER BY event_id {order}) e",
         values,
     ).fetchone()
     return joined or b""
+
+
+@lru_cache
+def _in_sql(layout: Layout) -> tuple[str, str]:
+    """An event's text and what stands between two events, as SQL expressions."""
+    pieces = []
+    for literal, field, _, _ in Formatter().parse(layout.text):
+        if literal:
+            pieces.append(_literal(literal))
+        if field is not None:
+            pieces.append(_FIELDS[field])
+    return " || ".join(pieces), _literal(layout.between)
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
 
 
 def find_ids(

@@ -14,8 +14,8 @@ from typing import Self, TypeVar
 
 from audit_daemon.store import schema
 from audit_daemon.store.lock import FileLock
-from audit_daemon.store.protocol import EventQuery, Health, IdempotencyKey, Page, Receipt, Shape, StoreUnusable
-from audit_daemon.store.reader import fetch_event, fetch_shaped, find_ids
+from audit_daemon.store.protocol import EventQuery, Health, IdempotencyKey, Layout, Page, Receipt, StoreUnusable
+from audit_daemon.store.reader import fetch_event, fetch_events, find_ids
 from audit_daemon.store.series import SeriesRegistry
 from audit_daemon.store.spans import Spans
 from audit_daemon.store.writer import Writer, WriterLimits
@@ -134,13 +134,13 @@ class SqliteStore:
             hung_up.set()
             raise
 
-    async def read(self, ids: Sequence[int], shape: Shape) -> AsyncIterator[bytes]:
+    async def read(self, ids: Sequence[int], layout: Layout) -> AsyncIterator[bytes]:
         """The events of `ids` in chunks; a small page comes as one."""
         if len(ids) <= _INLINE_EVENTS:
-            yield fetch_shaped(self._inline, ids, shape)
+            yield fetch_events(self._inline, ids, layout)
             return
         for start in range(0, len(ids), _CHUNK_EVENTS):
-            yield await self._in_thread(partial(fetch_shaped, ids=ids[start : start + _CHUNK_EVENTS], shape=shape))
+            yield await self._in_thread(partial(fetch_events, ids=ids[start : start + _CHUNK_EVENTS], layout=layout))
 
     async def close(self) -> None:
         """Commit what is queued, answer every waiter, release the file."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from audit_daemon.http.events import ARRAY_ITEMS
 from audit_daemon.store.protocol import EventQuery
 from audit_daemon.store.sqlite import SqliteStore
 from audit_daemon.verifier.walk import walk
@@ -122,6 +123,6 @@ def assert_whole(path: Path, head: Head) -> None:
 async def served(store: SqliteStore, query: EventQuery) -> list[dict[str, Any]]:
     """What a query answers, decoded."""
     page = await store.find(query)
-    body = b",".join([chunk async for chunk in store.read(page.ids, "json") if chunk])
+    body = b",".join([chunk async for chunk in store.read(page.ids, ARRAY_ITEMS) if chunk])
     decoded: list[dict[str, Any]] = json.loads(b"[%b]" % body)
     return decoded

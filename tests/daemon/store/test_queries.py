@@ -16,12 +16,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit_daemon.store.protocol import EventQuery, Page, StoreUnavailable
+from audit_daemon.http.events import ARRAY_ITEMS, LINES
+from audit_daemon.store.protocol import EventQuery, Layout, Page, StoreUnavailable
 from audit_daemon.store.reader import find_ids
 from audit_daemon.store.schema import open_reader
 from audit_daemon.store.series import SeriesRegistry
 from audit_daemon.store.spans import Spans
 from audit_daemon.store.sqlite import SqliteStore
+from audit_daemon.tail import SSE, SSE_UNNAMED
 from audit_stream.canonical import Prepared, prepare, splice_hash
 from audit_stream.filters import parse, register
 from audit_stream.timestamps import format_rfc3339_ms
@@ -133,27 +135,27 @@ def test_a_query_finds_what_a_brute_force_finds(rig: Rig, query: EventQuery) -> 
 def test_a_page_is_the_stored_bytes_with_their_hash_in_the_order_that_was_found(rig: Rig, query: EventQuery) -> None:
     async def lines() -> bytes:
         page = await rig.store.find(query)
-        return b"".join([chunk async for chunk in rig.store.read(page.ids, "ndjson")])
+        return b"".join([chunk async for chunk in rig.store.read(page.ids, LINES)])
 
     file = {event_id: splice_hash(canonical, hash_) for event_id, canonical, hash_ in stored(rig.store.path)}
     assert rig.run(lines()) == b"".join(file[event_id] + b"\n" for event_id in expected(query)[0])
 
 
 @pytest.mark.parametrize("ids", [range(1, 6), range(6, 1, -1), [2, 7, 2_000], [2_000, 7, 2], range(1, 1_202), [5]])
-def test_ids_are_read_in_their_order_in_every_shape(rig: Rig, ids: Sequence[int]) -> None:
+def test_ids_are_read_in_their_order_in_every_layout(rig: Rig, ids: Sequence[int]) -> None:
     file = {event_id: splice_hash(canonical, hash_) for event_id, canonical, hash_ in stored(rig.store.path)}
 
-    async def body(shape: Any) -> list[bytes]:
-        return [chunk async for chunk in rig.store.read(ids, shape)]
+    async def body(layout: Layout) -> list[bytes]:
+        return [chunk async for chunk in rig.store.read(ids, layout)]
 
-    assert [each["event_id"] for each in json.loads(b"[%b]" % b",".join(rig.run(body("json"))))] == list(ids)
-    assert b"".join(rig.run(body("ndjson"))) == b"".join(file[each] + b"\n" for each in ids)
+    assert [each["event_id"] for each in json.loads(b"[%b]" % b",".join(rig.run(body(ARRAY_ITEMS))))] == list(ids)
+    assert b"".join(rig.run(body(LINES))) == b"".join(file[each] + b"\n" for each in ids)
     unnamed = b"".join(b"id: %d\ndata: %b\n\n" % (each, file[each]) for each in ids)
-    assert b"".join(rig.run(body("sse-unnamed"))) == unnamed
+    assert b"".join(rig.run(body(SSE_UNNAMED))) == unnamed
     named = b"".join(
         b"event: %b\nid: %d\ndata: %b\n\n" % (HISTORY[each - 1].kind.encode(), each, file[each]) for each in ids
     )
-    assert b"".join(rig.run(body("sse"))) == named
+    assert b"".join(rig.run(body(SSE))) == named
 
 
 def test_one_event_is_its_bytes_and_hash_and_none_where_there_is_none(rig: Rig) -> None:
