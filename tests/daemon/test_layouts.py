@@ -54,7 +54,7 @@ def test_json_layouts_are_the_events_as_they_are_served(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "layout", [Layout("it's {event_id}; {{{kind}}}", between="','"), Layout("{event_id}{event_id}")]
+    "layout", [Layout("it's {event_id}; {{{kind}}} 100%b", between="','"), Layout("{event_id}{event_id}")]
 )
 def test_a_layout_of_any_text_is_written_as_it_is_rendered(tmp_path: Path, layout: Layout) -> None:
     async def body(store: SqliteStore, follower: Follower) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from functools import lru_cache
+from string import Formatter
 from typing import Protocol
 
 import msgspec
@@ -109,7 +111,16 @@ class Layout(msgspec.Struct, frozen=True, cache_hash=True):
 
     def render(self, *, kind: str, event_id: int, event: bytes) -> bytes:
         """One event's text; what a store reads in this layout is these bytes."""
-        return self.text.format(kind=kind, event_id=event_id, event=event.decode()).encode()
+        return _template(self) % {b"kind": kind.encode(), b"event_id": b"%d" % event_id, b"event": event}
+
+
+@lru_cache
+def _template(layout: Layout) -> bytes:
+    """The text for bytes' own formatting, which takes a third of the time of str.format and its conversions."""
+    return b"".join(
+        literal.replace("%", "%%").encode() + (b"" if field is None else b"%%(%b)b" % field.encode())
+        for literal, field, _, _ in Formatter().parse(layout.text)
+    )
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
