@@ -1,9 +1,15 @@
 # `make check` runs what CI runs. Everything is installed into .venv, from pyproject.toml alone.
+# `make check PYTHON=python3.13` does so with another Python.
 
 PYTHON ?= python3
+VERSION_OF := -c 'import sys; print("%d.%d" % sys.version_info[:2])'
+PYTHON_VERSION := $(shell $(PYTHON) $(VERSION_OF))
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.installed
+STAMP := $(VENV)/.installed-$(PYTHON_VERSION)
+
+# An environment of another Python is made anew: venv would leave the old one's packages and commands in it.
+MAKE_VENV = test "$$($(BIN)/python $(VERSION_OF) 2>/dev/null)" = "$(PYTHON_VERSION)" || $(PYTHON) -m venv --clear $(VENV)
 
 .PHONY: help install check format lint imports types test wheel bench demo clean
 
@@ -15,7 +21,7 @@ help:
 	@echo "make bench    measure beside audit-stream 0.1.0; writes benchmarks/RESULTS.md"
 
 $(STAMP): pyproject.toml
-	$(PYTHON) -m venv $(VENV)
+	$(MAKE_VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
 	$(BIN)/python -m pip install --quiet --editable . --group dev
 	@touch $@
@@ -52,18 +58,18 @@ check: lint imports types wheel
 
 # The daemon that is measured is installed as users install it, without the tools of the development environment.
 bench:
-	$(PYTHON) -m venv .make/bench
+	$(PYTHON) -m venv --clear .make/bench
 	.make/bench/bin/python -m pip install --quiet --upgrade "pip>=25.1"
 	.make/bench/bin/python -m pip install --quiet --force-reinstall --no-deps .
 	.make/bench/bin/python -m pip install --quiet .
 	.make/bench/bin/python -m benchmarks
 
 # A newcomer need not wait for the tools of development.
-RUNTIME := $(VENV)/.runtime
+RUNTIME := $(VENV)/.runtime-$(PYTHON_VERSION)
 
 $(RUNTIME): pyproject.toml
 	@echo "Installing audit-stream into $(VENV), once ..."
-	@$(PYTHON) -m venv $(VENV)
+	@$(MAKE_VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
