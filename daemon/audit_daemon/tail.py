@@ -5,7 +5,7 @@ new in one chunk, from a ring of the latest events; when it has fallen out of th
 reader loses nothing and costs nothing but its socket's buffer, resuming is the same code path as starting, and
 history meets live without gap or repeat, because both are the same sequence of ids.
 
-What is new is encoded once for all subscribers with the same selection and cursor. Wake-ups come at most every
+What is new is encoded once for all subscribers with the same subscription and cursor. Wake-ups come at most every
 TICK_S, which bounds the cost of many subscribers: 500 of them are woken 50 times a second, however much arrives.
 """
 
@@ -18,13 +18,13 @@ from itertools import islice
 
 import msgspec
 
-from audit_daemon.store.protocol import EventQuery, Layout, Store
+from audit_daemon.store.protocol import EVERYTHING, Criteria, EventQuery, Layout, Store
 from audit_stream.canonical import splice_hash
 from audit_stream.chain import Linked
 from audit_stream.event import Event
-from audit_stream.filters import Filter, matches
+from audit_stream.filters import matches
 
-__all__ = ["HEARTBEAT", "SSE", "SSE_UNNAMED", "Selection", "Tail"]
+__all__ = ["HEARTBEAT", "SSE", "SSE_UNNAMED", "Subscription", "Tail"]
 
 SSE = Layout("event: {kind}\nid: {event_id}\ndata: {event}\n\n")
 SSE_UNNAMED = Layout("id: {event_id}\ndata: {event}\n\n")
@@ -49,21 +49,11 @@ _MAX_SHARED = 32
 """Chunks that are kept until the next commit: subscribers at other places than the end share with nobody."""
 
 
-class Selection(msgspec.Struct, frozen=True, kw_only=True):
-    """Which events a subscriber gets, and how they are laid out. Equal selections share their encoding."""
+class Subscription(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
+    """Which events a subscriber gets, and how they are laid out. Equal subscriptions share their encoding."""
 
-    kinds: frozenset[str] | None = None
-    sources: frozenset[str] | None = None
-    since_ms: int | None = None
-    until_ms: int | None = None
-    filter: Filter | None = None
+    criteria: Criteria = EVERYTHING
     layout: Layout = SSE
-
-    @property
-    def everything(self) -> bool:
-        """Whether no event is left out."""
-        bounds = (self.kinds, self.sources, self.since_ms, self.until_ms, self.filter)
-        return all(bound is None for bound in bounds)
 
 
 class _Recent:
@@ -76,17 +66,17 @@ class _Recent:
         self._frames: dict[Layout, bytes] = {}
         self._decoded: Event | None = None
 
-    def selected_by(self, selection: Selection) -> bool:
+    def fits(self, criteria: Criteria) -> bool:
         prepared = self.linked.prepared
-        if selection.kinds is not None and prepared.kind not in selection.kinds:
+        if criteria.kinds is not None and prepared.kind not in criteria.kinds:
             return False
-        if selection.sources is not None and prepared.source not in selection.sources:
+        if criteria.sources is not None and prepared.source not in criteria.sources:
             return False
-        if selection.since_ms is not None and (prepared.time_ms is None or prepared.time_ms < selection.since_ms):
+        if criteria.since_ms is not None and (prepared.time_ms is None or prepared.time_ms < criteria.since_ms):
             return False
-        if selection.until_ms is not None and (prepared.time_ms is None or prepared.time_ms > selection.until_ms):
+        if criteria.until_ms is not None and (prepared.time_ms is None or prepared.time_ms > criteria.until_ms):
             return False
-        return selection.filter is None or matches(selection.filter, self.decoded())
+        return criteria.filter is None or matches(criteria.filter, self.decoded())
 
     def frame(self, layout: Layout) -> bytes:
         frame = self._frames.get(layout)
@@ -127,7 +117,7 @@ class Tail:
         self._waiting: list[asyncio.Future[None]] = []
         self._tick: asyncio.TimerHandle | None = None
         self._last_tick = 0.0
-        self._shared: dict[tuple[int, Selection], tuple[bytes, int]] = {}
+        self._shared: dict[tuple[int, Subscription], tuple[bytes, int]] = {}
         self._heartbeat_s = heartbeat_s
         self._heartbeat = self._loop.call_later(heartbeat_s, self._beat)
         self._beats = 0
@@ -153,8 +143,8 @@ class Tail:
         if self._tick is None and self._waiting:
             self._tick = self._loop.call_at(max(self._last_tick + TICK_S, self._loop.time()), self._wake)
 
-    async def follow(self, cursor: int, selection: Selection) -> AsyncGenerator[bytes, None]:
-        """Everything selected after event `cursor`, for ever: chunks of whole messages, or HEARTBEAT.
+    async def follow(self, cursor: int, subscription: Subscription) -> AsyncGenerator[bytes, None]:
+        """Everything that fits after event `cursor`, for ever: chunks of whole messages, or HEARTBEAT.
 
         Ends when the tail is closed; the events committed until then have been yielded.
         """
@@ -162,7 +152,7 @@ class Tail:
         try:
             beats = self._beats
             while True:
-                chunk, cursor = await self._next(cursor, selection)
+                chunk, cursor = await self._next(cursor, subscription)
                 if chunk:
                     yield chunk
                 if cursor < self._last_id:
@@ -186,21 +176,21 @@ class Tail:
         self._heartbeat.cancel()
         self._wake()
 
-    async def _next(self, cursor: int, selection: Selection) -> tuple[bytes, int]:
+    async def _next(self, cursor: int, subscription: Subscription) -> tuple[bytes, int]:
         """A chunk of what follows `cursor`, perhaps empty, and the id up to which it deals with the log."""
         if cursor >= self._last_id:
             return b"", cursor
         oldest = self._ring[0].event_id if self._ring else self._last_id + 1
         if cursor + 1 < oldest:
-            return await self._from_store(cursor, selection)
-        shared = self._shared.get((cursor, selection))
+            return await self._from_store(cursor, subscription)
+        shared = self._shared.get((cursor, subscription))
         if shared is None:
             if len(self._shared) >= _MAX_SHARED:
                 self._shared.clear()
-            shared = self._shared[cursor, selection] = self._from_ring(cursor + 1 - oldest, selection)
+            shared = self._shared[cursor, subscription] = self._from_ring(cursor + 1 - oldest, subscription)
         return shared
 
-    def _from_ring(self, index: int, selection: Selection) -> tuple[bytes, int]:
+    def _from_ring(self, index: int, subscription: Subscription) -> tuple[bytes, int]:
         frames = []
         size_bytes = 0
         last_id = 0
@@ -209,29 +199,25 @@ class Tail:
             recent = self._recent.get(last_id)
             if recent is None:
                 recent = self._recent[last_id] = _Recent(linked)
-            if selection.everything or recent.selected_by(selection):
-                frames.append(recent.frame(selection.layout))
+            if recent.fits(subscription.criteria):
+                frames.append(recent.frame(subscription.layout))
                 size_bytes += len(frames[-1])
                 if size_bytes >= _CHUNK_BYTES:
                     break
         return b"".join(frames), last_id
 
-    async def _from_store(self, cursor: int, selection: Selection) -> tuple[bytes, int]:
+    async def _from_store(self, cursor: int, subscription: Subscription) -> tuple[bytes, int]:
         """The next page of history. The limit is on ids, so that a page has no more than a chunk's worth."""
         upto = self._last_id
         query = EventQuery(
-            kinds=selection.kinds,
-            sources=selection.sources,
-            since_ms=selection.since_ms,
-            until_ms=selection.until_ms,
-            filter=selection.filter,
+            criteria=subscription.criteria,
             min_id=cursor + 1,
             max_id=upto,
             limit=_CHUNK_EVENTS,
             forward=True,
         )
         page = await self._store.find(query)
-        chunk = b"".join([part async for part in self._store.read(page.ids, selection.layout)])
+        chunk = b"".join([part async for part in self._store.read(page.ids, subscription.layout)])
         return chunk, page.ids[-1] if page.more else upto
 
     def _beat(self) -> None:

@@ -11,7 +11,7 @@ import pytest
 from audit_daemon.http.events import ARRAY_ITEMS, LINES
 from audit_daemon.store.protocol import Layout
 from audit_daemon.store.sqlite import SqliteStore
-from audit_daemon.tail import SSE, SSE_UNNAMED, Selection, Tail
+from audit_daemon.tail import SSE, SSE_UNNAMED, Subscription, Tail
 from audit_stream.canonical import splice_hash
 from tests.daemon.store.rig import Follower, event, in_store
 
@@ -34,7 +34,7 @@ def test_a_stream_is_the_same_from_the_ring_and_from_the_store(tmp_path: Path, l
         live = Tail(store)
         await store.append(EVENTS)
         restarted = Tail(store)  # its ring is empty
-        chunks = [await anext(tail.follow(0, Selection(layout=layout))) for tail in (live, restarted)]
+        chunks = [await anext(tail.follow(0, Subscription(layout=layout))) for tail in (live, restarted)]
         assert chunks == [await read(store, IDS, layout)] * 2
         assert chunks[0].count(b"\n\n") == len(EVENTS)
 

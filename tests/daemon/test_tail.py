@@ -10,13 +10,13 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 
 import pytest
 
-from audit_daemon.store.protocol import EventQuery, Health, IdempotencyKey, Layout, Page, Receipt, Store
-from audit_daemon.tail import HEARTBEAT, SSE, SSE_UNNAMED, Selection, Tail
+from audit_daemon.store.protocol import Criteria, EventQuery, Health, IdempotencyKey, Layout, Page, Receipt, Store
+from audit_daemon.tail import HEARTBEAT, SSE, SSE_UNNAMED, Subscription, Tail
 from audit_stream.canonical import Prepared, prepare, splice_hash
 from audit_stream.chain import GENESIS, Head, Linked, link
 from audit_stream.filters import parse
 
-ALL = Selection()
+ALL = Subscription()
 
 
 def prepared(number: int, *, kind: str = "other", source: str = "s", size: int = 0) -> Prepared:
@@ -77,7 +77,7 @@ class MemoryStore:
         fitting = [
             event.event_id
             for event in self.log[query.min_id - 1 : query.max_id]
-            if query.kinds is None or event.prepared.kind in query.kinds
+            if query.criteria.kinds is None or event.prepared.kind in query.criteria.kinds
         ]
         return Page(ids=fitting[: query.limit], more=len(fitting) > query.limit)
 
@@ -101,8 +101,8 @@ def ids(chunk: bytes) -> list[int]:
 class Subscriber:
     """A reader that takes a chunk when the test says so."""
 
-    def __init__(self, tail: Tail, cursor: int, selection: Selection = ALL) -> None:
-        self.chunks = tail.follow(cursor, selection)
+    def __init__(self, tail: Tail, cursor: int, subscription: Subscription = ALL) -> None:
+        self.chunks = tail.follow(cursor, subscription)
         self.seen: list[int] = []
 
     async def take(self) -> bytes:
@@ -182,7 +182,7 @@ def test_unnamed_frames_have_no_event_line() -> None:
         tail = Tail(store)
         store.fill(1)
         named = await Subscriber(tail, 0).take()
-        unnamed = await Subscriber(tail, 0, Selection(layout=SSE_UNNAMED)).take()
+        unnamed = await Subscriber(tail, 0, Subscription(layout=SSE_UNNAMED)).take()
         assert named == b"event: other\n" + unnamed
         assert unnamed.startswith(b"id: 1\ndata: {")
 
@@ -296,31 +296,31 @@ def test_a_selection_is_the_same_from_ring_and_store(ring_events: int) -> None:
         tail = Tail(store, ring_events=ring_events)
         for number in range(100):
             store.fill(1, kind="flag_swapped" if number % 7 == 0 else "other")
-        subscriber = Subscriber(tail, 0, Selection(kinds=frozenset({"flag_swapped"})))
+        subscriber = Subscriber(tail, 0, Subscription(criteria=Criteria(kinds=frozenset({"flag_swapped"}))))
         assert await subscriber.take_until(99) == list(range(1, 100, 7))
 
     run(scenario())
 
 
 @pytest.mark.parametrize(
-    ("selection", "expected"),
+    ("criteria", "expected"),
     [
-        (Selection(kinds=frozenset({"other"})), [1, 3]),
-        (Selection(sources=frozenset({"b"})), [2, 3]),
-        (Selection(kinds=frozenset({"other"}), sources=frozenset({"b"})), [3]),
-        (Selection(since_ms=1_778_803_200_002), [2, 3]),
-        (Selection(until_ms=1_778_803_200_002), [1, 2]),
-        (Selection(filter=parse("payload.number:>1 -kind:flag_swapped", now_ms=0)), [3]),
+        (Criteria(kinds=frozenset({"other"})), [1, 3]),
+        (Criteria(sources=frozenset({"b"})), [2, 3]),
+        (Criteria(kinds=frozenset({"other"}), sources=frozenset({"b"})), [3]),
+        (Criteria(since_ms=1_778_803_200_002), [2, 3]),
+        (Criteria(until_ms=1_778_803_200_002), [1, 2]),
+        (Criteria(filter=parse("payload.number:>1 -kind:flag_swapped", now_ms=0)), [3]),
     ],
     ids=["kind", "source", "both", "since", "until", "filter"],
 )
-def test_each_bound_of_a_selection_applies_to_live_events(selection: Selection, expected: list[int]) -> None:
+def test_each_bound_of_a_selection_applies_to_live_events(criteria: Criteria, expected: list[int]) -> None:
     async def scenario() -> None:
         store = MemoryStore()
         tail = Tail(store)
         store.commit(prepared(1, source="a"), prepared(2, kind="flag_swapped", source="b"), prepared(3, source="b"))
         tail.close()
-        assert await Subscriber(tail, 0, selection).rest() == expected
+        assert await Subscriber(tail, 0, Subscription(criteria=criteria)).rest() == expected
 
     run(scenario())
 
@@ -330,7 +330,7 @@ def test_a_subscriber_to_nothing_waits_without_asking_the_store_again() -> None:
         store = MemoryStore()
         store.fill(20)
         tail = Tail(store)
-        subscriber = Subscriber(tail, 0, Selection(kinds=frozenset({"flag_swapped"})))
+        subscriber = Subscriber(tail, 0, Subscription(criteria=Criteria(kinds=frozenset({"flag_swapped"}))))
         waiting = await subscriber.waits()
         assert store.reads == 1
         store.fill(20)
@@ -410,7 +410,7 @@ def test_a_subscriber_to_nothing_gets_heartbeats_while_others_get_events() -> No
     async def scenario() -> None:
         store = MemoryStore()
         tail = Tail(store, heartbeat_s=0.001)
-        subscriber = Subscriber(tail, 0, Selection(kinds=frozenset({"flag_swapped"})))
+        subscriber = Subscriber(tail, 0, Subscription(criteria=Criteria(kinds=frozenset({"flag_swapped"}))))
         store.fill(10)
         assert await subscriber.take() == HEARTBEAT
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from audit_daemon.cli.errors import CommandError
-from audit_daemon.store.protocol import EventQuery
+from audit_daemon.store.protocol import Criteria, EventQuery
 from audit_stream.client import Selection
 from audit_stream.event import system_clock_ms
 from audit_stream.filters import FilterError, parse
@@ -18,11 +18,11 @@ def file_query(wanted: Selection) -> EventQuery:
         filter_ = parse(wanted.q, now_ms=system_clock_ms()) if wanted.q.strip() else None
     except FilterError as error:
         raise CommandError(str(error)) from None
-    return EventQuery(
+    criteria = Criteria(
         kinds=frozenset(wanted.kinds) or None,
         sources=frozenset(wanted.sources) or None,
         since_ms=parse_rfc3339_ms(wanted.since) if wanted.since else None,
         until_ms=parse_rfc3339_ms(wanted.until) if wanted.until else None,
         filter=filter_,
-        forward=True,
     )
+    return EventQuery(criteria=criteria, forward=True)

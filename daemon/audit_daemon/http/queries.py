@@ -7,8 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import parse_qsl
 
 from audit_daemon.http.problems import Problem
-from audit_daemon.store.protocol import EventQuery, Layout
-from audit_daemon.tail import Selection
+from audit_daemon.store.protocol import Criteria, EventQuery
 from audit_stream.errors import TimestampError
 from audit_stream.filters import Filter, FilterError, parse, plan
 from audit_stream.kinds import EXTRA_KINDS_SETTING, KindRegistry
@@ -45,13 +44,8 @@ class QueryReader:
         before_id = _number(fields, "before_id", 1, MAX_ID)
         newest_first = _order(fields) == "desc"
         limit = _number(fields, "limit", 1, MAX_PAGE_EVENTS)
-        kinds, sources, since_ms, until_ms, filter_ = self._filters(fields)
         return EventQuery(
-            kinds=kinds,
-            sources=sources,
-            since_ms=since_ms,
-            until_ms=until_ms,
-            filter=filter_,
+            criteria=self._criteria(fields),
             min_id=1 if since_id is None else min(since_id + 1, MAX_ID),
             max_id=None if before_id is None else before_id - 1,
             limit=DEFAULT_PAGE_EVENTS if limit is None else limit,
@@ -59,28 +53,20 @@ class QueryReader:
             newest_first=newest_first,
         )
 
-    def selection(self, query_string: bytes, layout: Layout) -> tuple[Selection, int | None, bool]:
-        """What a stream asks for: its selection, where it wants to go on (`since_id`), and whether it names a time."""
+    def stream(self, query_string: bytes) -> tuple[Criteria, int | None, bool]:
+        """What a stream asks for: its criteria, where it wants to go on (`since_id`), and whether it names a time."""
         fields = _fields(query_string, _STREAM_PARAMETERS)
-        kinds, sources, since_ms, until_ms, filter_ = self._filters(fields)
-        selection = Selection(
-            kinds=kinds,
-            sources=sources,
-            since_ms=since_ms,
-            until_ms=until_ms,
-            filter=filter_,
-            layout=layout,
+        criteria = self._criteria(fields)
+        by_time = criteria.since_ms is not None or (
+            criteria.filter is not None and plan(criteria.filter).since_ms is not None
         )
-        by_time = since_ms is not None or (filter_ is not None and plan(filter_).since_ms is not None)
-        return selection, _number(fields, "since_id", 0, MAX_ID), by_time
+        return criteria, _number(fields, "since_id", 0, MAX_ID), by_time
 
     def nothing(self, query_string: bytes) -> None:
         """For endpoints without parameters."""
         _fields(query_string, frozenset())
 
-    def _filters(
-        self, fields: Mapping[str, Sequence[str]]
-    ) -> tuple[frozenset[str] | None, frozenset[str] | None, int | None, int | None, Filter | None]:
+    def _criteria(self, fields: Mapping[str, Sequence[str]]) -> Criteria:
         for kind in fields.get("kind", ()):
             if not self._is_known_kind(kind):
                 raise Problem(
@@ -88,12 +74,12 @@ class QueryReader:
                 )
         if any(not source for source in fields.get("source", ())):
             raise Problem(400, "source: is empty; leave it out to read all sources")
-        return (
-            frozenset(fields["kind"]) if "kind" in fields else None,
-            frozenset(fields["source"]) if "source" in fields else None,
-            _instant(fields, "since"),
-            _instant(fields, "until"),
-            self._filter(fields),
+        return Criteria(
+            kinds=frozenset(fields["kind"]) if "kind" in fields else None,
+            sources=frozenset(fields["source"]) if "source" in fields else None,
+            since_ms=_instant(fields, "since"),
+            until_ms=_instant(fields, "until"),
+            filter=self._filter(fields),
         )
 
     def _filter(self, fields: Mapping[str, Sequence[str]]) -> Filter | None:

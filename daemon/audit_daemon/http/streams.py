@@ -11,7 +11,7 @@ from litestar.response import Stream
 from audit_daemon.http.queries import last_event_id_of
 from audit_daemon.http.services import AnyRequest, services_of
 from audit_daemon.store.protocol import Layout
-from audit_daemon.tail import SSE, SSE_UNNAMED
+from audit_daemon.tail import SSE, SSE_UNNAMED, Subscription
 
 __all__ = ["stream", "stream_unnamed"]
 
@@ -35,7 +35,7 @@ async def stream_unnamed(request: AnyRequest) -> Stream:
 
 def _stream(request: AnyRequest, layout: Layout) -> Stream:
     services = services_of(request)
-    selection, since_id, by_time = services.queries.selection(request.scope["query_string"], layout)
+    criteria, since_id, by_time = services.queries.stream(request.scope["query_string"])
     head_id = services.tail.last_id
     wanted = last_event_id_of(request.headers.get("last-event-id"))
     if wanted is None:
@@ -44,10 +44,11 @@ def _stream(request: AnyRequest, layout: Layout) -> Stream:
         wanted = 0 if by_time else head_id
     cursor = min(wanted, head_id)
     opening = _opening(wanted, cursor, layout)
+    subscription = Subscription(criteria=criteria, layout=layout)
 
     async def messages() -> AsyncIterator[bytes]:
         yield opening
-        async with aclosing(services.tail.follow(cursor, selection)) as chunks:
+        async with aclosing(services.tail.follow(cursor, subscription)) as chunks:
             async for chunk in chunks:
                 yield chunk
 

@@ -14,6 +14,8 @@ from audit_stream.chain import Head, Linked
 from audit_stream.filters import Filter
 
 __all__ = [
+    "EVERYTHING",
+    "Criteria",
     "EventQuery",
     "Health",
     "IdempotencyConflict",
@@ -80,20 +82,29 @@ class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     events: Sequence[Linked] = ()
 
 
+class Criteria(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
+    """What an event must be like, wherever it stands in the log. None admits all; times are inclusive bounds."""
+
+    kinds: frozenset[str] | None = None
+    sources: frozenset[str] | None = None
+    since_ms: int | None = None
+    until_ms: int | None = None
+    filter: Filter | None = None
+
+
+EVERYTHING = Criteria()
+
+
 class EventQuery(msgspec.Struct, frozen=True, kw_only=True):
-    """Which events to read. Kinds and sources None mean all; ids and times are inclusive bounds.
+    """Which events to read; ids are inclusive bounds.
 
     `forward` reads from the oldest that fits, otherwise from the newest; `limit` cuts what is read, and
     `newest_first` orders what is answered.
     """
 
-    kinds: frozenset[str] | None = None
-    sources: frozenset[str] | None = None
+    criteria: Criteria = EVERYTHING
     min_id: int = 1
     max_id: int | None = None
-    since_ms: int | None = None
-    until_ms: int | None = None
-    filter: Filter | None = None
     limit: int = 1000
     forward: bool = False
     newest_first: bool = False

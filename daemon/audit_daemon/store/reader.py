@@ -108,7 +108,8 @@ class Scan:
 
     def __init__(self, query: EventQuery, *, series: SeriesRegistry, spans: Spans, head_id: int) -> None:
         self._query = query
-        self._plan = None if query.filter is None else plan(query.filter)
+        self._criteria = query.criteria
+        self._plan = None if query.criteria.filter is None else plan(query.criteria.filter)
         self._series = self._wanted_series(series)
         self._since_ms, self._until_ms = self._time_bounds()
         self._ranges = self._id_ranges(spans, head_id)
@@ -124,7 +125,7 @@ class Scan:
 
     def _wanted_series(self, registry: SeriesRegistry) -> list[int] | None:
         """Ids of the series that the query admits; None when it admits all."""
-        kinds, sources, filter_plan = self._query.kinds, self._query.sources, self._plan
+        kinds, sources, filter_plan = self._criteria.kinds, self._criteria.sources, self._plan
         by_filter = None if filter_plan is None or filter_plan.all_series else filter_plan.series_matches
         if kinds is None and sources is None and by_filter is None:
             return None
@@ -137,8 +138,8 @@ class Scan:
         )
 
     def _time_bounds(self) -> tuple[int | None, int | None]:
-        since = [self._query.since_ms, self._plan.since_ms if self._plan else None]
-        until = [self._query.until_ms, self._plan.until_ms if self._plan else None]
+        since = [self._criteria.since_ms, self._plan.since_ms if self._plan else None]
+        until = [self._criteria.until_ms, self._plan.until_ms if self._plan else None]
         return (
             max((bound for bound in since if bound is not None), default=None),
             min((bound for bound in until if bound is not None), default=None),

@@ -122,7 +122,8 @@ class SqliteStore:
 
     async def find(self, query: EventQuery) -> Page:
         """The ids that a query selects. Scans run in a reader thread; one whose caller is cancelled ends soon after."""
-        scans = query.filter is not None or query.since_ms is not None or query.until_ms is not None
+        criteria = query.criteria
+        scans = any(bound is not None for bound in (criteria.filter, criteria.since_ms, criteria.until_ms))
         inline = query.limit <= _INLINE_EVENTS and not scans
         find = partial(find_ids, query=query, series=self._series, spans=self._spans, head_id=self.head.event_id)
         if inline:

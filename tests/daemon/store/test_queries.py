@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audit_daemon.http.events import ARRAY_ITEMS, LINES
-from audit_daemon.store.protocol import EventQuery, Layout, Page, StoreUnavailable
+from audit_daemon.store.protocol import Criteria, EventQuery, Layout, Page, StoreUnavailable
 from audit_daemon.store.reader import find_ids
 from audit_daemon.store.schema import open_reader
 from audit_daemon.store.series import SeriesRegistry
@@ -89,14 +89,15 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def expected(query: EventQuery) -> tuple[list[int], bool]:
     """What the query means, event by event."""
+    wanted = query.criteria
     fitting = [
         event_id
         for event_id, prepared in enumerate(HISTORY, 1)
-        if (query.kinds is None or prepared.kind in query.kinds)
-        and (query.sources is None or prepared.source in query.sources)
+        if (wanted.kinds is None or prepared.kind in wanted.kinds)
+        and (wanted.sources is None or prepared.source in wanted.sources)
         and query.min_id <= event_id <= (COUNT if query.max_id is None else query.max_id)
-        and (query.since_ms is None or (prepared.time_ms is not None and prepared.time_ms >= query.since_ms))
-        and (query.until_ms is None or (prepared.time_ms is not None and prepared.time_ms <= query.until_ms))
+        and (wanted.since_ms is None or (prepared.time_ms is not None and prepared.time_ms >= wanted.since_ms))
+        and (wanted.until_ms is None or (prepared.time_ms is not None and prepared.time_ms <= wanted.until_ms))
     ]
     read = fitting if query.forward else fitting[::-1]
     cut = sorted(read[: query.limit], reverse=query.newest_first)
@@ -111,12 +112,9 @@ ids = st.integers(-1, COUNT + 5) | st.sampled_from([1, 1_024, 1_025, 2_048, 2_04
 times = st.none() | st.integers(START_MS - 6_000, START_MS + COUNT * 1_000) | st.integers(-(2**50), 2**50)
 queries = st.builds(
     EventQuery,
-    kinds=names(KINDS),
-    sources=names(SOURCES),
+    criteria=st.builds(Criteria, kinds=names(KINDS), sources=names(SOURCES), since_ms=times, until_ms=times),
     min_id=ids,
     max_id=st.none() | ids,
-    since_ms=times,
-    until_ms=times,
     limit=st.integers(1, 40) | st.sampled_from([100, 1_000, 1_001, 5_000, 100_000]),
     forward=st.booleans(),
     newest_first=st.booleans(),
@@ -180,7 +178,7 @@ def test_more_series_than_one_statement_merges_are_found_in_order(tmp_path: Path
         await store.append([event(number, source=source) for number, source in enumerate(sources)])
         fitting = [event_id for event_id, source in enumerate(sources, 1) if source in wanted]
         for limit in (1, 50, 700, 5_000):
-            page = await store.find(EventQuery(sources=wanted, limit=limit, forward=forward))
+            page = await store.find(EventQuery(criteria=Criteria(sources=wanted), limit=limit, forward=forward))
             assert list(page.ids) == (fitting[:limit] if forward else fitting[-limit:])
             assert page.more is (len(fitting) > limit)
 
@@ -206,7 +204,7 @@ def test_times_are_found_in_spans_of_any_shape_also_after_reopening(
     drafts = [prepare(kind="other", source="t", payload={}, timestamp="t", time_ms=time_ms) for time_ms in by_event]
 
     async def ask(store: SqliteStore, _: Follower) -> None:
-        query = EventQuery(since_ms=since, until_ms=until, limit=100_000, forward=True)
+        query = EventQuery(criteria=Criteria(since_ms=since, until_ms=until), limit=100_000, forward=True)
         assert list((await store.find(query)).ids) == fitting
 
     async def fill_and_ask(store: SqliteStore, follower: Follower) -> None:
@@ -227,7 +225,7 @@ def test_queries_beside_a_busy_writer_see_a_gapless_past(tmp_path: Path) -> None
         async def read() -> None:
             while not writing.done():
                 known = store.head.event_id
-                page = await store.find(EventQuery(since_ms=START_MS, limit=100_000, forward=True))
+                page = await store.find(EventQuery(criteria=Criteria(since_ms=START_MS), limit=100_000, forward=True))
                 assert list(page.ids) == list(range(1, len(page.ids) + 1))
                 assert len(page.ids) >= known
                 assert len(await served(store, EventQuery(limit=10))) == min(10, store.head.event_id)
@@ -250,7 +248,7 @@ def test_a_scan_that_nobody_waits_for_any_more_ends_after_its_block(tmp_path: Pa
         spans.load(connection, 5_000)
         register(connection)
         connection.set_trace_callback(statements.append)
-        query = EventQuery(filter=parse("payload.number:none", now_ms=0))
+        query = EventQuery(criteria=Criteria(filter=parse("payload.number:none", now_ms=0)))
         with pytest.raises(StoreUnavailable):
             find_ids(connection, query, series=series, spans=spans, head_id=5_000, stopped=lambda: True)
     assert len(statements) <= 1
@@ -262,7 +260,7 @@ def test_closing_ends_scans_that_run(tmp_path: Path) -> None:
 
     async def run() -> None:
         async with opened(path) as (store, _):
-            query = EventQuery(filter=parse("payload.number:none", now_ms=0))
+            query = EventQuery(criteria=Criteria(filter=parse("payload.number:none", now_ms=0)))
             scans = [asyncio.ensure_future(store.find(query)) for _ in range(9)]
             scans[0].cancel()
         ends = await asyncio.gather(*scans, return_exceptions=True)
