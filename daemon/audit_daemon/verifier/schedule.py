@@ -11,8 +11,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from audit_daemon.verifier.walk import Report
-from audit_stream.chain import Head
+from audit_stream.chain import Head, Verdict
 
 __all__ = ["Verifier", "VerifierError"]
 
@@ -38,10 +37,10 @@ class Verifier:
         self._path = path
         self._head = head
         self._interval_s = interval_s
-        self._upcoming: asyncio.Task[Report] | None = None
-        self._running: asyncio.Task[Report] | None = None
+        self._upcoming: asyncio.Task[Verdict] | None = None
+        self._running: asyncio.Task[Verdict] | None = None
         self._schedule: asyncio.Task[None] | None = None
-        self.last: Report | None = None
+        self.last: Verdict | None = None
         self.walks = 0
 
     def start(self) -> None:
@@ -49,7 +48,7 @@ class Verifier:
         if self._interval_s > 0:
             self._schedule = asyncio.create_task(self._run_schedule(), name="verify schedule")
 
-    async def verify(self) -> Report:
+    async def verify(self) -> Verdict:
         """A fresh verdict. Raises VerifierError when the file could not be checked."""
         if self._upcoming is None:
             self._upcoming = asyncio.create_task(self._walk_after(self._running), name="verify")
@@ -68,21 +67,21 @@ class Verifier:
             await asyncio.sleep(delay_s)
             delay_s = self._interval_s
             try:
-                report = await self.verify()
+                verdict = await self.verify()
             except VerifierError as error:
                 _log.error("cannot verify the chain", reason=str(error))
             else:
-                delay_s = max(self._interval_s, report.duration_ms / 1000 / _MAX_SHARE)
+                delay_s = max(self._interval_s, (verdict.duration_ms or 0) / 1000 / _MAX_SHARE)
 
-    async def _walk_after(self, earlier: asyncio.Task[Report] | None) -> Report:
+    async def _walk_after(self, earlier: asyncio.Task[Verdict] | None) -> Verdict:
         """Walk once the earlier walk has ended, so that there is never more than one process."""
         if earlier is not None:
             await asyncio.wait([earlier])
-        report = await self._walk()
-        self._note(report)
-        return report
+        verdict = await self._walk()
+        self._note(verdict)
+        return verdict
 
-    async def _walk(self) -> Report:
+    async def _walk(self) -> Verdict:
         head = self._head()
         self.walks += 1
         try:
@@ -117,23 +116,23 @@ class Verifier:
                     process.terminate()
                 await process.wait()
 
-    def _note(self, report: Report) -> None:
-        if not report.valid:
+    def _note(self, verdict: Verdict) -> None:
+        if not verdict.valid:
             _log.error(
                 "THE CHAIN IS BROKEN",
-                first_break_at=report.first_break_at,
-                reason=report.reason,
-                intact_until=report.checked,
+                first_break_at=verdict.first_break_at,
+                reason=verdict.reason,
+                intact_until=verdict.checked,
             )
         elif self.last is not None and not self.last.valid:
-            _log.warning("the chain holds again", checked=report.checked)
-        self.last = report
+            _log.warning("the chain holds again", checked=verdict.checked)
+        self.last = verdict
 
 
-def _read_answer(answer: bytes) -> Report:
+def _read_answer(answer: bytes) -> Verdict:
     try:
         if b'"error"' in answer[:16]:
             raise VerifierError(msgspec.json.decode(answer)["error"])
-        return msgspec.json.decode(answer, type=Report)
+        return msgspec.json.decode(answer, type=Verdict)
     except msgspec.DecodeError:
         raise VerifierError("the verifying process ended without a verdict") from None

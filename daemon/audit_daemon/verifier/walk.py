@@ -20,32 +20,15 @@ from audit_daemon.store import schema
 from audit_daemon.store.protocol import StoreUnusable
 from audit_daemon.store.spans import SPAN_EVENTS
 from audit_daemon.verifier.segment import Break, SegmentState, check_segment, state_before
-from audit_stream.chain import GENESIS_HASH, Head
+from audit_stream.chain import GENESIS_HASH, Head, Verdict
 from audit_stream.timestamps import format_rfc3339_ms
 
-__all__ = ["Report", "walk"]
+__all__ = ["walk"]
 
 _PARALLEL_FROM_EVENTS = 50_000
 """Below this a second process costs more than it saves."""
 
 _MAX_WORKERS = 4
-
-
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """The verdict (seed: valid, checked, first_break_at, reason) and what it speaks of.
-
-    `head` is the last event of the part that holds; `started_at` and `verified_at` are RFC 3339: an edit made before
-    `started_at` is seen.
-    """
-
-    valid: bool
-    checked: int
-    first_break_at: int | None
-    reason: str | None
-    head: Head
-    duration_ms: int
-    started_at: str
-    verified_at: str
 
 
 def walk(
@@ -54,7 +37,7 @@ def walk(
     acknowledged: Head | None = None,
     workers: int | None = None,
     on_progress: Callable[[int, int], None] = lambda checked, total: None,
-) -> Report:
+) -> Verdict:
     """Check every event of the file.
 
     `acknowledged` is a head that is known from elsewhere, such as the daemon's memory: the log must still hold it.
@@ -74,7 +57,7 @@ def walk(
         if broken is not None:
             checked = min(checked, broken.event_id - 1)
         head = Head(checked, state.hash if checked == state.event_id else _hash_at(connection, checked))
-    return Report(
+    return Verdict(
         valid=broken is None,
         checked=checked,
         first_break_at=None if broken is None else broken.event_id,

@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from audit_daemon.store.protocol import StoreUnusable
-from audit_daemon.verifier.walk import Report, walk
+from audit_daemon.verifier.walk import walk
 from audit_stream.canonical import hash_of
-from audit_stream.chain import Head
+from audit_stream.chain import Head, Verdict
 from tests.daemon.store.rig import opened
 from tests.daemon.verifier.logs import COUNT, copy, edit, editing, forged_next, make, rechain, sample
 
@@ -49,13 +49,14 @@ def assert_breaks(path: Path, first_break_at: int, reason: str, *, acknowledged:
     assert (report.valid, report.first_break_at) == (False, first_break_at)
     assert report.reason is not None
     assert report.reason.startswith(reason)
+    assert report.head is not None
     assert report.checked == report.head.event_id <= first_break_at
     for workers in (2, 3):
         parallel = walk(path, workers=workers, acknowledged=acknowledged)
         assert summary(parallel) == summary(report)
 
 
-def summary(report: Report) -> tuple[bool, int, int | None, str | None, Head]:
+def summary(report: Verdict) -> tuple[bool, int, int | None, str | None, Head | None]:
     return report.valid, report.checked, report.first_break_at, report.reason, report.head
 
 
