@@ -107,6 +107,33 @@ def test_stats_are_a_table(daemon: DaemonProcess) -> None:
     assert "  6  policy-as-code-engine\n" in out
 
 
+@pytest.mark.parametrize(
+    ("arguments", "shown"),
+    [(["stats"], "request_allowed (critical)"), (["query", "--limit", "5"], "CRITICAL request_allowed")],
+)
+def test_the_severity_of_an_operators_kinds_is_shown(daemon: DaemonProcess, arguments: list[str], shown: str) -> None:
+    env = environment(AUDIT_STREAM_EXTRA_KINDS="request_allowed:critical")
+    assert shown in call_process(*arguments, "--url", daemon.url, env=env).out
+
+
+def test_settings_of_another_daemon_do_not_keep_a_command_from_reading(daemon: DaemonProcess) -> None:
+    env = environment(AUDIT_STREAM_EXTRA_KINDS="No Kind", PORT="x")
+    assert "request_allowed (info)" in call_process("stats", "--url", daemon.url, env=env).out
+
+
+@pytest.mark.parametrize("command", ["verify", "export"])
+def test_a_file_and_a_daemon_at_once_are_a_mistake(command: str) -> None:
+    outcome = call(command, "--db", "audit.db", "--url", NOBODY)
+    assert outcome == (2, "", "audit-stream: give --db to read a file or --url to ask a daemon, not both\n")
+
+
+def test_an_export_takes_the_address_from_the_environment_unless_a_file_is_given(daemon: DaemonProcess) -> None:
+    from_daemon = call_process("export", env=environment(AUDIT_STREAM_URL=f"{daemon.url}/events"))
+    from_file = call_process("export", "--db", daemon.log[-1]["database"], env=environment(AUDIT_STREAM_URL=NOBODY))
+    assert json.loads(from_daemon.out) == httpx.get(f"{daemon.url}/events").json()
+    assert from_file == from_daemon
+
+
 @pytest.mark.parametrize("command", [["stats"], ["query"], ["tail"], ["verify"], ["export"]])
 def test_a_daemon_that_is_not_there_is_one_line_and_exit_code_2(command: list[str]) -> None:
     outcome = call(*command, "--url", NOBODY)

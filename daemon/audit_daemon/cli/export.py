@@ -12,9 +12,9 @@ from typing import Annotated, BinaryIO, Literal
 from cyclopts import Parameter
 
 from audit_daemon.cli.errors import CommandError, store_errors
-from audit_daemon.cli.options import Kinds, Since, Sources, Until, Url, Words, selection
+from audit_daemon.cli.options import Kinds, Since, Sources, Until, UrlOrDb, Words, daemon_url, selection
 from audit_daemon.cli.terminal import Progress, note, progress
-from audit_stream.client import DEFAULT_URL, Client, Selection
+from audit_stream.client import Client, Selection
 
 __all__ = ["export"]
 
@@ -24,7 +24,7 @@ _Chunk = tuple[bytes, int, int]
 
 async def export(
     *words: Words,
-    url: Url = DEFAULT_URL,
+    url: UrlOrDb = None,
     db: Annotated[
         Path | None, Parameter(help="Read this SQLite file itself, without a daemon or beside one that runs.")
     ] = None,
@@ -50,8 +50,10 @@ async def export(
     audit-stream export --kind request_denied --since 2026-05-01T00:00:00Z -o denied.json
     ```
     """
+    if url is not None and db is not None:
+        raise CommandError("give --db to read a file or --url to ask a daemon, not both")
     wanted = selection(words, kind, source, since, until)
-    chunks = _from_daemon(url, wanted) if db is None else _from_file(db.expanduser(), wanted)
+    chunks = _from_daemon(daemon_url(url), wanted) if db is None else _from_file(db.expanduser(), wanted)
     with store_errors(), progress("exporting") as show:
         if output is None:
             count = await _write(chunks, sys.stdout.buffer, format_, show)

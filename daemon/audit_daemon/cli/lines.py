@@ -16,7 +16,7 @@ from audit_daemon.cli.terminal import colour_wanted, paint, safe, write, write_l
 from audit_stream.client import Served
 from audit_stream.errors import TimestampError
 from audit_stream.event import Event
-from audit_stream.kinds import DEFAULT_KINDS, Severity
+from audit_stream.kinds import DEFAULT_KINDS, KindRegistry, Severity
 from audit_stream.timestamps import format_rfc3339_ms, parse_rfc3339_ms
 
 __all__ = ["event_line", "print_event"]
@@ -31,18 +31,18 @@ _MAX_FIELDS = 24
 _PLAIN = re.compile(r"[^\s\"'=,{}\[\]]+")
 
 
-def print_event(event: Served, *, json: bool) -> None:
-    """Put an event on stdout: as it was served, or as a line for people."""
+def print_event(event: Served, kinds: KindRegistry, *, json: bool) -> None:
+    """Put an event on stdout: as it was served, or as a line for people. `kinds` tell the severity."""
     if json:
         write(event.raw + b"\n")
     else:
         today = datetime.now(UTC).date().isoformat()
-        write_line(event_line(event.decode(), today=today, colour=colour_wanted(sys.stdout)))
+        write_line(event_line(event.decode(), today=today, kinds=kinds, colour=colour_wanted(sys.stdout)))
 
 
-def event_line(event: Event, *, today: str, colour: bool) -> str:
+def event_line(event: Event, *, today: str, colour: bool, kinds: KindRegistry = DEFAULT_KINDS) -> str:
     """The line, without its end. Times are UTC; the date is left out when it is `today` (YYYY-MM-DD)."""
-    severity = DEFAULT_KINDS.severity(event.kind)
+    severity = kinds.severity(event.kind)
     sgr = _SGR[severity] if colour else ""
     payload = _payload(event.payload)
     pieces = [

@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from audit_daemon.cli.errors import CommandError
-from audit_stream.client import Selection
+from audit_stream.client import DEFAULT_URL, Selection
 from audit_stream.errors import TimestampError
+from audit_stream.kinds import DEFAULT_KINDS, KindRegistry
 from audit_stream.timestamps import parse_rfc3339_ms
 
-__all__ = ["Db", "Json", "Kinds", "Since", "Sources", "Until", "Url", "Words", "database_path", "selection"]
-
-Url = Annotated[
-    str,
-    Parameter(
-        env_var="AUDIT_STREAM_URL",
-        help="The daemon's address; one that ends in /events, as producers have it, is fine.",
-    ),
+__all__ = [
+    "Db",
+    "Json",
+    "Kinds",
+    "Since",
+    "Sources",
+    "Until",
+    "Url",
+    "UrlOrDb",
+    "Words",
+    "daemon_url",
+    "database_path",
+    "known_kinds",
+    "selection",
 ]
+
+_URL_VARIABLE = "AUDIT_STREAM_URL"
+_URL_HELP = "The daemon's address; one that ends in /events, as producers have it, is fine."
+
+Url = Annotated[str, Parameter(env_var=_URL_VARIABLE, help=_URL_HELP)]
+UrlOrDb = Annotated[
+    str | None,
+    Parameter(name="--url", help=f"{_URL_HELP} Not with --db. [env var: {_URL_VARIABLE}] [default: {DEFAULT_URL}]"),
+]
+"""A `Url` where the command has to know whether it was given, beside a file: a variable does not count as such."""
 Db = Annotated[Path | None, Parameter(name="--db", help="The daemon's SQLite file; by default that of the settings.")]
 Json = Annotated[
     bool,
@@ -71,6 +89,24 @@ def selection(
     except UnicodeEncodeError:
         raise CommandError("an argument is not valid UTF-8") from None
     return wanted
+
+
+def daemon_url(url: str | None) -> str:
+    """The address that `--url` gives, or else the environment."""
+    return os.environ.get(_URL_VARIABLE, DEFAULT_URL) if url is None else url
+
+
+def known_kinds() -> KindRegistry:
+    """The kinds of the daemon's settings, for their severities; the built-in ones when those cannot be used.
+
+    A command that reads from a daemon somewhere else needs no settings here, so a mistake in them is none of its own.
+    """
+    from audit_daemon.settings import SettingsError, load
+
+    try:
+        return load({}).kinds
+    except SettingsError:
+        return DEFAULT_KINDS
 
 
 def database_path(db: Path | None) -> Path:

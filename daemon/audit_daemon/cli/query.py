@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from audit_daemon.cli.lines import print_event
-from audit_daemon.cli.options import Json, Kinds, Since, Sources, Until, Url, Words, selection
+from audit_daemon.cli.options import Json, Kinds, Since, Sources, Until, Url, Words, known_kinds, selection
 from audit_stream.client import DEFAULT_URL, Client
 from audit_stream.wire import MAX_PAGE_EVENTS
 
@@ -38,7 +38,8 @@ async def query(
     ```
     """
     wanted = selection(words, kind, source, since, until)
+    kinds = known_kinds()
     async with Client(url) as client:
         async for event in client.events(wanted, limit=limit, newest_first=order == "desc"):
-            print_event(event, json=json)
+            print_event(event, kinds, json=json)
     return 0

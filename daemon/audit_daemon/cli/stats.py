@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from audit_daemon.cli.options import Json, Url
+from audit_daemon.cli.options import Json, Url, known_kinds
 from audit_daemon.cli.terminal import bold, safe, write, write_line
 from audit_stream.chain import Verdict
 from audit_stream.client import DEFAULT_URL, Client, Stats
-from audit_stream.kinds import DEFAULT_KINDS
+from audit_stream.kinds import KindRegistry
 
 __all__ = ["stats"]
 
@@ -23,12 +23,12 @@ async def stats(*, url: Url = DEFAULT_URL, json: Json = False) -> int:
         if json:
             write(await client.get("/stats") + b"\n")
         else:
-            for line in _table(await client.stats()):
+            for line in _table(await client.stats(), known_kinds()):
                 write_line(line)
     return 0
 
 
-def _table(found: Stats) -> list[str]:
+def _table(found: Stats, kinds: KindRegistry) -> list[str]:
     rows = [
         ("events", f"{found.count:,}"),
         ("head", f"#{found.head.event_id} {safe(found.head.hash)}" if found.count else "the log is empty"),
@@ -38,7 +38,7 @@ def _table(found: Stats) -> list[str]:
         ("database", _size(found.database_bytes)),
     ]
     lines = [f"{bold(f'{name:<12}')} {value}" for name, value in rows if value]
-    by_kind = {f"{kind} ({DEFAULT_KINDS.severity(kind).label})": count for kind, count in found.by_kind.items()}
+    by_kind = {f"{kind} ({kinds.severity(kind).label})": count for kind, count in found.by_kind.items()}
     for title, counts in (("by kind", by_kind), ("by source", found.by_source)):
         width = max((len(f"{count:,}") for count in counts.values()), default=0)
         lines += ["", bold(title)] if counts else []

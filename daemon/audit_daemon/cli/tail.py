@@ -11,9 +11,10 @@ from cyclopts.validators import Number
 
 from audit_daemon.cli.errors import CommandError
 from audit_daemon.cli.lines import print_event
-from audit_daemon.cli.options import Json, Kinds, Sources, Url, Words, selection
+from audit_daemon.cli.options import Json, Kinds, Sources, Url, Words, known_kinds, selection
 from audit_daemon.cli.terminal import note
 from audit_stream.client import DEFAULT_URL, Client, Live, Lost, OtherHistory, Selection, Served
+from audit_stream.kinds import KindRegistry
 from audit_stream.wire import MAX_PAGE_EVENTS
 
 __all__ = ["tail"]
@@ -47,23 +48,24 @@ async def tail(
     if last and since_id is not None:
         raise CommandError("give --last or --since-id, not both")
     wanted = selection(words, kind, source)
+    kinds = known_kinds()
     async with Client(url) as client:
         if last:
             since_id = (await client.stats()).head.event_id
             async for event in client.events(wanted, limit=last, before_id=since_id + 1):
-                print_event(event, json=json)
+                print_event(event, kinds, json=json)
             sys.stdout.flush()
-        await _follow(client, wanted, since_id, json=json)
+        await _follow(client, wanted, since_id, kinds, json=json)
     return 0
 
 
-async def _follow(client: Client, wanted: Selection, since_id: int | None, *, json: bool) -> None:
+async def _follow(client: Client, wanted: Selection, since_id: int | None, kinds: KindRegistry, *, json: bool) -> None:
     was_live = lost = False
     async with contextlib.aclosing(client.tail(wanted, since_id=since_id)) as items:
         async for item in items:
             match item:
                 case Served():
-                    print_event(item, json=json)
+                    print_event(item, kinds, json=json)
                     sys.stdout.flush()
                 case Lost():
                     if not was_live:
