@@ -30,11 +30,12 @@ def prepared(number: int, *, kind: str = "other", source: str = "s", size: int =
 
 
 class MemoryStore:
-    """The part of a Store that the tail uses, in memory; `reads` counts the pages that were asked for."""
+    """The part of a Store that the tail uses, in memory; counts the pages that were asked for and those given out."""
 
     def __init__(self) -> None:
         self.log: list[Linked] = []
         self.reads = 0
+        self.answered = 0
         self._listeners: list[Callable[[Sequence[Linked]], None]] = []
 
     def commit(self, *events: Prepared) -> None:
@@ -83,6 +84,7 @@ class MemoryStore:
 
     async def read(self, ids: Sequence[int], layout: Layout) -> AsyncIterator[bytes]:
         assert layout is SSE
+        self.answered += 1
         yield b"".join(frame(self.log[event_id - 1]) for event_id in ids)
 
     async def close(self) -> None:
@@ -102,6 +104,7 @@ class Subscriber:
     """A reader that takes a chunk when the test says so."""
 
     def __init__(self, tail: Tail, cursor: int, subscription: Subscription = ALL) -> None:
+        self.tail = tail
         self.chunks = tail.follow(cursor, subscription)
         self.seen: list[int] = []
 
@@ -124,12 +127,19 @@ class Subscriber:
         return self.seen
 
     async def waits(self) -> asyncio.Task[bytes]:
-        """A task that waits for the next chunk, as a subscriber at the end of the log does."""
+        """A task that takes the first chunk and has begun to follow: at the end of the log it waits for a commit."""
+        others = self.tail.subscribers
         task = asyncio.create_task(self.take())
-        for _ in range(5):
-            await asyncio.sleep(0)
+        await until(lambda: self.tail.subscribers == others + 1)
         assert not task.done()
         return task
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Let the others on the loop run until the condition holds."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - conditions on plain counters, which set no event
+            await asyncio.sleep(0)
 
 
 def run(test: Coroutine[object, object, None]) -> None:
@@ -332,7 +342,7 @@ def test_a_subscriber_to_nothing_waits_without_asking_the_store_again() -> None:
         tail = Tail(store)
         subscriber = Subscriber(tail, 0, Subscription(criteria=Criteria(kinds=frozenset({"flag_swapped"}))))
         waiting = await subscriber.waits()
-        assert store.reads == 1
+        await until(lambda: store.answered == 1)
         store.fill(20)
         store.fill(1, kind="flag_swapped")
         assert ids(await waiting) == [41]
@@ -379,17 +389,18 @@ def test_a_peer_that_takes_everything_at_once_does_not_keep_the_loop_from_others
         tail = Tail(store)
         store.fill(5_000)
 
+        taken: list[bytes] = []
+
         async def take_everything() -> None:
-            async for _ in tail.follow(0, ALL):
-                pass
+            async for chunk in tail.follow(0, ALL):
+                taken.append(chunk)  # noqa: PERF401 - a comprehension would keep what it has until its end
 
         greedy = asyncio.create_task(take_everything())
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        await until(lambda: bool(taken))
         greedy.cancel()
         with pytest.raises(asyncio.CancelledError):
             await greedy
-        assert len(tail._shared) < 5  # it has not read to the end
+        assert ids(taken[-1])[-1] < 5_000  # it had to let us in before the end
 
     run(scenario())
 
@@ -436,7 +447,7 @@ def test_closing_wakes_who_waits() -> None:
     async def scenario() -> None:
         tail = Tail(MemoryStore())
         ended = asyncio.create_task(Subscriber(tail, 0).rest())
-        await asyncio.sleep(0)
+        await until(lambda: tail.subscribers == 1)
         tail.close()
         assert await ended == []
 
@@ -448,7 +459,7 @@ def test_events_committed_while_closing_are_still_sent() -> None:
         store = MemoryStore()
         tail = Tail(store)
         ended = asyncio.create_task(Subscriber(tail, 0).rest())
-        await asyncio.sleep(0)
+        await until(lambda: tail.subscribers == 1)
         tail.close()
         store.fill(3)
         assert await ended == [1, 2, 3]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
@@ -19,18 +18,6 @@ from tests.daemon.http.wire import DEADLINE_S, connected, exchange, request
 from tests.daemon_process import DaemonProcess, start_daemon
 
 TARGETS = ["/stream", "/events/stream"]
-
-
-@pytest.fixture(scope="module")
-def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonProcess]:
-    with start_daemon(tmp_path_factory.mktemp("tail") / "audit.db") as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def client(daemon: DaemonProcess) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=daemon.url, timeout=20) as opened:
-        yield opened
 
 
 def append(client: httpx.Client, count: int = 1, *, size: int = 0, **fields: Any) -> int:
