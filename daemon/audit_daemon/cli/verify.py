@@ -48,7 +48,7 @@ def _walk(path: Path) -> Verdict:
     from audit_daemon.verifier.walk import walk  # only here and below: a command does with one of the two
 
     with store_errors(), progress("verifying") as show:
-        return msgspec.convert(walk(path, on_progress=show), Verdict, from_attributes=True)
+        return walk(path, on_progress=show)
 
 
 def _ask(url: str) -> Verdict:

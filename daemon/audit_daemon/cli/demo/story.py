@@ -197,7 +197,7 @@ def _verify_again(screen: Screen, daemon: DemoDaemon, seen: list[Told]) -> None:
 
 
 def _show_verdict(screen: Screen, database: Path, seen: list[Told], on: str) -> None:
-    told = Told.of(msgspec.convert(walk(database), Verdict, from_attributes=True), on)
+    told = Told.of(walk(database), on)
     screen.blank()
     screen.command(f"{our_command()} verify --db {shlex.quote(str(database))}")
     screen.verdict(told.word, told.rest, good=told.good)
