@@ -3,4 +3,6 @@
 Nothing in this package serves, stores or draws; the daemon and the console both build on it.
 """
 
+__all__ = ["__version__"]
+
 __version__ = "0.2.0"

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import msgspec
 
-__all__ = ["ANONYMOUS_SETTING", "Access", "Grant", "Right", "parse_grants"]
+__all__ = ["ANONYMOUS_SETTING", "Access", "Grant", "parse_grants"]
 
 ANONYMOUS_SETTING = "AUDIT_STREAM_ANONYMOUS"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 
-__all__ = ["CONSTANTS", "constant_text", "number", "pattern_text", "quoted", "segment_text", "string_text"]
+__all__ = ["CONSTANTS", "constant_text", "number", "pattern_text", "segment_text", "string_text"]
 
 CONSTANTS: dict[str, bool | None] = {"true": True, "false": False, "null": None}
 

@@ -21,7 +21,7 @@ from audit_stream.filters.tree import (
     Until,
 )
 
-__all__ = ["MAX_PREFILTERS", "Condition", "Parameter", "conjunction", "envelope_condition", "prefilters"]
+__all__ = ["Condition", "Parameter", "conjunction", "envelope_condition", "prefilters"]
 
 Parameter: TypeAlias = int | str | bytes
 

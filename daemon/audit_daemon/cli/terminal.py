@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-__all__ = ["bold", "colour_wanted", "note", "paint", "progress", "safe", "write", "write_line"]
+__all__ = ["Progress", "bold", "colour_wanted", "note", "paint", "progress", "safe", "write", "write_line"]
 
 Progress = Callable[[int, int], None]
 """Called with what is done so far and the whole."""

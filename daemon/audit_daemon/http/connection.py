@@ -17,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from audit_daemon.http.problems import MEDIA_TYPE, Problem, encode_problem
 from audit_daemon.http.transport import CoalescingTransport
 
-__all__ = ["HEAD_DEADLINE_S", "MAX_HEAD_BYTES", "GuardedProtocol"]
+__all__ = ["HEAD_DEADLINE_S", "GuardedProtocol"]
 
 MAX_HEAD_BYTES = 64 << 10
 """Request line and headers; room for a filter of 4 KiB in its percent-encoded form and for any proxy's headers."""

@@ -17,7 +17,7 @@ from contextlib import closing
 
 import structlog
 
-__all__ = ["Checkpointer", "checkpoint"]
+__all__ = ["Checkpointer"]
 
 _log = structlog.get_logger(__name__)
 

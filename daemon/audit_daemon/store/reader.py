@@ -20,7 +20,7 @@ from audit_daemon.store.series import SeriesRegistry
 from audit_daemon.store.spans import Spans
 from audit_stream.filters import Plan, plan
 
-__all__ = ["Scan", "fetch_event", "fetch_events", "find_ids"]
+__all__ = ["fetch_event", "fetch_events", "find_ids"]
 
 _MAX_MERGED_SERIES = 100
 """Series in one compound SELECT; SQLite allows 500 terms, and its merge takes longer the more there are."""

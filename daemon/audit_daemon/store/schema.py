@@ -23,7 +23,7 @@ from pathlib import Path
 
 from audit_daemon.store.protocol import StoreUnusable
 
-__all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "create", "open_reader", "open_writer", "prepare_directory"]
+__all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "check", "create", "open_reader", "open_writer", "prepare_directory"]
 
 APPLICATION_ID = 0x41537472
 """`ASTr` in SQLite's header, so that file(1) and we can tell a store of ours from any other database."""

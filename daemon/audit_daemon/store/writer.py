@@ -42,7 +42,7 @@ from audit_daemon.store.spans import Spans, SpanUpdate
 from audit_stream.canonical import Prepared
 from audit_stream.chain import GENESIS, Head, Linked, link
 
-__all__ = ["Ticket", "Writer", "WriterLimits", "load_head"]
+__all__ = ["Writer", "WriterLimits", "load_head"]
 
 _log = structlog.get_logger(__name__)
 
