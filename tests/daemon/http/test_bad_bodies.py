@@ -221,6 +221,26 @@ def test_an_idempotency_key_that_cannot_be_one_is_refused(daemon: DaemonProcess,
     assert_refused(daemon, request("POST", target, JSON | {"Idempotency-Key": key}, body), 400, "Idempotency-Key")
 
 
+@pytest.mark.parametrize(
+    ("body", "names"),
+    [
+        (b'{"kind":"row_changed","source":"s"}', "AUDIT_STREAM_EXTRA_KINDS"),
+        (b'{"kind":"other"}', "source: is required"),
+        (b'{"kind":"other","source":"two words"}', "(got 9 characters)"),
+        (b'{"kind":"other","source":"s","timestamp":"today"}', "to have the daemon stamp it"),
+        (b'{"kind":"other","source":"s","level":1}', "level: is not a field of an event"),
+    ],
+    ids=["kind", "no source", "source", "timestamp", "field"],
+)
+def test_the_first_200_characters_of_an_answer_say_what_was_wrong(
+    daemon: DaemonProcess, body: bytes, names: str
+) -> None:
+    """Producers log no more of it."""
+    start = exchange(daemon.port, request("POST", "/events", JSON, body)).body[:200].decode()
+    assert "Unprocessable Entity" in start
+    assert names in start
+
+
 ACCEPTED_EDGES = {
     "nesting of 128": with_payload(b'{"a":' + b"[" * 127 + b"]" * 127 + b"}"),
     "an integer of 4,300 digits": with_value(b"9" * 4300),
