@@ -79,7 +79,9 @@ class Services:
             verified_at = parse_rfc3339_ms(verdict.verified_at) / 1000
             yield gauge("chain_verified_timestamp_seconds", "When the last verification ended", verified_at)
             yield gauge("chain_verified_events", "Events that the last verification found intact", verdict.checked)
-            yield gauge("chain_verify_duration_seconds", "Duration of the last verification", (verdict.duration_ms or 0) / 1e3)
+            yield gauge(
+                "chain_verify_duration_seconds", "Duration of the last verification", (verdict.duration_ms or 0) / 1e3
+            )
 
 
 def services_of(request: AnyRequest) -> Services:
