@@ -45,7 +45,7 @@ _CHUNK_BYTES = 256 << 10
 _CHUNK_EVENTS = 500
 """How much one write to a subscriber holds at most: a stalled reader pins no more than this."""
 
-_MAX_SHARED = 32
+_MAX_SHARED = 8
 """Chunks that are kept until the next commit: subscribers at other places than the end share with nobody."""
 
 

@@ -205,14 +205,12 @@ class Scan:
 
     def _merge(self, connection: sqlite3.Connection, series: list[int], low: int, high: int, size: int) -> list[int]:
         """Merge some series' index entries; SQLite stops at `size` of them (sqlite.org/optoverview.html, 'UNION')."""
-        term = (
-            "SELECT event_id FROM events INDEXED BY events_series WHERE series_id = {} AND event_id BETWEEN ?1 AND ?2"
-        )
+        term = "SELECT event_id FROM events INDEXED BY events_series WHERE series_id = {} AND event_id BETWEEN :low AND :high"
         order = "ASC" if self._query.forward else "DESC"
         terms = " UNION ALL ".join(term.format(series_id) for series_id in series)
         (ids,) = connection.execute(
-            f"SELECT json_group_array(event_id) FROM ({terms} ORDER BY event_id {order} LIMIT ?3)",  # noqa: S608 - ints
-            (low, high, size),
+            f"SELECT json_group_array(event_id) FROM ({terms} ORDER BY event_id {order} LIMIT :size)",  # noqa: S608 - ints
+            {"low": low, "high": high, "size": size},
         ).fetchone()
         return msgspec.json.decode(ids, type=list[int])
 

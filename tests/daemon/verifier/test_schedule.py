@@ -64,15 +64,41 @@ def alive(pid: int) -> bool:
         return False
 
 
-async def paused_walk(verifier: Verifier) -> tuple[asyncio.Task[object], int]:
-    """A walk whose process has begun to read, and stands still there."""
-    before = set(descendants(os.getpid()))
+class Gate:
+    """Stands before the verifying process: lets it say that it reads, and then holds it until the gate is opened."""
+
+    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._fifo = directory / "gate"
+        os.mkfifo(self._fifo)
+        script = directory / "python"
+        script.write_text(
+            f"#!/bin/sh\nif [ -p '{self._fifo}' ]; then echo '{{\"started\":true}}'; read line < '{self._fifo}'; "
+            f"'{sys.executable}' \"$@\" | tail -n +2; else exec '{sys.executable}' \"$@\"; fi\n"
+        )
+        script.chmod(0o755)
+        monkeypatch.setattr(sys, "executable", str(script))
+
+    def remove(self) -> None:
+        """Hold nobody any more."""
+        self._fifo.unlink()
+
+    def open(self) -> None:
+        """Let the process go on, and all that come after it."""
+        with self._fifo.open("w") as fifo:
+            self._fifo.unlink()
+            fifo.write("go on\n")
+
+
+async def held_walk(verifier: Verifier) -> asyncio.Task[object]:
+    """A walk whose process has begun to read, as far as the verifier knows, and is held there by a gate."""
     walk: asyncio.Task[object] = asyncio.ensure_future(verifier.verify())
-    await until(lambda: bool(set(descendants(os.getpid())) - before))
-    (process,) = set(descendants(os.getpid())) - before
     await until(lambda: verifier._running is not None)
-    os.kill(process, signal.SIGSTOP)
-    return walk, process
+    return walk
+
+
+@pytest.fixture
+def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gate:
+    return Gate(tmp_path, monkeypatch)
 
 
 @pytest.fixture
@@ -107,14 +133,15 @@ def test_an_edit_before_the_call_is_always_seen(log: Path, when: int) -> None:
     with_verifier(log, body)
 
 
-@linux_only
-def test_callers_that_come_during_a_walk_share_the_next_one_and_see_an_edit_made_meanwhile(log: Path) -> None:
+def test_callers_that_come_during_a_walk_share_the_next_one_and_see_an_edit_made_meanwhile(
+    log: Path, gate: Gate
+) -> None:
     async def body(verifier: Verifier) -> None:
-        first, process = await paused_walk(verifier)
+        first = await held_walk(verifier)
         edit(log, TAMPER)
         callers = [asyncio.ensure_future(verifier.verify()) for _ in range(10)]
         await asyncio.sleep(0)
-        os.kill(process, signal.SIGCONT)
+        gate.open()
         reports = await asyncio.gather(*callers)
         assert verifier.walks == 2
         assert {(report.valid, report.first_break_at) for report in reports} == {(False, 5)}
@@ -123,13 +150,12 @@ def test_callers_that_come_during_a_walk_share_the_next_one_and_see_an_edit_made
     with_verifier(log, body)
 
 
-@linux_only
-def test_a_caller_that_gives_up_does_not_end_the_walk_of_the_others(log: Path) -> None:
+def test_a_caller_that_gives_up_does_not_end_the_walk_of_the_others(log: Path, gate: Gate) -> None:
     async def body(verifier: Verifier) -> None:
-        impatient, process = await paused_walk(verifier)
+        impatient = await held_walk(verifier)
         impatient.cancel()
         patient = asyncio.ensure_future(verifier.verify())
-        os.kill(process, signal.SIGCONT)
+        gate.open()
         assert (await patient).valid is True
         assert verifier.walks == 2
 
@@ -137,13 +163,13 @@ def test_a_caller_that_gives_up_does_not_end_the_walk_of_the_others(log: Path) -
 
 
 @linux_only
-def test_a_verifying_process_that_dies_is_an_error_and_the_next_walk_works(log: Path) -> None:
+def test_a_verifying_process_that_dies_is_an_error_and_the_next_walk_works(log: Path, gate: Gate) -> None:
     async def body(verifier: Verifier) -> None:
-        walk = asyncio.ensure_future(verifier.verify())
-        await until(lambda: bool(descendants(os.getpid())))
-        os.kill(descendants(os.getpid())[0], signal.SIGKILL)  # it has hardly begun
+        walk = await held_walk(verifier)
+        os.kill(descendants(os.getpid())[0], signal.SIGKILL)
         with pytest.raises(VerifierError, match="ended without a verdict"):
             await walk
+        gate.remove()
         assert verifier.last is None
         assert (await verifier.verify()).valid is True
 
