@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from audit_stream.canonical import hash_of
 from tests.daemon.command_line import DEADLINE_S, Outcome, call, call_process, environment, spawn_command
 from tests.daemon_process import DaemonProcess, start_daemon
 
@@ -263,9 +264,48 @@ def test_an_export_that_fails_leaves_the_file_that_was_there(tmp_path: Path) -> 
 
 def test_an_intact_chain_is_verified_with_and_without_its_daemon(daemon: DaemonProcess) -> None:
     head = httpx.get(f"{daemon.url}/stats").json()["latest_hash"]
-    sentence = f"intact: 7 events, head #7 {head}\n"
-    assert call("verify", "--db", daemon.log[-1]["database"]) == (0, sentence, "")
-    assert call("verify", "--url", daemon.url) == (0, sentence, "")
+    path = daemon.log[-1]["database"]
+    assert call("verify", "--db", path) == (0, f"intact: 7 events in {path}, head #7 {head}\n", "")
+    assert call("verify", "--url", f"{daemon.url}/") == (0, f"intact: 7 events at {daemon.url}, head #7 {head}\n", "")
+
+
+def test_a_file_in_the_home_directory_is_named_as_people_write_it(daemon: DaemonProcess) -> None:
+    path = Path(daemon.log[-1]["database"])
+    outcome = call_process("verify", "--db", str(path), env=environment(HOME=str(path.parent)))
+    assert outcome.out.startswith(f"intact: 7 events in ~/{path.name}, head #7 ")
+
+
+def test_verify_says_that_it_does_not_ask_the_daemon_of_the_environment(daemon: DaemonProcess) -> None:
+    env = environment(AUDIT_STREAM_DB_PATH=daemon.log[-1]["database"], AUDIT_STREAM_URL=NOBODY)
+    outcome = call_process("verify", env=env)
+    assert outcome.code == 0
+    assert outcome.err == (
+        "audit-stream: this reads the file of the settings, not the daemon of AUDIT_STREAM_URL: "
+        "give --url to ask that one\n"
+    )
+    assert call_process("verify", "--url", daemon.url, env=env).err == ""
+
+
+def test_a_rewritten_log_is_not_said_to_hold_before_the_break(tmp_path: Path) -> None:
+    with start_daemon(tmp_path / "audit.db", "--verify-interval-s", "0") as daemon:
+        for number in range(2):
+            httpx.post(f"{daemon.url}/events", json={"kind": "other", "source": "test", "payload": {"n": number}})
+        with contextlib.closing(sqlite3.connect(tmp_path / "audit.db")) as connection, connection:
+            rewrite_last_event(connection)
+        outcome = call("verify", "--url", daemon.url)
+    reason = "hash mismatch at event #2: the log was rewritten at or before it"
+    assert outcome == (1, f"BROKEN at #2 at {daemon.url}: {reason}\n", "")
+
+
+def rewrite_last_event(connection: sqlite3.Connection) -> None:
+    """Edit it and make all that speaks of it fit: what only somebody finds who has seen the log before."""
+    event_id, canonical = connection.execute(
+        "SELECT event_id, canonical FROM events ORDER BY event_id DESC LIMIT 1"
+    ).fetchone()
+    edited = canonical.replace(b":1}", b":7}")
+    new_hash = hash_of(edited)
+    connection.execute("UPDATE events SET canonical = ?, hash = ? WHERE event_id = ?", (edited, new_hash, event_id))
+    connection.execute("UPDATE head SET hash = ?", (new_hash,))
 
 
 def test_a_broken_chain_is_a_finding(empty_daemon: DaemonProcess) -> None:
@@ -280,7 +320,7 @@ def test_a_broken_chain_is_a_finding(empty_daemon: DaemonProcess) -> None:
         )
     connection.close()
     outcome = call("verify", "--db", path)
-    assert outcome == (1, "BROKEN at #2: hash mismatch at event #2 (the event before it holds)\n", "")
+    assert outcome == (1, f"BROKEN at #2 in {path}: hash mismatch at event #2 (the event before it holds)\n", "")
     report = call("verify", "--db", path, "--json")
     assert report.code == 1
     assert json.loads(report.out)["first_break_at"] == 2
@@ -297,7 +337,7 @@ def test_what_cannot_be_checked_says_nothing_about_the_chain(tmp_path: Path) -> 
 
 def test_the_file_to_verify_is_by_default_the_daemons(daemon: DaemonProcess) -> None:
     env = environment(AUDIT_STREAM_DB_PATH=daemon.log[-1]["database"])
-    assert call_process("verify", env=env).out.startswith("intact: 7 events")
+    assert call_process("verify", env=env).out.startswith(f"intact: 7 events in {daemon.log[-1]['database']}, ")
 
 
 def test_a_terminal_gets_a_progress_bar_and_colours(daemon: DaemonProcess) -> None:

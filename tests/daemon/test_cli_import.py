@@ -49,7 +49,10 @@ def test_a_chain_of_0_1_0_keeps_its_ids_timestamps_and_hashes(tmp_path: Path) ->
     outcome = call("import", str(write(tmp_path / "chain.json", events)), "--db", str(tmp_path / "audit.db"))
     assert outcome == (0, f"imported {len(events)} events, head #{len(events)} {events[-1]['hash']}\n", "")
     verdict = call("verify", "--db", str(tmp_path / "audit.db"))
-    assert verdict.out == f"intact: {len(events)} events, head #{len(events)} {events[-1]['hash']}\n"
+    assert (
+        verdict.out
+        == f"intact: {len(events)} events in {tmp_path}/audit.db, head #{len(events)} {events[-1]['hash']}\n"
+    )
     with start_daemon(tmp_path / "audit.db") as daemon:
         assert httpx.get(f"{daemon.url}/events").json() == events
         stats = httpx.get(f"{daemon.url}/stats").json()
@@ -107,7 +110,9 @@ def test_an_export_of_many_events_can_be_imported(tmp_path: Path, format_: str) 
 
 def test_an_empty_export_makes_an_empty_database(tmp_path: Path) -> None:
     assert call("import", str(write(tmp_path / "chain.json", [])), "--db", str(tmp_path / "audit.db")).code == 0
-    assert call("verify", "--db", str(tmp_path / "audit.db")).out == "intact: the log is empty\n"
+    assert (
+        call("verify", "--db", str(tmp_path / "audit.db")).out == f"intact: the log in {tmp_path}/audit.db is empty\n"
+    )
 
 
 def _change_payload(events: Events) -> None:

@@ -15,6 +15,7 @@ from audit_stream.kinds import DEFAULT_KINDS, KindRegistry
 from audit_stream.timestamps import parse_rfc3339_ms
 
 __all__ = [
+    "URL_VARIABLE",
     "Db",
     "Json",
     "Kinds",
@@ -30,13 +31,13 @@ __all__ = [
     "selection",
 ]
 
-_URL_VARIABLE = "AUDIT_STREAM_URL"
+URL_VARIABLE = "AUDIT_STREAM_URL"
 _URL_HELP = "The daemon's address; one that ends in /events, as producers have it, is fine."
 
-Url = Annotated[str, Parameter(env_var=_URL_VARIABLE, help=_URL_HELP)]
+Url = Annotated[str, Parameter(env_var=URL_VARIABLE, help=_URL_HELP)]
 UrlOrDb = Annotated[
     str | None,
-    Parameter(name="--url", help=f"{_URL_HELP} Not with --db. [env var: {_URL_VARIABLE}] [default: {DEFAULT_URL}]"),
+    Parameter(name="--url", help=f"{_URL_HELP} Not with --db. [env var: {URL_VARIABLE}] [default: {DEFAULT_URL}]"),
 ]
 """A `Url` where the command has to know whether it was given, beside a file: a variable does not count as such."""
 Db = Annotated[Path | None, Parameter(name="--db", help="The daemon's SQLite file; by default that of the settings.")]
@@ -93,7 +94,7 @@ def selection(
 
 def daemon_url(url: str | None) -> str:
     """The address that `--url` gives, or else the environment."""
-    return os.environ.get(_URL_VARIABLE, DEFAULT_URL) if url is None else url
+    return os.environ.get(URL_VARIABLE, DEFAULT_URL) if url is None else url
 
 
 def known_kinds() -> KindRegistry:
