@@ -179,7 +179,7 @@ def test_the_same_key_emits_an_event_once(empty_daemon: DaemonProcess) -> None:
         (["other", "test", "n:=x"], 2, "n:=x: no valid JSON"),
         (["other", "test", "--payload", "[]"], 2, "--payload: use a JSON object"),
         (["other", "test", "--idempotency-key", "ü"], 2, "Idempotency-Key: use 1 to 255"),
-        (["--jsn", "other", "test"], 2, "unknown option: --jsn"),
+        (["--jsn", "other", "test"], 2, "unknown option --jsn: did you mean --json?"),
         (["-", "test"], 2, "with standard input"),
     ],
 )

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from audit_daemon.cli.commands import app
+from audit_daemon.cli.options import selection
 from audit_daemon.cli.start import read_flags
 from audit_daemon.settings import FIELDS, Field, Settings
 from tests.daemon.command_line import call, call_process, environment
@@ -95,6 +96,32 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments: list[str], message: st
     assert outcome.err.startswith(message)
     assert outcome.err.count("\n") == 1
     assert outcome.out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["tail", "-f"], """unknown option -f; to leave out events that contain "f", write '-"f"'"""),
+        (["query", "-n", "5"], """unknown option -n; to leave out events that contain "n", write '-"n"'"""),
+        (["export", "-f", "ndjson"], """unknown option -f; to leave out events that contain "f", write '-"f"'"""),
+        (["query", "kind:other", "--knid=x"], "unknown option --knid=x: did you mean --kind?"),
+        (["tail", "--knid", "x"], "unknown option --knid: did you mean --kind?"),
+        (["export", "--zzzzz"], "unknown option --zzzzz; try audit-stream export --help"),
+        (["query", "kind:a", "OR", "kind:b"], "filters have no OR: write a comma for or: kind:a,b, "),
+        (["tail", "kind:a AND kind:b"], "filters have no AND: write a comma for or: kind:a,b, "),
+        (["export", "NOT", "kind:a"], "filters have no NOT: write a comma for or: kind:a,b, "),
+    ],
+)
+def test_what_is_rather_a_mistyped_option_or_operator_is_never_searched_for(arguments: list[str], message: str) -> None:
+    outcome = call(*arguments)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith(f"audit-stream: {message}")
+    assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("word", ['-"f"', "-5", "-ab", "-kind:other", '"this OR that"', "or", "ORDER"])
+def test_what_could_be_taken_for_an_option_or_operator_can_be_searched_for(word: str) -> None:
+    assert selection((word,), None, None).q == word
 
 
 def test_a_mistake_in_a_variable_names_the_variable() -> None:

@@ -6,12 +6,14 @@ the overview is shown. A command returns its exit code (`errors.py`).
 
 from __future__ import annotations
 
+import difflib
 import os
+import re
 import sys
 
 from cyclopts import App, CycloptsError
 
-from audit_daemon.cli.errors import COULD_NOT, OK, CommandError
+from audit_daemon.cli.errors import COULD_NOT, OK, CommandError, UnknownOption
 from audit_daemon.cli.serve import serve
 from audit_daemon.cli.terminal import note
 from audit_daemon.settings import SettingsError
@@ -61,6 +63,10 @@ def dispatch(arguments: list[str]) -> int:
     except OSError as error:
         note(f"cannot write: {error.strerror or error}")
         return COULD_NOT
+    except UnknownOption as error:
+        advice = error.advice or _near_option(arguments[0], error.option) or f"try audit-stream {arguments[0]} --help"
+        note(f"{error}{':' if advice.startswith('did') else ';'} {advice}")
+        return COULD_NOT
     except CommandError as error:
         note(str(error))
         return error.exit_code
@@ -71,3 +77,10 @@ def dispatch(arguments: list[str]) -> int:
         note(f"{' '.join(str(error).split())} Try --help.")
         return COULD_NOT
     return code if isinstance(code, int) else OK
+
+
+def _near_option(command: str, option: str) -> str:
+    """What was meant by an option that the command does not have; "" when nothing is like it."""
+    names = [name for argument in app[command].assemble_argument_collection() for name in argument.names]
+    near = difflib.get_close_matches(re.split("[=:]", option)[0], [name for name in names if name.startswith("--")], 1)
+    return f"did you mean {near[0]}?" if near else ""

@@ -15,7 +15,7 @@ import msgspec
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from audit_daemon.cli.errors import COULD_NOT, FINDING, OK, CommandError
+from audit_daemon.cli.errors import COULD_NOT, FINDING, OK, CommandError, UnknownOption
 from audit_daemon.cli.options import Json, Url
 from audit_daemon.cli.terminal import safe, write, write_line
 from audit_stream.client import DEFAULT_URL, Client
@@ -84,7 +84,7 @@ def emit(
     ```
     """
     if kind.startswith("-") and kind != "-":
-        raise CommandError(f"unknown option: {kind}; try --help")
+        raise UnknownOption(kind)
     if not stdin and kind != "-":
         event = _event(kind, source, fields, payload, timestamp)
         return _emit_one(url, event, idempotency_key, _RETRY_ONE_S if retry_for is None else retry_for, json=json)

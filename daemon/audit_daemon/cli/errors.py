@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["COULD_NOT", "FINDING", "OK", "CommandError", "store_errors"]
+__all__ = ["COULD_NOT", "FINDING", "OK", "CommandError", "UnknownOption", "store_errors"]
 
 OK = 0
 FINDING = 1
@@ -21,6 +21,15 @@ class CommandError(Exception):
     def __init__(self, message: str, exit_code: int = COULD_NOT) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+class UnknownOption(CommandError):
+    """An argument that looks like an option and is none of the command's; `advice` says what else it may be."""
+
+    def __init__(self, option: str, advice: str = "") -> None:
+        super().__init__(f"unknown option {option}")
+        self.option = option
+        self.advice = advice
 
 
 @contextmanager

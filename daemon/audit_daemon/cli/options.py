@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from audit_daemon.cli.errors import CommandError
+from audit_daemon.cli.errors import CommandError, UnknownOption
 from audit_stream.client import DEFAULT_URL, Selection
 from audit_stream.errors import TimestampError
 from audit_stream.kinds import DEFAULT_KINDS, KindRegistry
@@ -65,6 +66,10 @@ Words = Annotated[
 ]
 
 
+_ONE_LETTER = re.compile(r"-[^\W\d_]")
+_NO_WORDS = {"AND", "OR", "NOT"}
+
+
 def selection(
     words: tuple[str, ...],
     kinds: list[str] | None,
@@ -72,7 +77,12 @@ def selection(
     since: str | None = None,
     until: str | None = None,
 ) -> Selection:
-    """What these options ask the daemon for. A duration is a term of the filter: the daemon's clock counts."""
+    """What these options ask the daemon for. A duration is a term of the filter: the daemon's clock counts.
+
+    Raises CommandError for a word that is rather a mistyped option, or an operator of some other language.
+    """
+    for word in words:
+        _check_word(word)
     terms = list(words)
     instants = {}
     for name, value in (("since", since), ("until", until)):
@@ -90,6 +100,20 @@ def selection(
     except UnicodeEncodeError:
         raise CommandError("an argument is not valid UTF-8") from None
     return wanted
+
+
+def _check_word(word: str) -> None:
+    if word.startswith("--"):
+        raise UnknownOption(word)
+    if _ONE_LETTER.fullmatch(word):
+        text = f'"{word[1:]}"'
+        raise UnknownOption(word, f"to leave out events that contain {text}, write '-{text}'")
+    operators = _NO_WORDS.intersection(word.split()) if '"' not in word else ()
+    for operator in operators:
+        raise CommandError(
+            f"filters have no {operator}: write a comma for or: kind:a,b, a - before a term for not, "
+            f"and nothing for and; to search for the word, write '\"{operator}\"'"
+        )
 
 
 def daemon_url(url: str | None) -> str:
