@@ -6,10 +6,12 @@ import contextlib
 import json
 import os
 import pty
+import re
 import signal
 import sqlite3
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -340,17 +342,46 @@ def test_the_file_to_verify_is_by_default_the_daemons(daemon: DaemonProcess) -> 
     assert call_process("verify", env=env).out.startswith(f"intact: 7 events in {daemon.log[-1]['database']}, ")
 
 
-def test_a_terminal_gets_a_progress_bar_and_colours(daemon: DaemonProcess) -> None:
+def shown_on_a_terminal(*arguments: str, columns: int = 80, until: bytes | None = None) -> bytes:
+    """What a command prints on a terminal, at its end or, after Ctrl-C, when it has printed `until`."""
     terminal, inner = pty.openpty()
-    command = [sys.executable, "-m", "audit_daemon", "verify", "--db", daemon.log[-1]["database"]]
-    with subprocess.Popen(command, env=environment(TERM="xterm"), stdout=inner, stderr=inner) as process:
+    termios.tcsetwinsize(inner, (24, columns))
+    env = environment(TERM="xterm")
+    env.pop("COLUMNS", None)
+    command = [sys.executable, "-m", "audit_daemon", *arguments]
+    with subprocess.Popen(command, env=env, stdout=inner, stderr=inner) as process:
         os.close(inner)
         shown = b""
         with contextlib.suppress(OSError):  # how the end of a pseudoterminal is told
             while data := os.read(terminal, 65_536):
                 shown += data
+                if until is not None and until in shown:
+                    process.send_signal(signal.SIGINT)
+                    until = None
     os.close(terminal)
-    assert process.returncode == 0
+    assert process.returncode in (0, 130)
+    return shown
+
+
+def test_a_tail_on_a_terminal_says_at_once_whom_it_follows(daemon: DaemonProcess) -> None:
+    shown = shown_on_a_terminal("tail", "--url", daemon.url, until=b"Ctrl-C ends it")
+    assert f"following {daemon.url} after event #7; Ctrl-C ends it".encode() in shown
+
+
+def test_a_line_is_cut_to_the_width_of_a_terminal(daemon: DaemonProcess) -> None:
+    shown = shown_on_a_terminal("query", "--url", daemon.url, "kind:request_denied", columns=40).decode()
+    (line,) = re.sub(r"\x1b\[[0-9;]*m", "", shown).splitlines()
+    assert len(line) == 40
+    assert line.endswith("…")
+
+
+def test_a_query_that_finds_nothing_says_so(daemon: DaemonProcess) -> None:
+    outcome = call("query", "--url", daemon.url, "--source", "nobody")
+    assert outcome == (0, "", "audit-stream: no event matches\n")
+
+
+def test_a_terminal_gets_a_progress_bar_and_colours(daemon: DaemonProcess) -> None:
+    shown = shown_on_a_terminal("verify", "--db", daemon.log[-1]["database"])
     assert b"verifying" in shown
     assert b"7/7" in shown
     assert b"\x1b[32mintact\x1b[0m: 7 events" in shown

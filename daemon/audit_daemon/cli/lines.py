@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from audit_daemon.cli.terminal import colour_wanted, paint, safe, write, write_line
+from audit_daemon.cli.terminal import clip, colour_wanted, columns, paint, safe, write, write_line
 from audit_stream.client import Served
 from audit_stream.errors import TimestampError
 from audit_stream.event import Event
@@ -32,12 +32,16 @@ _PLAIN = re.compile(r"[^\s\"'=,{}\[\]]+")
 
 
 def print_event(event: Served, kinds: KindRegistry, *, json: bool) -> None:
-    """Put an event on stdout: as it was served, or as a line for people. `kinds` tell the severity."""
+    """Put an event on stdout: as it was served, or as a line for people. `kinds` tell the severity.
+
+    On a terminal the line is cut to its width.
+    """
     if json:
         write(event.raw + b"\n")
     else:
         today = datetime.now(UTC).date().isoformat()
-        write_line(event_line(event.decode(), today=today, kinds=kinds, colour=colour_wanted(sys.stdout)))
+        line = event_line(event.decode(), today=today, kinds=kinds, colour=colour_wanted(sys.stdout))
+        write_line(clip(line, columns()) if sys.stdout.isatty() else line)
 
 
 def event_line(event: Event, *, today: str, colour: bool, kinds: KindRegistry = DEFAULT_KINDS) -> str:

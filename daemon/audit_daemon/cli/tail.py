@@ -76,6 +76,8 @@ async def _follow(client: Client, wanted: Selection, since_id: int | None, kinds
                 case Live():
                     if lost:
                         note(f"connected again, going on after event #{item.after_id}")
+                    elif not was_live and sys.stderr.isatty():
+                        note(f"following {client.url} after event #{item.after_id}; Ctrl-C ends it")
                     was_live, lost = True, False
                 case OtherHistory():
                     note(

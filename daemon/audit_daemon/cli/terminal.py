@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-__all__ = ["Progress", "bold", "colour_wanted", "note", "paint", "progress", "safe", "write", "write_line"]
+__all__ = [
+    "Progress",
+    "bold",
+    "clip",
+    "colour_wanted",
+    "columns",
+    "note",
+    "paint",
+    "progress",
+    "safe",
+    "write",
+    "write_line",
+]
 
 Progress = Callable[[int, int], None]
 """Called with what is done so far and the whole."""
 
 _REDRAW_S = 0.1
+
+_PLAIN_COLUMNS = 120
+"""Where no terminal says how wide it is."""
+
+_STYLE = re.compile(r"(\x1b\[[0-9;]*m)")
 
 
 def safe(text: str) -> str:
@@ -62,6 +81,27 @@ def paint(text: str, sgr: str) -> str:
 def bold(text: str, sgr: str = "1") -> str:
     """The text painted when stdout is a terminal that wants it."""
     return paint(text, sgr) if colour_wanted(sys.stdout) else text
+
+
+def columns() -> int:
+    """How wide the terminal of stdout is, in cells."""
+    return max(shutil.get_terminal_size((_PLAIN_COLUMNS, 24)).columns, 20)
+
+
+def clip(line: str, width: int) -> str:
+    """The line cut to so many terminal cells, of which some characters take two; its styles are closed as they were."""
+    from rich.cells import cell_len, set_cell_size  # only here: who writes to a pipe needs none of it
+
+    if cell_len(_STYLE.sub("", line)) <= width:
+        return line
+    kept, room = [], width - 1
+    for index, piece in enumerate(_STYLE.split(line)):
+        if index % 2:  # a style
+            kept.append(piece)
+        elif room:
+            kept.append(piece if cell_len(piece) <= room else set_cell_size(piece, room))
+            room -= cell_len(kept[-1])
+    return "".join([*kept, "…"])
 
 
 @contextmanager

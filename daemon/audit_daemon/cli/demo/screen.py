@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import shlex
 import shutil
 import sys
@@ -11,10 +10,8 @@ import textwrap
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rich.cells import cell_len, set_cell_size
-
 from audit_daemon.cli.lines import event_line
-from audit_daemon.cli.terminal import colour_wanted, paint, write_line
+from audit_daemon.cli.terminal import clip, colour_wanted, columns, paint, write_line
 from audit_stream.client import Served
 
 __all__ = ["Screen", "clip", "our_command"]
@@ -27,13 +24,10 @@ _GOOD = "1;32"
 _BAD = "1;31"
 
 _PROSE_COLUMNS = 80
-_PLAIN_COLUMNS = 120
-"""Where no terminal says how wide it is."""
 
 _INDENT = "  "
 """The longest command, with `.venv/bin/` before it, then still fits 80 columns."""
 
-_STYLE = re.compile(r"(\x1b\[[0-9;]*m)")
 _ASCII = str.maketrans({"→": "->", "…": "..."})
 
 
@@ -57,7 +51,7 @@ class Screen:
     def prose(self, text: str) -> None:
         """An explanation, wrapped."""
         for line in textwrap.wrap(
-            text, min(self._columns(), _PROSE_COLUMNS) - len(_INDENT), break_long_words=False, break_on_hyphens=False
+            text, min(columns(), _PROSE_COLUMNS) - len(_INDENT), break_long_words=False, break_on_hyphens=False
         ):
             self._line(f"{_INDENT}{line}")
 
@@ -85,10 +79,7 @@ class Screen:
     def event(self, served: Served) -> None:
         """An event as `audit-stream tail` shows it, but never longer than a line of the terminal."""
         today = datetime.now(UTC).date().isoformat()
-        self._line(clip(event_line(served.decode(), today=today, colour=self._colour), self._columns()))
-
-    def _columns(self) -> int:
-        return max(shutil.get_terminal_size((_PLAIN_COLUMNS, 24)).columns, 20)
+        self._line(clip(event_line(served.decode(), today=today, colour=self._colour), columns()))
 
     def _paint(self, text: str, style: str) -> str:
         return paint(text, style) if self._colour else text
@@ -96,20 +87,6 @@ class Screen:
     def _line(self, text: str) -> None:
         write_line(text.translate(_ASCII) if self._ascii else text)
         sys.stdout.flush()
-
-
-def clip(line: str, columns: int) -> str:
-    """The line cut to so many terminal cells, of which some characters take two; its styles are closed as they were."""
-    if cell_len(_STYLE.sub("", line)) <= columns:
-        return line
-    kept, room = [], columns - 1
-    for index, piece in enumerate(_STYLE.split(line)):
-        if index % 2:  # a style
-            kept.append(piece)
-        elif room:
-            kept.append(piece if cell_len(piece) <= room else set_cell_size(piece, room))
-            room -= cell_len(kept[-1])
-    return "".join([*kept, "…"])
 
 
 def our_command() -> str:
