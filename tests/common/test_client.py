@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -69,6 +70,39 @@ def test_a_daemon_that_is_not_there_is_said_in_one_line() -> None:
     with pytest.raises(ClientError, match=r"^no daemon answers at http://daemon\.test:8093: start one") as caught:
         run(client_of(refuse), lambda client: client.stats())
     assert caught.value.status is None
+
+
+@pytest.mark.parametrize(
+    ("behind", "cause"),
+    [
+        (ConnectionRefusedError(111, "Connection refused"), "connection refused"),
+        (ExceptionGroup("", [ConnectionRefusedError(111, "Connection refused")]), "connection refused"),
+        (socket.gaierror(-2, "Name or service not known"), "name not known"),
+        (TimeoutError(), "timed out"),
+        (OSError(113, "No route to host"), "no route to host"),
+    ],
+)
+def test_why_no_daemon_answers_is_said(behind: Exception, cause: str) -> None:
+    def refuse(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("All connection attempts failed") from behind
+
+    with pytest.raises(ClientError, match=rf"^no daemon answers at .* \({cause}\)$"):
+        run(client_of(refuse), lambda client: client.stats())
+
+
+def test_a_daemon_that_takes_too_long_to_connect_is_said_to_be_away() -> None:
+    def refuse(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectTimeout("")
+
+    with pytest.raises(ClientError, match=r"^no daemon answers at .* \(timed out\)$"):
+        run(client_of(refuse), lambda client: client.stats())
+
+
+def test_nothing_found_under_an_address_with_a_path_is_a_mistaken_address() -> None:
+    client = Client(f"{URL}/stats", transport=httpx.MockTransport(lambda request: httpx.Response(404)))
+    with pytest.raises(ClientError, match="give the daemon's address without a path") as caught:
+        run(client, lambda client: client.stats())
+    assert caught.value.status == 404
 
 
 def test_the_detail_of_a_problem_becomes_the_error() -> None:

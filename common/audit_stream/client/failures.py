@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -34,8 +36,9 @@ def translated(url: str) -> Iterator[None]:
     """Turn what httpx and httpx-sse raise in the context into ClientError; `url` is whom they talked to."""
     try:
         yield
-    except httpx.ConnectError:
-        raise Again(f"no daemon answers at {url}: start one with `audit-stream`") from None
+    except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        cause = _cause(error)
+        raise Again(f"no daemon answers at {url}: start one with `audit-stream`{cause and f' ({cause})'}") from None
     except httpx.TimeoutException:
         raise Again(f"the daemon at {url} is silent") from None
     except httpx.HTTPError as error:
@@ -44,8 +47,32 @@ def translated(url: str) -> Iterator[None]:
         raise ClientError(f"what answers at {url} is no audit-stream daemon", status=200) from None
 
 
-async def check(answer: httpx.Response) -> None:
-    """Raise ClientError for an answer that is an error, with its problem detail (RFC 9457) if it has one."""
+def _cause(error: BaseException | None) -> str:
+    """Why no connection came about, as far as what lies behind httpx's error tells; "" when it does not."""
+    while error is not None:
+        match error:
+            case BaseExceptionGroup(exceptions=(first, *_)):  # an address each of a name that has several
+                error = first
+                continue
+            case socket.gaierror():
+                return "name not known"
+            case ConnectionRefusedError():
+                return "connection refused"
+            case TimeoutError() | httpx.TimeoutException():
+                return "timed out"
+            case ssl.SSLError():
+                return f"TLS: {error.reason}" if error.reason else "TLS failed"
+            case OSError(errno=int(), strerror=str(reason)):
+                return reason.lower()
+        error = error.__cause__ or error.__context__
+    return ""
+
+
+async def check(answer: httpx.Response, base: str) -> None:
+    """Raise ClientError for an answer that is an error, with its problem detail (RFC 9457) if it has one.
+
+    `base` is the daemon's address: one with a path, where nothing is found, is rather a mistaken address.
+    """
     if answer.is_success:
         return
     body = await answer.aread()
@@ -53,6 +80,8 @@ async def check(answer: httpx.Response) -> None:
         message = str(msgspec.json.decode(body)["detail"])
     except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError):
         message = f"{answer.url} answered {answer.status_code} {answer.reason_phrase}".rstrip()
+    if answer.status_code == 404 and httpx.URL(base).path.strip("/"):
+        message = f"{message}: give the daemon's address without a path"
     if answer.status_code not in AGAIN:
         raise ClientError(message, status=answer.status_code)
     retry_after = answer.headers.get("retry-after", "")

@@ -229,7 +229,7 @@ class Client:
                 headers={"Last-Event-ID": str(after_id)},
                 timeout=httpx.Timeout(_CONNECT_S, read=_DEAD_STREAM_S),
             ) as source:
-                await check(source.response)
+                await check(source.response, self.url)
                 async with contextlib.aclosing(served()) as events:
                     yield events
 
@@ -253,7 +253,7 @@ class Client:
     async def _request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         with translated(self.url):
             answer = await self._http.request(method, f"{self.url}{path}", **arguments)
-            await check(answer)
+            await check(answer, self.url)
             return answer
 
     @contextlib.asynccontextmanager
@@ -262,7 +262,7 @@ class Client:
             async with self._http.stream(
                 "GET", f"{self.url}/events", params=parameters, headers={"Accept": NDJSON}
             ) as answer:
-                await check(answer)
+                await check(answer, self.url)
                 yield answer
 
 
