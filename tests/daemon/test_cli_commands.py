@@ -91,10 +91,38 @@ def test_a_query_beyond_a_page_is_complete(empty_daemon: DaemonProcess) -> None:
     assert ids(newest_first) == list(range(20_000, 5_000, -1))
 
 
-def test_a_mistake_in_a_filter_is_explained(daemon: DaemonProcess) -> None:
-    outcome = call("query", "--url", daemon.url, "foo:bar")
-    assert outcome.code == 2
-    assert "'foo' is no field" in outcome.err
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["kind:other", "sevrity:>=warning"], "sevrity:>=warning: 'sevrity' is no field: did you mean severity? "),
+        (["--since", "yesterday"], "--since yesterday: "),
+        (["kind:other", "--since", "1h", "--until", "1 h"], "--until 1 h: "),
+        (["kind:"], "kind:: "),
+        (["--kind", "other", "--kind", "request_deneid"], "--kind request_deneid: not a known kind: did you mean "),
+        (["--kind", "zzz"], "--kind zzz: not a known kind: GET /schema lists them"),
+    ],
+)
+@pytest.mark.parametrize("command", ["query", "export"])
+def test_a_mistake_in_a_filter_is_explained_by_what_was_typed(
+    daemon: DaemonProcess, command: str, arguments: list[str], message: str
+) -> None:
+    outcome = call(command, "--url", daemon.url, *arguments)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith(f"audit-stream: {message}")
+
+
+def test_a_mistake_in_the_filter_of_a_file_is_explained_as_the_daemon_does(daemon: DaemonProcess) -> None:
+    mistaken = ["kind:other", "foo:bar", "--since", "1h"]
+    from_file = call("export", "--db", daemon.log[-1]["database"], *mistaken)
+    assert from_file == call("export", "--url", daemon.url, *mistaken)
+    assert from_file.err.startswith("audit-stream: foo:bar: 'foo' is no field: ")
+
+
+def test_an_address_with_a_path_too_many_is_named_as_the_mistake(daemon: DaemonProcess) -> None:
+    for command in ("stats", "query", "tail", "verify"):
+        outcome = call(command, "--url", f"{daemon.url}/stats")
+        assert outcome.code == 2
+        assert outcome.err.endswith(": give the daemon's address without a path\n")
 
 
 def test_the_address_comes_from_the_environment_as_producers_have_it(daemon: DaemonProcess) -> None:
@@ -140,7 +168,11 @@ def test_an_export_takes_the_address_from_the_environment_unless_a_file_is_given
 @pytest.mark.parametrize("command", [["stats"], ["query"], ["tail"], ["verify"], ["export"]])
 def test_a_daemon_that_is_not_there_is_one_line_and_exit_code_2(command: list[str]) -> None:
     outcome = call(*command, "--url", NOBODY)
-    assert outcome == (2, "", f"audit-stream: no daemon answers at {NOBODY}: start one with `audit-stream`\n")
+    assert outcome == (
+        2,
+        "",
+        f"audit-stream: no daemon answers at {NOBODY}: start one with `audit-stream` (connection refused)\n",
+    )
 
 
 def test_a_filter_that_the_daemon_refuses_ends_the_tail(daemon: DaemonProcess) -> None:

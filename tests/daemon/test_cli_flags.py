@@ -87,7 +87,14 @@ def test_all_else_is_left_to_the_command_line_library(arguments: list[str]) -> N
         (["serve", "--verify-interval-s=often"], "audit-stream: --verify-interval-s: use a number"),
         (["--prot", "1"], "audit-stream: Unknown option: --prot. Did you mean --port?"),
         (["--port"], "audit-stream: Parameter --port requires an argument."),
-        (["frob"], "audit-stream: "),
+        (["frob"], "audit-stream: there is no command 'frob': the commands are serve, tail, "),
+        (["tial"], "audit-stream: there is no command 'tial': did you mean tail?\n"),
+        (["stats", "x"], "audit-stream: stats takes no argument 'x'; try audit-stream stats --help\n"),
+        (
+            ["verify", "full.json"],
+            "audit-stream: verify takes no file by itself: --db FILE for a database; to check an export: "
+            "audit-stream import full.json --db check.db && audit-stream verify --db check.db\n",
+        ),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(arguments: list[str], message: str) -> None:

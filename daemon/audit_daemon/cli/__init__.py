@@ -13,6 +13,7 @@ export.py        audit-stream export
 import_chain.py  audit-stream import
 demo/            audit-stream demo
 options.py       options that several commands share
+refusals.py      what a daemon refuses, said of what was typed
 file_query.py    the filter options as a query of the store, for a file without a daemon
 exports.py       reading an exported chain
 lines.py         an event as a line for people

@@ -9,9 +9,10 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import shlex
 import sys
 
-from cyclopts import App, CycloptsError
+from cyclopts import App, CycloptsError, UnusedCliTokensError
 
 from audit_daemon.cli.errors import COULD_NOT, OK, CommandError, UnknownOption
 from audit_daemon.cli.serve import serve
@@ -73,10 +74,29 @@ def dispatch(arguments: list[str]) -> int:
     except (ClientError, SettingsError) as error:
         note(str(error))
         return COULD_NOT
+    except UnusedCliTokensError as error:
+        note(_unused(arguments[0], (error.unused_tokens or arguments)[0]))
+        return COULD_NOT
     except CycloptsError as error:
         note(f"{' '.join(str(error).split())} Try --help.")
         return COULD_NOT
     return code if isinstance(code, int) else OK
+
+
+def _unused(command: str, argument: str) -> str:
+    """What to say of an argument that the command has no use for."""
+    commands = [name for name in app if not name.startswith("-")]
+    if command == "verify":
+        file = shlex.quote(argument)
+        return (
+            "verify takes no file by itself: --db FILE for a database; to check an export: "
+            f"audit-stream import {file} --db check.db && audit-stream verify --db check.db"
+        )
+    if command in commands:
+        return f"{command} takes no argument {argument!r}; try audit-stream {command} --help"
+    near = difflib.get_close_matches(argument, commands, 1)
+    advice = f"did you mean {near[0]}?" if near else f"the commands are {', '.join(commands)}"
+    return f"there is no command {argument!r}: {advice}"
 
 
 def _near_option(command: str, option: str) -> str:

@@ -13,6 +13,7 @@ from cyclopts import Parameter
 
 from audit_daemon.cli.errors import CommandError, store_errors
 from audit_daemon.cli.options import Kinds, Since, Sources, Until, UrlOrDb, Words, daemon_url, selection
+from audit_daemon.cli.refusals import refusals
 from audit_daemon.cli.terminal import Progress, note, progress
 from audit_stream.client import Client, Selection
 
@@ -54,7 +55,7 @@ async def export(
         raise CommandError("give --db to read a file or --url to ask a daemon, not both")
     wanted = selection(words, kind, source, since, until)
     chunks = _from_daemon(daemon_url(url), wanted) if db is None else _from_file(db.expanduser(), wanted)
-    with store_errors(), progress("exporting") as show:
+    with refusals(words, kind, since, until), store_errors(), progress("exporting") as show:
         if output is None:
             count = await _write(chunks, sys.stdout.buffer, format_, show)
         else:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from audit_daemon.cli.errors import CommandError
 from audit_daemon.store.protocol import Criteria, EventQuery
 from audit_stream.client import Selection
 from audit_stream.event import system_clock_ms
-from audit_stream.filters import FilterError, parse
+from audit_stream.filters import parse
 from audit_stream.timestamps import parse_rfc3339_ms
 
 __all__ = ["file_query"]
 
 
 def file_query(wanted: Selection) -> EventQuery:
-    """What the daemon would make of the same selection; reads forward from the first event."""
-    try:
-        filter_ = parse(wanted.q, now_ms=system_clock_ms()) if wanted.q.strip() else None
-    except FilterError as error:
-        raise CommandError(str(error)) from None
+    """What the daemon would make of the same selection; reads forward from the first event. Raises FilterError."""
+    filter_ = parse(wanted.q, now_ms=system_clock_ms()) if wanted.q.strip() else None
     criteria = Criteria(
         kinds=frozenset(wanted.kinds) or None,
         sources=frozenset(wanted.sources) or None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -44,7 +45,10 @@ def import_chain(
     except ExportError as error:
         raise CommandError(f"{file}: {error}; nothing was imported") from None
     except ChainError as error:
-        raise CommandError(f"BROKEN at #{error.event_id}: {error.reason}; nothing was imported", FINDING) from None
+        hint = " (an export with a filter is not a whole chain)" if error.reason.startswith("event_id should") else ""
+        raise CommandError(
+            f"BROKEN at #{error.event_id}: {error.reason}{hint}; nothing was imported", FINDING
+        ) from None
     if json:
         write(msgspec.json.encode({"count": head.event_id, "head": head, "db": str(path)}) + b"\n")
     else:
@@ -55,10 +59,18 @@ def import_chain(
 
 def _import(file: Path, path: Path) -> Head:
     from audit_daemon.store.bulk import write_chain
+    from audit_daemon.store.protocol import StoreLocked
 
     size_bytes = file.stat().st_size
     with file.open("rb") as export, progress("verifying") as show:
         for _ in verified(export, on_progress=lambda position: show(position, size_bytes)):
             pass
     with file.open("rb") as export, progress("writing") as show:
-        return write_chain(path, verified(export, on_progress=lambda position: show(position, size_bytes)))
+        try:
+            return write_chain(path, verified(export, on_progress=lambda position: show(position, size_bytes)))
+        except StoreLocked as error:
+            process = re.search(r"\(process \w+\) ", str(error))
+            raise CommandError(
+                f"a daemon {process[0] if process else ''}is running on {path}: "
+                "stop it first, or import into another file with --db"
+            ) from None

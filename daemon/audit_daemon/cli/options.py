@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +29,7 @@ __all__ = [
     "Words",
     "daemon_url",
     "database_path",
+    "filter_terms",
     "known_kinds",
     "selection",
 ]
@@ -83,23 +85,32 @@ def selection(
     """
     for word in words:
         _check_word(word)
-    terms = list(words)
-    instants = {}
-    for name, value in (("since", since), ("until", until)):
-        if value is None:
-            continue
-        try:
-            parse_rfc3339_ms(value)
-        except TimestampError:
-            terms.append(f"{name}:{value}")
-        else:
-            instants[name] = value
-    wanted = Selection(kinds=tuple(kinds or ()), sources=tuple(sources or ()), q=" ".join(terms), **instants)
+    q = " ".join(term for _, term in filter_terms(words, since, until))
+    times = {"since": since, "until": until}
+    instants = {name: value for name, value in times.items() if value is not None and _is_instant(value)}
+    wanted = Selection(kinds=tuple(kinds or ()), sources=tuple(sources or ()), q=q, **instants)
     try:
         "".join(str(value) for _, value in wanted.parameters()).encode()
     except UnicodeEncodeError:
         raise CommandError("an argument is not valid UTF-8") from None
     return wanted
+
+
+def filter_terms(words: Sequence[str], since: str | None, until: str | None) -> list[tuple[str, str]]:
+    """The filter's terms in its order, each after what was typed for it."""
+    terms = [(word, word) for word in words]
+    for name, value in (("since", since), ("until", until)):
+        if value is not None and not _is_instant(value):
+            terms.append((f"--{name} {value}", f"{name}:{value}"))
+    return terms
+
+
+def _is_instant(text: str) -> bool:
+    try:
+        parse_rfc3339_ms(text)
+    except TimestampError:
+        return False
+    return True
 
 
 def _check_word(word: str) -> None:

@@ -9,6 +9,7 @@ from cyclopts.validators import Number
 
 from audit_daemon.cli.lines import print_event
 from audit_daemon.cli.options import Json, Kinds, Since, Sources, Until, Url, Words, known_kinds, selection
+from audit_daemon.cli.refusals import refusals
 from audit_daemon.cli.terminal import note
 from audit_stream.client import DEFAULT_URL, Client
 from audit_stream.wire import MAX_PAGE_EVENTS
@@ -40,11 +41,12 @@ async def query(
     """
     wanted = selection(words, kind, source, since, until)
     kinds = known_kinds()
-    async with Client(url) as client:
-        found = False
-        async for event in client.events(wanted, limit=limit, newest_first=order == "desc"):
-            print_event(event, kinds, json=json)
-            found = True
+    found = False
+    with refusals(words, kind, since, until):
+        async with Client(url) as client:
+            async for event in client.events(wanted, limit=limit, newest_first=order == "desc"):
+                print_event(event, kinds, json=json)
+                found = True
     if not found:
         note("no event matches")
     return 0

@@ -12,6 +12,7 @@ from cyclopts.validators import Number
 from audit_daemon.cli.errors import CommandError
 from audit_daemon.cli.lines import print_event
 from audit_daemon.cli.options import Json, Kinds, Sources, Url, Words, known_kinds, selection
+from audit_daemon.cli.refusals import refusals
 from audit_daemon.cli.terminal import note
 from audit_stream.client import DEFAULT_URL, Client, Live, Lost, OtherHistory, Selection, Served
 from audit_stream.kinds import KindRegistry
@@ -49,13 +50,14 @@ async def tail(
         raise CommandError("give --last or --since-id, not both")
     wanted = selection(words, kind, source)
     kinds = known_kinds()
-    async with Client(url) as client:
-        if last:
-            since_id = (await client.stats()).head.event_id
-            async for event in client.events(wanted, limit=last, before_id=since_id + 1):
-                print_event(event, kinds, json=json)
-            sys.stdout.flush()
-        await _follow(client, wanted, since_id, kinds, json=json)
+    with refusals(words, kind):
+        async with Client(url) as client:
+            if last:
+                since_id = (await client.stats()).head.event_id
+                async for event in client.events(wanted, limit=last, before_id=since_id + 1):
+                    print_event(event, kinds, json=json)
+                sys.stdout.flush()
+            await _follow(client, wanted, since_id, kinds, json=json)
     return 0
 
 
