@@ -79,8 +79,8 @@ def emit(
     ```
     audit-stream emit request_denied policy-as-code-engine rule=dpa-required attempts:=3
     audit-stream emit other my-service --payload '{"answer": 42}' --timestamp 2026-05-15T03:14:15Z
-    audit-stream emit - < events.ndjson
-    audit-stream emit - --idempotency-key nightly-2026-05-15 < events.ndjson
+    audit-stream emit - < new.ndjson
+    audit-stream emit - --idempotency-key nightly-2026-05-15 < new.ndjson
     ```
     """
     if kind.startswith("-") and kind != "-":
