@@ -26,6 +26,8 @@ __all__ = ["MAX_NESTING", "SOURCE_PATTERN", "Draft", "Event", "EventReader", "sy
 MAX_NESTING = 128
 """How deep a payload may nest, itself counted: every JSON reader that we know of takes that."""
 
+MAX_SOURCE = 128
+
 SOURCE_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")
 """Names of services, hosts, paths and addresses; nothing that a terminal, a URL or a metric label must escape."""
 
@@ -74,8 +76,10 @@ class EventReader:
     def read_array(self, body: bytes, *, max_events: int) -> list[Prepared]:
         """The events of a JSON array, all or none. Raises EventRejected naming the index, such as `[17].source`."""
         try:
-            drafts: list[Draft] = self._many.decode(body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            drafts: list[Draft] = _decode(self._many, body)
+        except EventRejected:
+            if len(body) > _LOOK_CLOSER_BYTES:
+                raise
             items = _decode(self._raw_items, body)
             _check_count(len(items), max_events)
             return [self._at(index, bytes(item)) for index, item in enumerate(items)]
@@ -109,7 +113,7 @@ class EventReader:
     def _accept(self, draft: Draft, now: tuple[str, int]) -> Prepared:
         if draft.kind not in self._kind_names:
             raise _unknown_kind(draft.kind)
-        if not _is_source(draft.source):
+        if len(draft.source) > MAX_SOURCE or not _is_source(draft.source):
             raise EventRejected("source", _source_reason(draft.source))
         timestamp, time_ms = now
         if draft.timestamp is not None:
@@ -194,6 +198,10 @@ def _explain(message: str) -> EventRejected:
     path = _PATH.search(message)
     field = _top_field(path.group(1)) if path else ""
     reason = message[: path.start()] if path else message
+    item = re.match(r"\[(\d+)\]\.?(.*)", path.group(1), re.DOTALL) if path else None
+    if item is not None:  # in a batch: the path begins with the item's index
+        inner = _explain(f"{reason} - at `$.{item[2]}`" if item[2] else reason)
+        return _indexed(int(item[1]), inner)
     named = _FIELD.search(reason)
     if named:
         field = _printable(named.group(1))

@@ -60,8 +60,8 @@ class Access:
     def refusal(self, scope: Mapping[str, Any]) -> str | None:
         """Why a request (its ASGI scope) is not answered; None when it is."""
         client = scope.get("client")
-        if client is None:  # a UNIX socket: its file's permissions decided already
-            return None
+        if client is None:  # the peer was gone before its address was asked for: nobody knows who it was
+            return "this connection has no address any more"
         peer: str = client[0]
         rights = self._rights_of(peer)
         wanted: Right = "append" if scope["method"] == "POST" else "read"

@@ -80,14 +80,17 @@ def _port(text: str) -> int:
     return int(text)
 
 
+_LARGEST = 1e12
+
+
 def _at_least(minimum: float, number: Callable[[str], Any]) -> Callable[[str], Any]:
     def parse(text: str) -> Any:
         try:
             value = number(text)
         except ValueError:
             value = float("nan")
-        if not minimum <= value < float("inf"):
-            raise ValueError(f"use a number of at least {minimum:g}")
+        if not minimum <= value <= _LARGEST:
+            raise ValueError(f"use a number from {minimum:g} to {_LARGEST:g}")
         return value
 
     return parse

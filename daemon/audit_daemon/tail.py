@@ -12,13 +12,14 @@ TICK_S, which bounds the cost of many subscribers: 500 of them are woken 50 time
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 from itertools import islice
 
 import msgspec
 
-from audit_daemon.store.protocol import EVERYTHING, Criteria, EventQuery, Layout, Store
+from audit_daemon.store.protocol import EVERYTHING, Criteria, EventQuery, Layout, Page, Store
 from audit_stream.canonical import splice_hash
 from audit_stream.chain import Linked
 from audit_stream.event import Event
@@ -45,6 +46,12 @@ _CHUNK_BYTES = 256 << 10
 _CHUNK_EVENTS = 500
 """How much one write to a subscriber holds at most: a stalled reader pins no more than this."""
 
+_HISTORY_EVENTS = 50_000
+"""How much of the log one search for a subscriber covers: however rare what it wants, it gets on."""
+
+_EXAMINED_BYTES = 64 << 10
+"""How much a filter looks at in one turn of the event loop: one can be written that takes long for each event."""
+
 _MAX_SHARED = 8
 """Chunks that are kept until the next commit: subscribers at other places than the end share with nobody."""
 
@@ -59,12 +66,11 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
 class _Recent:
     """One event in the ring; what is derived from it is computed when a subscriber first needs it."""
 
-    __slots__ = ("_decoded", "_frames", "linked")
+    __slots__ = ("_frames", "linked")
 
     def __init__(self, linked: Linked) -> None:
         self.linked = linked
         self._frames: dict[Layout, bytes] = {}
-        self._decoded: Event | None = None
 
     def fits(self, criteria: Criteria) -> bool:
         prepared = self.linked.prepared
@@ -76,7 +82,7 @@ class _Recent:
             return False
         if criteria.until_ms is not None and (prepared.time_ms is None or prepared.time_ms > criteria.until_ms):
             return False
-        return criteria.filter is None or matches(criteria.filter, self.decoded())
+        return criteria.filter is None or matches(criteria.filter, self._decoded())
 
     def frame(self, layout: Layout) -> bytes:
         frame = self._frames.get(layout)
@@ -86,10 +92,9 @@ class _Recent:
             self._frames[layout] = frame
         return frame
 
-    def decoded(self) -> Event:
-        if self._decoded is None:
-            self._decoded = msgspec.json.decode(self._served(), type=Event)
-        return self._decoded
+    def _decoded(self) -> Event:
+        """Not kept: a payload takes many times its bytes, and subscribers with the same filter share their chunks."""
+        return msgspec.json.decode(self._served(), type=Event)
 
     def _served(self) -> bytes:
         return splice_hash(self.linked.canonical, self.linked.hash)
@@ -123,6 +128,7 @@ class Tail:
         self._beats = 0
         self.closed = False
         self.subscribers = 0
+        self._departed = False
         store.on_commit(self.publish)
 
     @property
@@ -152,9 +158,16 @@ class Tail:
         try:
             beats = self._beats
             while True:
-                chunk, cursor = await self._next(cursor, subscription)
-                if chunk:
-                    yield chunk
+                if self._is_history(cursor):
+                    page, upto = await self._history(cursor, subscription)
+                    async for chunk in self._store.read(page.ids, subscription.layout):
+                        if chunk:
+                            yield chunk
+                    cursor = upto
+                else:
+                    chunk, cursor = self._latest(cursor, subscription)
+                    if chunk:
+                        yield chunk
                 if cursor < self._last_id:
                     await asyncio.sleep(0)  # a peer that is gone takes all at once: others, and its end, come first
                     continue
@@ -169,6 +182,7 @@ class Tail:
                 await woken
         finally:
             self.subscribers -= 1
+            self._departed = True
 
     def close(self) -> None:
         """Let every subscriber finish what is committed, then end its stream."""
@@ -176,24 +190,31 @@ class Tail:
         self._heartbeat.cancel()
         self._wake()
 
-    async def _next(self, cursor: int, subscription: Subscription) -> tuple[bytes, int]:
-        """A chunk of what follows `cursor`, perhaps empty, and the id up to which it deals with the log."""
+    @property
+    def _oldest_id(self) -> int:
+        """The first event that is in the ring."""
+        return self._ring[0].event_id if self._ring else self._last_id + 1
+
+    def _is_history(self, cursor: int) -> bool:
+        """Whether what follows `cursor` has left the ring."""
+        return cursor + 1 < self._oldest_id and cursor < self._last_id
+
+    def _latest(self, cursor: int, subscription: Subscription) -> tuple[bytes, int]:
+        """A chunk of what follows `cursor` in the ring, perhaps empty, and the id up to which it deals with the log."""
         if cursor >= self._last_id:
             return b"", cursor
-        oldest = self._ring[0].event_id if self._ring else self._last_id + 1
-        if cursor + 1 < oldest:
-            return await self._from_store(cursor, subscription)
         shared = self._shared.get((cursor, subscription))
         if shared is None:
             if len(self._shared) >= _MAX_SHARED:
                 self._shared.clear()
-            shared = self._shared[cursor, subscription] = self._from_ring(cursor + 1 - oldest, subscription)
+            shared = self._shared[cursor, subscription] = self._from_ring(cursor + 1 - self._oldest_id, subscription)
         return shared
 
     def _from_ring(self, index: int, subscription: Subscription) -> tuple[bytes, int]:
         frames = []
-        size_bytes = 0
+        size_bytes = examined_bytes = 0
         last_id = 0
+        filtered = subscription.criteria.filter is not None
         for linked in islice(self._ring, index, index + _CHUNK_EVENTS):
             last_id = linked.event_id
             recent = self._recent.get(last_id)
@@ -202,13 +223,14 @@ class Tail:
             if recent.fits(subscription.criteria):
                 frames.append(recent.frame(subscription.layout))
                 size_bytes += len(frames[-1])
-                if size_bytes >= _CHUNK_BYTES:
-                    break
+            examined_bytes += len(linked.canonical)
+            if size_bytes >= _CHUNK_BYTES or (filtered and examined_bytes >= _EXAMINED_BYTES):
+                break
         return b"".join(frames), last_id
 
-    async def _from_store(self, cursor: int, subscription: Subscription) -> tuple[bytes, int]:
-        """The next page of history. The limit is on ids, so that a page has no more than a chunk's worth."""
-        upto = self._last_id
+    async def _history(self, cursor: int, subscription: Subscription) -> tuple[Page, int]:
+        """The next page of what has left the ring, and the id up to which it deals with the log."""
+        upto = min(self._last_id, cursor + _HISTORY_EVENTS)
         query = EventQuery(
             criteria=subscription.criteria,
             min_id=cursor + 1,
@@ -217,11 +239,13 @@ class Tail:
             forward=True,
         )
         page = await self._store.find(query)
-        chunk = b"".join([part async for part in self._store.read(page.ids, subscription.layout)])
-        return chunk, page.ids[-1] if page.more else upto
+        return page, page.ids[-1] if page.more else upto
 
     def _beat(self) -> None:
         self._beats += 1
+        if self._departed:  # the server's objects of a connection refer to one another, and may hold its last chunk
+            self._departed = False
+            gc.collect()
         self._heartbeat = self._loop.call_later(self._heartbeat_s, self._beat)
         self._wake()
 

@@ -33,8 +33,9 @@ def test_nobody_else_is_answered_without_a_grant(peer: str, path: str) -> None:
     assert not answered("", peer, "POST", path)
 
 
-def test_a_unix_socket_is_answered() -> None:
-    assert answered("", None)
+def test_a_peer_that_is_gone_before_its_address_was_known_is_not_answered() -> None:
+    """It sends a whole request and resets the connection: whoever it was, it must not append."""
+    assert not answered("append@0.0.0.0/0", None)
 
 
 @pytest.mark.parametrize(

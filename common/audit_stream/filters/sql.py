@@ -25,7 +25,7 @@ __all__ = ["Condition", "Parameter", "conjunction", "envelope_condition", "prefi
 
 Parameter: TypeAlias = int | str | bytes
 
-MAX_PREFILTERS = 16
+MAX_PREFILTERS = 4
 """Of one filter: beyond it they cost more than they spare, and SQLite limits how deep an expression nests."""
 
 # SQLite searches naively: this times the length of a row is the most work that a prefilter can be made to do.

@@ -41,6 +41,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._offer: bytes | None = None  # the head of a request that offers an upgrade, without the offer
         self._problem = _NOT_HTTP
         self._head_deadline: asyncio.TimerHandle | None = None
+        self._rest_deadline: asyncio.TimerHandle | None = None  # of a body whose request was answered without it
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """A peer has connected: its first head is due."""
@@ -50,6 +51,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer is gone."""
         self._head_arrived()
+        self._rest_arrived()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -78,6 +80,17 @@ class GuardedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One header. Trailers after a chunked body are dropped (RFC 9112, 7.1.2): nothing here reads any."""
+        if self._in_head:
+            super().on_header(name, value)
+
+    def on_response_complete(self) -> None:
+        """An answer is whole. When its request is not, the rest has a deadline: nobody waits for it any more."""
+        if self.cycle.more_body:
+            self._rest_deadline = self.loop.call_later(HEAD_DEADLINE_S, self.transport.close)
+        super().on_response_complete()
+
     def on_headers_complete(self) -> None:
         """A request's head is whole: start to answer it."""
         self._in_head = False
@@ -92,6 +105,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """A request's body is whole."""
+        self._rest_arrived()
         if self._offer is None:
             super().on_message_complete()
 
@@ -112,6 +126,11 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._head_deadline is not None:
             self._head_deadline.cancel()
             self._head_deadline = None
+
+    def _rest_arrived(self) -> None:
+        if self._rest_deadline is not None:
+            self._rest_deadline.cancel()
+            self._rest_deadline = None
 
     def _refuse(self, problem: Problem) -> None:
         """Answer, unless an earlier request's answer is still to come, and close."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -21,7 +22,7 @@ __all__ = ["ARRAY_ITEMS", "LINES", "get_canonical", "get_event", "list_events", 
 ARRAY_ITEMS = Layout("{event}", between=",")
 LINES = Layout("{event}\n")
 
-_WHOLE_ANSWER_EVENTS = 1_000
+_WHOLE_ANSWER_EVENTS = 200
 """Answers up to this size are sent with their length; larger ones are streamed."""
 
 
@@ -39,7 +40,8 @@ async def list_events(request: AnyRequest) -> Response[Any]:
     services = services_of(request)
     query = services.queries.page(request.scope["query_string"])
     layout, media_type = (LINES, NDJSON) if _wants_ndjson(request) else (ARRAY_ITEMS, JSON)
-    page = await services.store.find(query)
+    search = services.store.find(query)
+    page = await (_while_connected(request, search) if query.criteria.scans else search)
     headers = {"Link": link} if (link := _next_link(request.scope["query_string"], query, page)) else {}
     body = _body(services, page, layout)
     if len(page.ids) <= _WHOLE_ANSWER_EVENTS:
@@ -60,6 +62,23 @@ async def get_canonical(request: AnyRequest) -> Response[bytes]:
     services = without_parameters(request)
     canonical, hash_ = _stored(request, services)
     return Response(canonical, media_type=JSON, headers={"ETag": f'"{hash_}"'})
+
+
+async def _while_connected(request: AnyRequest, search: Coroutine[Any, Any, Page]) -> Page:
+    """The result of a search, which is given up when whoever asked hangs up: nobody would get its answer."""
+    found = asyncio.ensure_future(search)
+    gone = asyncio.ensure_future(_hung_up(request))
+    try:
+        await asyncio.wait((found, gone), return_when=asyncio.FIRST_COMPLETED)
+        return await found if found.done() else Page(ids=(), more=False)
+    finally:
+        gone.cancel()
+        found.cancel()
+
+
+async def _hung_up(request: AnyRequest) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _misspelt() -> Problem:

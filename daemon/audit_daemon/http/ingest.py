@@ -185,20 +185,11 @@ async def _read_body(headers: _Headers, receive: Receive, limit: int) -> bytes:
     """The whole body, refused as soon as it is known to be over the limit: a declared length before it is read."""
     if headers.length is not None and headers.length > limit:
         raise _too_large(limit)
-    message = await receive()
-    if message["type"] == "http.request" and not message.get("more_body", False):
-        body: bytes = message.get("body", b"")
-        if len(body) > limit:
-            raise _too_large(limit)
-        return body
-    return await _read_rest(message, receive, limit)
-
-
-async def _read_rest(message: dict[str, Any], receive: Receive, limit: int) -> bytes:
     chunks, size_bytes = [], 0
     try:
         async with asyncio.timeout(_BODY_DEADLINE_S):
             while True:
+                message = await receive()
                 if message["type"] != "http.request":
                     raise _HungUp
                 chunks.append(message.get("body", b""))
@@ -207,7 +198,6 @@ async def _read_rest(message: dict[str, Any], receive: Receive, limit: int) -> b
                     raise _too_large(limit)
                 if not message.get("more_body", False):
                     return b"".join(chunks)
-                message = await receive()
     except TimeoutError:
         raise Problem(
             408, f"the body was not complete after {_BODY_DEADLINE_S:g} s: send it again", headers=_CLOSE

@@ -13,7 +13,7 @@ from litestar import Response
 from litestar.exceptions import HTTPException
 
 from audit_daemon.http.asgi import Headers
-from audit_daemon.store.protocol import IdempotencyConflict, StoreBusy, StoreError
+from audit_daemon.store.protocol import IdempotencyConflict, SearchStopped, StoreBusy, StoreError
 from audit_stream.errors import EventRejected
 
 __all__ = ["MEDIA_TYPE", "Problem", "encode_problem", "on_error", "problem_headers", "problem_of"]
@@ -60,6 +60,8 @@ def problem_of(error: Exception) -> Problem:
         return Problem(422, str(error))
     if isinstance(error, IdempotencyConflict):
         return Problem(422, str(error))
+    if isinstance(error, SearchStopped):
+        return Problem(503, str(error), headers={"Retry-After": RETRY_AFTER_S})
     if isinstance(error, StoreError):
         reason = "busy" if isinstance(error, StoreBusy) else "cannot append"
         return Problem(503, f"{reason}: {error}; nothing was acknowledged", headers={"Retry-After": RETRY_AFTER_S})

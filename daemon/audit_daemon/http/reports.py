@@ -98,7 +98,7 @@ async def stats(request: AnyRequest) -> Response[bytes]:
             "subscribers": services.tail.subscribers,
             "database_bytes": health.size_bytes,
             "write_queue": {"events": health.queued_events, "bytes": health.queued_bytes},
-            "last_verdict": services.verifier.last,
+            "last_verdict": None if services.verifier.failure else services.verifier.last,
         }
     )
 

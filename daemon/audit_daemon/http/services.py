@@ -54,6 +54,8 @@ class Services:
         problem = self.store.health.problem
         if problem is not None:
             reasons.append(problem)
+        if self.verifier.failure is not None:
+            reasons.append(f"the chain could not be verified: {self.verifier.failure}")
         verdict = self.verifier.last
         if verdict is not None and not verdict.valid:
             reasons.append(f"the chain is broken at event #{verdict.first_break_at}: {verdict.reason}")
@@ -74,7 +76,10 @@ class Services:
         yield counter("commits", "Transactions committed since the start", health.commits)
         yield counter("commit_failures", "Transactions that failed since the start", health.failed_commits)
         yield counter("verifications", "Walks over the chain since the start", self.verifier.walks)
-        if verdict is not None:
+        yield gauge(
+            "verify_failed", "1 when the last verification came to no verdict", self.verifier.failure is not None
+        )
+        if verdict is not None and self.verifier.failure is None:
             yield gauge("chain_valid", "1 when the last verification found the chain intact", verdict.valid)
             verified_at = parse_rfc3339_ms(verdict.verified_at) / 1000
             yield gauge("chain_verified_timestamp_seconds", "When the last verification ended", verified_at)

@@ -24,6 +24,8 @@ class FileLock:
     def __init__(self, database: Path) -> None:
         database = database.resolve()  # by whatever name the file is called, it has one lock
         prepare_directory(database)
+        if database.is_file() and database.stat().st_nlink > 1:
+            raise StoreUnusable(f"{database} has another name (a hard link), under which the lock would not be seen")
         self.path = database.with_name(database.name + ".lock")
         try:
             self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

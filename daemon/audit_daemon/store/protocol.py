@@ -23,6 +23,7 @@ __all__ = [
     "Layout",
     "Page",
     "Receipt",
+    "SearchStopped",
     "Store",
     "StoreBusy",
     "StoreError",
@@ -37,6 +38,7 @@ class StoreError(Exception):
 
     StoreError
     ├── StoreBusy            the queue is full: retry after a second, nothing was queued
+    ├── SearchStopped        a search took too long, or the daemon stops
     ├── StoreUnavailable     the disk refused, or the daemon stops: nothing was acknowledged
     ├── IdempotencyConflict  the key was used by this source for another body
     ├── StoreLocked          another daemon holds the file
@@ -50,6 +52,10 @@ class StoreBusy(StoreError):
 
 class StoreUnavailable(StoreError):
     """The append failed or its outcome is unknown; the text is the reason."""
+
+
+class SearchStopped(StoreError):
+    """A search that was given up before its end; the text is the reason and what to do."""
 
 
 class IdempotencyConflict(StoreError):
@@ -90,6 +96,11 @@ class Criteria(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     since_ms: int | None = None
     until_ms: int | None = None
     filter: Filter | None = None
+
+    @property
+    def scans(self) -> bool:
+        """Whether events must be looked at one by one to find those that fit."""
+        return any(bound is not None for bound in (self.filter, self.since_ms, self.until_ms))
 
 
 EVERYTHING = Criteria()
@@ -176,7 +187,7 @@ class Store(Protocol):
         """An event's canonical bytes and hash, None when there is no such event."""
 
     async def find(self, query: EventQuery) -> Page:
-        """The ids of the events that a query selects."""
+        """The ids of the events that a query selects. Raises SearchStopped; a cancelled search ends soon after."""
 
     def read(self, ids: Sequence[int], layout: Layout) -> AsyncIterator[bytes]:
         """The events of `ids`, in that order, as chunks of ready bytes of bounded size."""

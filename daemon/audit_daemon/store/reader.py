@@ -9,18 +9,18 @@ SQLite (`group_concat`), because Python gives up its interpreter lock around eve
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from string import Formatter
 
 import msgspec
 
-from audit_daemon.store.protocol import EventQuery, Layout, Page, StoreUnavailable
+from audit_daemon.store.protocol import EventQuery, Layout, Page
 from audit_daemon.store.series import SeriesRegistry
 from audit_daemon.store.spans import Spans
 from audit_stream.filters import Plan, plan
 
-__all__ = ["fetch_event", "fetch_events", "find_ids"]
+__all__ = ["fetch_event", "fetch_events", "find_ids", "how_many_fit"]
 
 _MAX_MERGED_SERIES = 100
 """Series in one compound SELECT; SQLite allows 500 terms, and its merge takes longer the more there are."""
@@ -39,6 +39,21 @@ def fetch_event(connection: sqlite3.Connection, event_id: int) -> tuple[bytes, s
     """An event's canonical bytes and hash."""
     row = connection.execute("SELECT canonical, hash FROM events WHERE event_id = ?", (event_id,)).fetchone()
     return None if row is None else (row[0], row[1])
+
+
+def how_many_fit(connection: sqlite3.Connection, ids: Sequence[int], max_bytes: int) -> int:
+    """How many of the first of `ids` take at most `max_bytes` together; at least one. Reads lengths, not contents."""
+    (lengths,) = connection.execute(
+        "SELECT json_group_array(length(canonical)) FROM"
+        " (SELECT e.canonical FROM json_each(?) wanted JOIN events e ON e.event_id = wanted.value ORDER BY wanted.key)",
+        (msgspec.json.encode(list(ids)).decode(),),
+    ).fetchone()
+    total = 0
+    for count, length in enumerate(msgspec.json.decode(lengths, type=list[int])):
+        total += length
+        if total > max_bytes:
+            return max(count, 1)
+    return len(ids)
 
 
 def fetch_events(connection: sqlite3.Connection, ids: Sequence[int], layout: Layout) -> bytes:
@@ -85,15 +100,12 @@ def find_ids(
     series: SeriesRegistry,
     spans: Spans,
     head_id: int,
-    stopped: Callable[[], bool] = lambda: False,
 ) -> Page:
-    """The ids that a query selects, in the order of the answer. Raises StoreUnavailable once `stopped` says so."""
+    """The ids that a query selects, in the order of the answer."""
     scan = Scan(query, series=series, spans=spans, head_id=head_id)
     found: list[int] = []
     for block in scan.blocks(connection):
         found += block
-        if stopped():
-            raise StoreUnavailable("the search was stopped before its end")
         if len(found) > query.limit:
             break
     more = len(found) > query.limit
@@ -205,7 +217,10 @@ class Scan:
 
     def _merge(self, connection: sqlite3.Connection, series: list[int], low: int, high: int, size: int) -> list[int]:
         """Merge some series' index entries; SQLite stops at `size` of them (sqlite.org/optoverview.html, 'UNION')."""
-        term = "SELECT event_id FROM events INDEXED BY events_series WHERE series_id = {} AND event_id BETWEEN :low AND :high"
+        term = (
+            "SELECT event_id FROM events INDEXED BY events_series"
+            " WHERE series_id = {} AND event_id BETWEEN :low AND :high"
+        )
         order = "ASC" if self._query.forward else "DESC"
         terms = " UNION ALL ".join(term.format(series_id) for series_id in series)
         (ids,) = connection.execute(

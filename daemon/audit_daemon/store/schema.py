@@ -94,6 +94,12 @@ def create(path: Path) -> None:
         raise StoreUnusable(
             f"this Python's SQLite is {sqlite3.sqlite_version}; audit-stream needs 3.37 or newer: use another Python"
         )
+    log = path.with_name(path.name + "-wal")
+    if not path.exists() and log.exists() and log.stat().st_size:
+        raise StoreUnusable(
+            f"{path} is missing, but {log.name} lies where it was: it holds the newest events of a database that was "
+            "moved or deleted. Put that back, or move the log away to begin a new one"
+        )
     try:
         # SQLite gives its log and index the mode of the database: what was decided is not for everyone to read.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))

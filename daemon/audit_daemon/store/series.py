@@ -28,6 +28,9 @@ class SeriesRegistry:
         """Start numbering a transaction's events; nothing changes here before `SeriesUpdate.apply`."""
         return SeriesUpdate(self._ids, self._counts)
 
+    def __len__(self) -> int:
+        return len(self._ids)
+
     def counts(self) -> Mapping[tuple[str, str], int]:
         """Events by (kind, source), at this moment."""
         return {pair: self._counts[series_id] for pair, series_id in list(self._ids.items())}

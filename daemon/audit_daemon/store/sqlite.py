@@ -10,12 +10,22 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Self, TypeVar
 
 from audit_daemon.store import schema
 from audit_daemon.store.lock import FileLock
-from audit_daemon.store.protocol import EventQuery, Health, IdempotencyKey, Layout, Page, Receipt, StoreUnusable
-from audit_daemon.store.reader import fetch_event, fetch_events, find_ids
+from audit_daemon.store.protocol import (
+    EventQuery,
+    Health,
+    IdempotencyKey,
+    Layout,
+    Page,
+    Receipt,
+    SearchStopped,
+    StoreUnusable,
+)
+from audit_daemon.store.reader import fetch_event, fetch_events, find_ids, how_many_fit
 from audit_daemon.store.series import SeriesRegistry
 from audit_daemon.store.spans import Spans
 from audit_daemon.store.writer import Writer, WriterLimits
@@ -31,8 +41,13 @@ _T = TypeVar("_T")
 _READER_THREADS = 3
 _INLINE_EVENTS = 200
 """Pages up to this size that need no scan are read on the loop's thread: they take less than the hop to another."""
-_CHUNK_EVENTS = 500
-"""Events in one chunk of a streamed answer: a quarter of a megabyte with usual payloads."""
+_INLINE_SERIES = 100
+_CHUNK_EVENTS, _CHUNK_BYTES = 500, 256 << 10
+"""What one chunk of a streamed answer holds at most, and so what a stalled reader pins."""
+
+SEARCH_DEADLINE_S = 30.0
+"""When a search is given up. There are few reader threads, and a filter can be written to take for ever."""
+_STEPS_BETWEEN_LOOKS = 1_000
 
 
 class SqliteStore:
@@ -122,26 +137,22 @@ class SqliteStore:
 
     async def find(self, query: EventQuery) -> Page:
         """The ids that a query selects. Scans run in a reader thread; one whose caller is cancelled ends soon after."""
-        criteria = query.criteria
-        scans = any(bound is not None for bound in (criteria.filter, criteria.since_ms, criteria.until_ms))
-        inline = query.limit <= _INLINE_EVENTS and not scans
+        few = query.limit <= _INLINE_EVENTS and len(self._series) <= _INLINE_SERIES
+        inline = few and not query.criteria.scans
         find = partial(find_ids, query=query, series=self._series, spans=self._spans, head_id=self.head.event_id)
-        if inline:
-            return find(self._inline)
-        hung_up = threading.Event()
-        try:
-            return await self._in_thread(partial(find, stopped=lambda: hung_up.is_set() or self._closing.is_set()))
-        except asyncio.CancelledError:
-            hung_up.set()
-            raise
+        return find(self._inline) if inline else await self._in_thread(find)
 
     async def read(self, ids: Sequence[int], layout: Layout) -> AsyncIterator[bytes]:
         """The events of `ids` in chunks; a small page comes as one."""
         if len(ids) <= _INLINE_EVENTS:
             yield fetch_events(self._inline, ids, layout)
             return
-        for start in range(0, len(ids), _CHUNK_EVENTS):
-            yield await self._in_thread(partial(fetch_events, ids=ids[start : start + _CHUNK_EVENTS], layout=layout))
+        start = 0
+        while start < len(ids):
+            some = ids[start : start + _CHUNK_EVENTS]
+            chunk, count = await self._in_thread(partial(_fetch_some, ids=some, layout=layout))
+            yield chunk
+            start += count
 
     async def close(self) -> None:
         """Commit what is queued, answer every waiter, release the file."""
@@ -158,14 +169,37 @@ class SqliteStore:
         return connection
 
     async def _in_thread(self, job: Callable[[sqlite3.Connection], _T]) -> _T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._with_connection, job)
+        """Run a job in a reader thread. It ends early when its caller is cancelled, and after SEARCH_DEADLINE_S."""
+        given_up = threading.Event()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, self._with_connection, job, given_up)
+        except asyncio.CancelledError:
+            given_up.set()
+            raise
 
-    def _with_connection(self, job: Callable[[sqlite3.Connection], _T]) -> _T:
+    def _with_connection(self, job: Callable[[sqlite3.Connection], _T], given_up: threading.Event) -> _T:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = self._local.connection = self._open_reader()
             self._opened.append(connection)
-        return job(connection)
+        deadline = monotonic() + SEARCH_DEADLINE_S
+        connection.set_progress_handler(
+            lambda: given_up.is_set() or self._closing.is_set() or monotonic() > deadline, _STEPS_BETWEEN_LOOKS
+        )
+        try:
+            return job(connection)
+        except sqlite3.OperationalError as error:
+            if str(error) != "interrupted":
+                raise
+            raise SearchStopped(
+                f"the search was given up after {SEARCH_DEADLINE_S:g} s: narrow it by kind, source, id or time"
+            ) from None
+
+
+def _fetch_some(connection: sqlite3.Connection, ids: Sequence[int], layout: Layout) -> tuple[bytes, int]:
+    """As many of the first events as a chunk may hold, laid out, and how many they are."""
+    count = how_many_fit(connection, ids, _CHUNK_BYTES)
+    return fetch_events(connection, ids[:count], layout), count
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

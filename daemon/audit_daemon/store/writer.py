@@ -55,6 +55,11 @@ _EVENTS_A_COMMIT = 8192
 """Stop gathering here, so that the first waiter of a long queue is not kept for the last."""
 
 _PROBE_INTERVAL_S = 1.0
+
+_REPLACED = (
+    "the database file was deleted or replaced while the daemon has it open: stop the daemon, put the right file "
+    "in its place without the -wal and -shm of the other, and start it"
+)
 _IDEMPOTENCY_PRUNE_ROWS = 256
 
 
@@ -165,10 +170,10 @@ class Writer:
         self.commits = 0
         self.failed_commits = 0
 
-        self._identity: object = None  # of the file that the connection has open
+        self._opened_file: object = None  # which file the connection has open
         self._connection: sqlite3.Connection | None = None
         self._reopen()  # raises sqlite3.Error: a daemon that cannot write must not start
-        self._checkpointer = Checkpointer(open_connection)
+        self._checkpointer = Checkpointer(self._open_same_file)
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
@@ -185,7 +190,7 @@ class Writer:
         with self._lock:
             if self._closing:
                 raise StoreUnavailable("the daemon is stopping")
-            if (
+            if self.queued_events and (  # an empty queue takes anything, or a large batch could never be sent
                 self.queued_events + len(events) > self._limits.max_events
                 or self.queued_bytes + ticket.size_bytes > self._limits.max_bytes
             ):
@@ -238,11 +243,14 @@ class Writer:
     def _commit(self, tickets: list[Ticket]) -> None:
         try:
             connection = self._connection or self._reopen()
-            if self._identify() != self._identity:  # what is written to a deleted file is gone with the daemon
-                raise sqlite3.OperationalError("the database file was deleted or replaced under the daemon")
+            if self._identify() != self._opened_file:  # what is written to a deleted file is gone with the daemon
+                raise sqlite3.OperationalError(_REPLACED)
             transaction = self._plan(connection, tickets)
             if transaction.linked:
                 self._write(connection, transaction)
+        except sqlite3.IntegrityError as error:
+            _log.error("somebody else wrote into the database file", reason=str(error))
+            self._fail(tickets, f"somebody else wrote into the database file: {error}")
         except sqlite3.Error as error:
             self._fail(tickets, f"the disk refused the events: {error}")
         except Exception as error:  # noqa: BLE001 - the boundary of the thread: a waiter must be told, and the thread must live on
@@ -351,6 +359,9 @@ class Writer:
 
         Raises sqlite3.Error, and then nothing has changed.
         """
+        if self._opened_file is not None and self._identify() != self._opened_file:
+            # What stands at the path now must not be touched: SQLite would take the other file's log for its own.
+            raise sqlite3.OperationalError(_REPLACED)
         connection = self._open_connection()
         try:
             head = load_head(connection)
@@ -372,9 +383,15 @@ class Writer:
             raise
         self.head = head
         self._connection = connection
-        self._identity = self._identify()
+        self._opened_file = self._identify()
         self._deliver([], [], unseen)
         return connection
+
+    def _open_same_file(self) -> sqlite3.Connection:
+        """Another connection to the file that is open. In any thread; raises sqlite3.Error when it was replaced."""
+        if self._identify() != self._opened_file:
+            raise sqlite3.OperationalError(_REPLACED)
+        return self._open_connection()
 
     def _disconnect(self) -> None:
         if self._connection is not None:

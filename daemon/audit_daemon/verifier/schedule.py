@@ -41,6 +41,7 @@ class Verifier:
         self._running: asyncio.Task[Verdict] | None = None
         self._schedule: asyncio.Task[None] | None = None
         self.last: Verdict | None = None
+        self.failure: str | None = None  # why the last walk came to no verdict
         self.walks = 0
 
     def start(self) -> None:
@@ -77,7 +78,12 @@ class Verifier:
         """Walk once the earlier walk has ended, so that there is never more than one process."""
         if earlier is not None:
             await asyncio.wait([earlier])
-        verdict = await self._walk()
+        try:
+            verdict = await self._walk()
+        except VerifierError as error:
+            self.failure = str(error)
+            raise
+        self.failure = None
         self._note(verdict)
         return verdict
 

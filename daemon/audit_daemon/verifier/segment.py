@@ -17,7 +17,7 @@ from json.encoder import encode_basestring_ascii
 import msgspec
 
 from audit_daemon.store.spans import SPAN_EVENTS
-from audit_stream.canonical import canonical_bytes, hash_of, read_envelope
+from audit_stream.canonical import Envelope, canonical_bytes, hash_of, read_envelope
 from audit_stream.chain import GENESIS_HASH
 from audit_stream.timestamps import time_ms_or_none
 
@@ -61,17 +61,19 @@ def state_before(connection: sqlite3.Connection, event_id: int) -> SegmentState:
     )
 
 
-def check_segment(connection: sqlite3.Connection, state: SegmentState, last_id: int) -> Iterator[Break | int]:
+def check_segment(
+    connection: sqlite3.Connection, state: SegmentState, last_id: int, id_sums: dict[int, int]
+) -> Iterator[Break | int]:
     """Check the events after `state` up to `last_id`; yields the number checked after each slice, or the break.
 
-    `state` moves along. Nothing is yielded after a break. A segment starts on a span's first event. The connection's
-    text_factory must be bytes.
+    `state` moves along, and `id_sums` gets the sum of the ids of each series' events. Nothing is yielded after a
+    break. A segment starts on a span's first event. The connection's text_factory must be bytes.
     """
     series = {
         series_id: _SeriesBytes(_text(kind), _text(source))
         for series_id, kind, source in connection.execute("SELECT series_id, kind, source FROM series")
     }
-    check = _Checker(series, state)
+    check = _Checker(series, state, id_sums)
     while state.event_id < last_id:
         upto = min(state.event_id + SLICE_EVENTS, last_id)
         low = state.event_id + 1 if state.event_id else _INT64_MIN
@@ -118,8 +120,9 @@ def _quoted(text: str) -> bytes:
 class _Checker:
     """Checks rows against the state, which it moves along."""
 
-    def __init__(self, series: dict[int, _SeriesBytes], state: SegmentState) -> None:
+    def __init__(self, series: dict[int, _SeriesBytes], state: SegmentState, id_sums: dict[int, int]) -> None:
         self._series = series
+        self._id_sums = id_sums
         self._state = state
         self._times = _Times()
         self._bounds: list[tuple[int | None, int | None]] = []
@@ -128,7 +131,7 @@ class _Checker:
 
     def rows(self, rows: sqlite3.Cursor) -> Break | None:
         """Check each row; the first that does not hold is returned with its reason."""
-        state, series, seqs = self._state, self._series, self._state.series_seqs
+        state, series, seqs, id_sums = self._state, self._series, self._state.series_seqs, self._id_sums
         sha256, times = hashlib.sha256, self._times
         expected, prev_hash = state.event_id + 1, state.hash.encode("ascii")
         low, high = self._low, self._high
@@ -155,6 +158,7 @@ class _Checker:
                     if broken is not None:
                         return broken
                 seqs[series_id] = series_seq
+                id_sums[series_id] = id_sums.get(series_id, 0) + expected
                 prev_hash = hash_
                 if time_ms is not None:
                     low = time_ms if low is None or time_ms < low else low
@@ -239,8 +243,8 @@ def _examine(
         return Break(event_id=expected, reason=reason)
     hash_holds = hash_of(canonical).encode("ascii") == hash_
     try:
-        envelope = read_envelope(canonical)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        envelope = _read(canonical)
+    except (ValueError, KeyError, TypeError, RecursionError):
         if hash_holds:
             reason = f"the hashed bytes are no event at event #{expected}"
         return Break(event_id=expected, reason=reason)
@@ -260,3 +264,19 @@ def _examine(
     if canonical_bytes(json.loads(canonical)) != canonical:
         return Break(event_id=expected, reason=f"the hashed bytes are not in canonical form at event #{expected}")
     return None
+
+
+def _read(canonical: bytes) -> Envelope:
+    """The fields of canonical bytes; also of imported ones with a lone surrogate, which msgspec refuses."""
+    try:
+        return read_envelope(canonical)
+    except msgspec.DecodeError:
+        fields = json.loads(canonical)
+        return Envelope(
+            event_id=fields["event_id"],
+            kind=fields["kind"],
+            payload=msgspec.Raw(b"{}"),
+            prev_hash=fields["prev_hash"],
+            source=fields["source"],
+            timestamp=fields["timestamp"],
+        )

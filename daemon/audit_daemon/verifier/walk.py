@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from multiprocessing.connection import Connection, wait
@@ -50,10 +51,16 @@ def walk(
         total, head_break = _ends(connection, acknowledged)
         count = _worker_count(total, workers)
         if count == 1:
-            checked, state, broken = _walk_here(connection, total, on_progress)
+            walked = _walk_here(connection, total, on_progress)
         else:
-            checked, state, broken = _walk_parallel(path, connection, total, count, on_progress)
-        broken = broken or head_break or _acknowledged_break(connection, acknowledged)
+            walked = _walk_parallel(path, connection, total, count, on_progress)
+        checked, state = walked.checked, walked.state
+        broken = (
+            walked.broken
+            or head_break
+            or _acknowledged_break(connection, acknowledged)
+            or _index_break(connection, total, walked)
+        )
         if broken is not None:
             checked = min(checked, broken.event_id - 1)
         head = Head(checked, state.hash if checked == state.event_id else _hash_at(connection, checked))
@@ -135,17 +142,59 @@ def _worker_count(total: int, workers: int | None) -> int:
     return max(1, min(workers, _MAX_WORKERS))
 
 
-_Outcome = tuple[int, SegmentState, Break | None]
+class _Walked(msgspec.Struct, kw_only=True):
+    """How far a walk came, the state there, and the sum of the ids of each series' events."""
+
+    checked: int
+    state: SegmentState
+    id_sums: dict[int, int]
+    broken: Break | None = None
 
 
-def _walk_here(connection: sqlite3.Connection, total: int, on_progress: Callable[[int, int], None]) -> _Outcome:
+def _index_break(connection: sqlite3.Connection, total: int, walked: _Walked) -> Break | None:
+    """The break when the events hold but SQLite's index of their series does not list them, so that queries mislead.
+
+    Each series must have as many entries as events, with the same sum of ids; an event that is missing is looked for
+    only when they differ. A series without any event would show in counts.
+    """
+    at_end = max(total, 1)
+    try:
+        listed = {
+            series_id: (count, id_sum)
+            for series_id, count, id_sum in connection.execute(
+                "SELECT series_id, count(*), sum(event_id) FROM events INDEXED BY events_series"
+                " WHERE event_id <= ? GROUP BY series_id",
+                (total,),
+            )
+        }
+        if listed != {key: (walked.state.series_seqs[key], id_sum) for key, id_sum in walked.id_sums.items()}:
+            (missing,) = connection.execute(
+                "SELECT min(e.event_id) FROM events e NOT INDEXED WHERE e.event_id <= ? AND NOT EXISTS"
+                " (SELECT 1 FROM events i INDEXED BY events_series"
+                "  WHERE i.series_id = e.series_id AND i.event_id = e.event_id)",
+                (total,),
+            ).fetchone()
+            at = missing or at_end
+            return Break(event_id=at, reason=f"kind and source index mismatch at event #{at}")
+        ghost = connection.execute(
+            "SELECT 1 FROM series s WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.series_id = s.series_id)"
+        ).fetchone()
+    except sqlite3.OperationalError as error:
+        if "index" not in str(error) and "no query solution" not in str(error):
+            raise
+        return Break(event_id=at_end, reason=f"the index of kinds and sources was removed or changed: {error}")
+    return Break(event_id=at_end, reason="there is a kind and source without any event") if ghost else None
+
+
+def _walk_here(connection: sqlite3.Connection, total: int, on_progress: Callable[[int, int], None]) -> _Walked:
     state = state_before(connection, 1)
+    id_sums: dict[int, int] = {}
     broken = None
-    for step in check_segment(connection, state, total):
+    for step in check_segment(connection, state, total, id_sums):
         if isinstance(step, Break):
             broken = step
         on_progress(state.event_id, total)
-    return state.event_id, state, broken
+    return _Walked(checked=state.event_id, state=state, id_sums=id_sums, broken=broken)
 
 
 class _Segment(msgspec.Struct, kw_only=True):
@@ -155,12 +204,13 @@ class _Segment(msgspec.Struct, kw_only=True):
     last_id: int
     before: SegmentState
     after: SegmentState
+    id_sums: dict[int, int]
     broken: Break | None = None
 
 
 def _walk_parallel(
     path: Path, connection: sqlite3.Connection, total: int, count: int, on_progress: Callable[[int, int], None]
-) -> _Outcome:
+) -> _Walked:
     """Check `count` stretches at once. Each trusts the state before it, which the one before then has to confirm."""
     size = -(-total // count // SPAN_EVENTS) * SPAN_EVENTS
     firsts = range(1, total + 1, size)
@@ -169,14 +219,16 @@ def _walk_parallel(
     except (sqlite3.OperationalError, OSError):  # a worker could not start, died, or could not read where to begin
         return _walk_here(connection, total, on_progress)
     confirmed = state_before(connection, 1)
+    id_sums: Counter[int] = Counter()
     for first in firsts:
         segment = done[first]
         if segment.before != confirmed:  # what it trusted is not what was found: the state itself was tampered with
             return _walk_here(connection, total, on_progress)
         confirmed = segment.after
+        id_sums.update(segment.id_sums)
         if segment.broken is not None:
-            return confirmed.event_id, confirmed, segment.broken
-    return total, confirmed, None
+            return _Walked(checked=confirmed.event_id, state=confirmed, id_sums=id_sums, broken=segment.broken)
+    return _Walked(checked=total, state=confirmed, id_sums=id_sums)
 
 
 def _check_stretches(
@@ -239,12 +291,13 @@ def _check(path: Path, first_id: int, last_id: int) -> Iterator[int | _Segment]:
         before = state_before(connection, first_id)
         state = msgspec.structs.replace(before, series_seqs=dict(before.series_seqs))
         broken = None
-        for step in check_segment(connection, state, last_id):
+        id_sums: dict[int, int] = {}
+        for step in check_segment(connection, state, last_id, id_sums):
             if isinstance(step, Break):
                 broken = step
             else:
                 yield step
-        yield _Segment(first_id=first_id, last_id=last_id, before=before, after=state, broken=broken)
+        yield _Segment(first_id=first_id, last_id=last_id, before=before, after=state, id_sums=id_sums, broken=broken)
 
 
 def _receive(pipe: Connection) -> int | _Segment:

@@ -8,7 +8,6 @@ import random
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +16,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audit_daemon.http.events import ARRAY_ITEMS, LINES
-from audit_daemon.store.protocol import Criteria, EventQuery, Layout, Page, StoreUnavailable
-from audit_daemon.store.reader import find_ids
-from audit_daemon.store.schema import open_reader
-from audit_daemon.store.series import SeriesRegistry
-from audit_daemon.store.spans import Spans
+from audit_daemon.store.protocol import Criteria, EventQuery, Layout, SearchStopped
 from audit_daemon.store.sqlite import SqliteStore
 from audit_daemon.tail import SSE, SSE_UNNAMED
 from audit_stream.canonical import Prepared, prepare, splice_hash
-from audit_stream.filters import parse, register
+from audit_stream.filters import parse
 from audit_stream.timestamps import format_rfc3339_ms
-from tests.daemon.store.rig import START_MS, Follower, build, event, events, in_store, opened, served, stored
+from tests.daemon.store.rig import (
+    DEADLINE_S,
+    START_MS,
+    Follower,
+    build,
+    event,
+    events,
+    in_store,
+    opened,
+    served,
+    stored,
+)
 
 COUNT = 2_300
 KINDS = ["other", "request_denied", "request_allowed", "watch_drifted"]
@@ -238,32 +244,63 @@ def test_queries_beside_a_busy_writer_see_a_gapless_past(tmp_path: Path) -> None
     in_store(tmp_path / "audit.db", body)
 
 
-def test_a_scan_that_nobody_waits_for_any_more_ends_after_its_block(tmp_path: Path) -> None:
-    path = tmp_path / "audit.db"
-    build(path, events(5_000))
-    statements: list[str] = []
-    with closing(open_reader(path)) as connection:
-        series, spans = SeriesRegistry(), Spans()
-        series.load(connection)
-        spans.load(connection, 5_000)
-        register(connection)
-        connection.set_trace_callback(statements.append)
-        query = EventQuery(criteria=Criteria(filter=parse("payload.number:none", now_ms=0)))
-        with pytest.raises(StoreUnavailable):
-            find_ids(connection, query, series=series, spans=spans, head_id=5_000, stopped=lambda: True)
-    assert len(statements) <= 1
+HOSTILE = " ".join(f'"{"a" * 35}b{number}"' for number in range(99))
+"""A filter that takes a third of a second for each event of which it is nearly true."""
 
 
-def test_closing_ends_scans_that_run(tmp_path: Path) -> None:
-    path = tmp_path / "audit.db"
-    build(path, events(5_000))
+def hostile_log(path: Path) -> EventQuery:
+    build(path, [event(n, payload={"text": "a" * 65_000}) for n in range(200)])
+    return EventQuery(criteria=Criteria(filter=parse(HOSTILE, now_ms=0)))
+
+
+def test_searches_that_nobody_waits_for_any_more_make_way(tmp_path: Path) -> None:
+    query = hostile_log(tmp_path / "audit.db")
+
+    async def body(store: SqliteStore, _: Follower) -> None:
+        hung_up = [asyncio.ensure_future(store.find(query)) for _ in range(12)]
+        await asyncio.sleep(0)
+        for search in hung_up:
+            search.cancel()
+        await asyncio.gather(*hung_up, return_exceptions=True)
+        async with asyncio.timeout(DEADLINE_S):
+            assert len((await store.find(EventQuery(criteria=Criteria(since_ms=0)))).ids) == 200
+
+    in_store(tmp_path / "audit.db", body)
+
+
+def test_a_search_that_takes_too_long_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    query = hostile_log(tmp_path / "audit.db")
+    monkeypatch.setattr("audit_daemon.store.sqlite.SEARCH_DEADLINE_S", 0.2)
+
+    async def body(store: SqliteStore, _: Follower) -> None:
+        with pytest.raises(SearchStopped, match="narrow it by kind"):
+            await store.find(query)
+
+    in_store(tmp_path / "audit.db", body)
+
+
+def test_closing_ends_searches_that_run(tmp_path: Path) -> None:
+    query = hostile_log(tmp_path / "audit.db")
 
     async def run() -> None:
-        async with opened(path) as (store, _):
-            query = EventQuery(criteria=Criteria(filter=parse("payload.number:none", now_ms=0)))
-            scans = [asyncio.ensure_future(store.find(query)) for _ in range(9)]
-            scans[0].cancel()
-        ends = await asyncio.gather(*scans, return_exceptions=True)
-        assert all(isinstance(end, Page | StoreUnavailable | asyncio.CancelledError) for end in ends)
+        async with opened(tmp_path / "audit.db") as (store, _):
+            searches = [asyncio.ensure_future(store.find(query)) for _ in range(9)]
+            await asyncio.sleep(0)
+        async with asyncio.timeout(DEADLINE_S):
+            ends = await asyncio.gather(*searches, return_exceptions=True)
+        assert all(isinstance(end, SearchStopped | asyncio.CancelledError) for end in ends)
 
     asyncio.run(run())
+
+
+def test_a_chunk_is_bounded_by_bytes_and_holds_one_event_at_least(tmp_path: Path) -> None:
+    path = tmp_path / "audit.db"
+    build(path, [event(n, payload={"text": "a" * 60_000}) for n in range(300)])
+
+    async def body(store: SqliteStore, _: Follower) -> None:
+        ids = range(1, 301)
+        chunks = [chunk async for chunk in store.read(ids, Layout("{event}\n"))]
+        assert max(map(len, chunks)) < 300_000
+        assert sum(chunk.count(b"\n") for chunk in chunks) == 300
+
+    in_store(path, body)

@@ -331,6 +331,7 @@ def test_a_log_cut_short_with_its_head_is_found_by_who_remembers_the_head(
         f"DELETE FROM spans WHERE span >= {left // 1024}",
         f"UPDATE head SET event_id = {left},"
         f" hash = coalesce((SELECT hash FROM events WHERE event_id = {left}), printf('%064d', 0))",
+        "DELETE FROM series WHERE series_id NOT IN (SELECT series_id FROM events)",
     )
     assert walk(path).valid is True  # the chain alone cannot show it
     assert_breaks(path, left + 1, f"event_id should be {left + 1}, got none", acknowledged=head)
@@ -457,3 +458,32 @@ def test_tampering_is_found_in_a_file_that_the_daemon_has_open(tmp_path: Path, o
             assert (report.valid, report.first_break_at) == (False, 1 if tamper == "insert" else 1_300)
 
     asyncio.run(scenario())
+
+
+INDEX_EDITS = {
+    "an event that the index leaves out": (
+        [
+            "DROP INDEX events_series",
+            "CREATE INDEX events_series ON events (series_id) WHERE event_id <> 5",
+            "PRAGMA writable_schema = ON",
+            "UPDATE sqlite_schema SET sql = 'CREATE INDEX events_series ON events (series_id)'"
+            " WHERE name = 'events_series'",
+        ],
+        5,
+        "kind and source index mismatch",
+    ),
+    "no index": (["DROP INDEX events_series"], COUNT, "the index of kinds and sources was removed"),
+    "a kind and source that nobody sent": (
+        ["INSERT INTO series (kind, source) VALUES ('request_denied', 'ghost')"],
+        COUNT,
+        "there is a kind and source without any event",
+    ),
+}
+
+
+@pytest.mark.parametrize("edits", INDEX_EDITS)
+def test_what_would_make_queries_mislead_is_found(original: Path, tmp_path: Path, edits: str) -> None:
+    statements, first_break_at, reason = INDEX_EDITS[edits]
+    path = copy(original, tmp_path)
+    edit(path, *statements)
+    assert_breaks(path, first_break_at, reason)
