@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,6 +57,16 @@ def test_a_stranger_is_told_the_setting_that_would_let_it_read(closed: DaemonPro
 def test_a_stranger_is_told_the_setting_that_would_let_it_append(closed: DaemonProcess, target: str) -> None:
     answer = exchange(closed.port, request("POST", target, JSON, GOOD), host=str(ADDRESS))
     assert_problem(answer, 401, f"AUDIT_STREAM_ANONYMOUS=append@{ADDRESS}/32")
+    assert exchange(closed.port, request("GET", "/stats")).json()["count"] == 0
+
+
+def test_a_stranger_that_resets_its_connection_at_once_appends_nothing(closed: DaemonProcess) -> None:
+    """Its address can be gone before the server asks for it."""
+    for _ in range(200):
+        with socket.socket() as stranger:
+            stranger.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            stranger.connect((str(ADDRESS), closed.port))
+            stranger.sendall(request("POST", "/events", JSON, GOOD))
     assert exchange(closed.port, request("GET", "/stats")).json()["count"] == 0
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from audit_daemon.store.protocol import IdempotencyKey, StoreUnavailable
 from audit_daemon.store.sqlite import SqliteStore
+from audit_daemon.verifier.walk import walk
 from tests.daemon.store.faulty import OPEN, Faults, When
 from tests.daemon.store.rig import (
     DEADLINE_S,
@@ -308,3 +309,6 @@ def test_nothing_is_acknowledged_into_a_file_that_is_not_there_any_more(tmp_path
 
     in_store(path, body)
     assert path.exists() is (then != "deleted")
+    if path.exists():  # and what was put there is as it was
+        assert walk(path).valid
+        assert walk(path).checked == (9 if "longer" in then else 1)

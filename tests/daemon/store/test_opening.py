@@ -152,6 +152,25 @@ def test_a_store_that_cannot_be_opened_whole_leaves_nothing_open(tmp_path: Path)
     asyncio.run(run())
 
 
+def test_a_file_with_a_second_name_is_refused_because_its_lock_has_only_one(tmp_path: Path) -> None:
+    build(tmp_path / "audit.db", [event(1)])
+    (tmp_path / "other.db").hardlink_to(tmp_path / "audit.db")
+    with pytest.raises(StoreUnusable, match="has another name"):
+        in_store(tmp_path / "other.db", _nothing)
+
+
+def test_a_log_without_its_database_is_not_the_beginning_of_a_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "audit.db"
+    path.with_name("audit.db-wal").write_bytes(b"newest events")
+    with pytest.raises(StoreUnusable, match="newest events of a database that was moved or deleted"):
+        in_store(path, _nothing)
+    assert not path.exists()
+
+
+async def _nothing(store: SqliteStore, _: Follower) -> None:
+    raise AssertionError("it must not open")
+
+
 def _foreign(path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("CREATE TABLE t (x)")
