@@ -12,7 +12,7 @@ from audit_daemon.http.events import ARRAY_ITEMS, LINES
 from audit_daemon.store.protocol import Layout
 from audit_daemon.store.sqlite import SqliteStore
 from audit_daemon.tail import SSE, SSE_UNNAMED, Subscription, Tail
-from audit_stream.canonical import splice_hash
+from audit_stream.canonical import prepare, splice_hash
 from tests.daemon.store.rig import Follower, event, in_store
 
 EVENTS = [
@@ -20,6 +20,9 @@ EVENTS = [
     event(2, kind="request_denied", source="a/b:c@d"),
     event(payload={}),
     event(payload={"é": "\u2028 \n \x7f ' '' {kind} {{}} %s", "nested": [{"id": 1, "hash": "x"}]}),
+    prepare(
+        kind="imported\r\nid: 999\ndata: {}\n\n", source="s", payload={}, timestamp="2026-05-15T00:00:00Z", time_ms=None
+    ),
 ]
 IDS = range(1, len(EVENTS) + 1)
 

@@ -1,7 +1,8 @@
 """One connection: uvicorn's HTTP protocol, with what it lacks for a daemon that strangers may talk to.
 
 - A request that is no HTTP gets problem details like every other error; uvicorn answers in plain text.
-- A head has a size and a deadline: uvicorn would collect an endless header, and wait for ever for half of one.
+- A head has a size, and head and body have a deadline: uvicorn would collect an endless header, and wait for ever for
+  the other half of a request.
 - An offer to upgrade is ignored (RFC 9110, 7.8). Java's HttpClient offers h2c with every first request, and the
   parser skips the body of such a request, so that its event would be lost.
 """
@@ -17,17 +18,19 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from audit_daemon.http.problems import MEDIA_TYPE, Problem, encode_problem
 from audit_daemon.http.transport import CoalescingTransport
 
-__all__ = ["HEAD_DEADLINE_S", "GuardedProtocol"]
+__all__ = ["BODY_DEADLINE_S", "HEAD_DEADLINE_S", "GuardedProtocol"]
 
 MAX_HEAD_BYTES = 64 << 10
 """Request line and headers; room for a filter of 4 KiB in its percent-encoded form and for any proxy's headers."""
 
 HEAD_DEADLINE_S = 30.0
+BODY_DEADLINE_S = 30.0
 
 _UPGRADE_TOKENS = frozenset({b"upgrade", b"http2-settings"})
 
 _NOT_HTTP = Problem(400, "this is no HTTP/1.1 request that can be read")
 _HEAD_TOO_LARGE = Problem(431, f"the request line and headers take more than {MAX_HEAD_BYTES} bytes")
+_BODY_TOO_SLOW = Problem(408, f"the body was not complete after {BODY_DEADLINE_S:g} s: send it again")
 _HEAD_TOO_SLOW = Problem(408, f"the request's headers were not complete after {HEAD_DEADLINE_S:g} s")
 
 
@@ -41,7 +44,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._offer: bytes | None = None  # the head of a request that offers an upgrade, without the offer
         self._problem = _NOT_HTTP
         self._head_deadline: asyncio.TimerHandle | None = None
-        self._rest_deadline: asyncio.TimerHandle | None = None  # of a body whose request was answered without it
+        self._body_deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """A peer has connected: its first head is due."""
@@ -51,7 +54,7 @@ class GuardedProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The peer is gone."""
         self._head_arrived()
-        self._rest_arrived()
+        self._body_arrived()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -73,6 +76,8 @@ class GuardedProtocol(HttpToolsProtocol):
         else:
             if self._in_head and self._head_deadline is None:
                 self._expect_head()
+            elif self._body_deadline is None and getattr(self.cycle, "more_body", False):  # no cycle before a request
+                self._body_deadline = self.loop.call_later(BODY_DEADLINE_S, self._body_is_late)
 
     def on_message_begin(self) -> None:
         """A request's first byte."""
@@ -84,12 +89,6 @@ class GuardedProtocol(HttpToolsProtocol):
         """One header. Trailers after a chunked body are dropped (RFC 9112, 7.1.2): nothing here reads any."""
         if self._in_head:
             super().on_header(name, value)
-
-    def on_response_complete(self) -> None:
-        """An answer is whole. When its request is not, the rest has a deadline: nobody waits for it any more."""
-        if self.cycle.more_body:
-            self._rest_deadline = self.loop.call_later(HEAD_DEADLINE_S, self.transport.close)
-        super().on_response_complete()
 
     def on_headers_complete(self) -> None:
         """A request's head is whole: start to answer it."""
@@ -105,7 +104,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """A request's body is whole."""
-        self._rest_arrived()
+        self._body_arrived()
         if self._offer is None:
             super().on_message_complete()
 
@@ -127,10 +126,17 @@ class GuardedProtocol(HttpToolsProtocol):
             self._head_deadline.cancel()
             self._head_deadline = None
 
-    def _rest_arrived(self) -> None:
-        if self._rest_deadline is not None:
-            self._rest_deadline.cancel()
-            self._rest_deadline = None
+    def _body_arrived(self) -> None:
+        if self._body_deadline is not None:
+            self._body_deadline.cancel()
+            self._body_deadline = None
+
+    def _body_is_late(self) -> None:
+        """Give up on a body: answer, or just close when its request was answered without it."""
+        if self.cycle.response_complete:
+            self.transport.close()
+        else:
+            self._refuse(_BODY_TOO_SLOW)
 
     def _refuse(self, problem: Problem) -> None:
         """Answer, unless an earlier request's answer is still to come, and close."""

@@ -35,7 +35,6 @@ from audit_stream.wire import (
 
 __all__ = ["Ingest"]
 
-_BODY_DEADLINE_S = 30.0
 _THREAD_FROM_BYTES = 64 << 10
 """Bodies from this size on are decoded in a thread, so that a large batch does not hold up single events."""
 
@@ -186,22 +185,16 @@ async def _read_body(headers: _Headers, receive: Receive, limit: int) -> bytes:
     if headers.length is not None and headers.length > limit:
         raise _too_large(limit)
     chunks, size_bytes = [], 0
-    try:
-        async with asyncio.timeout(_BODY_DEADLINE_S):
-            while True:
-                message = await receive()
-                if message["type"] != "http.request":
-                    raise _HungUp
-                chunks.append(message.get("body", b""))
-                size_bytes += len(chunks[-1])
-                if size_bytes > limit:
-                    raise _too_large(limit)
-                if not message.get("more_body", False):
-                    return b"".join(chunks)
-    except TimeoutError:
-        raise Problem(
-            408, f"the body was not complete after {_BODY_DEADLINE_S:g} s: send it again", headers=_CLOSE
-        ) from None
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise _HungUp
+        chunks.append(message.get("body", b""))
+        size_bytes += len(chunks[-1])
+        if size_bytes > limit:
+            raise _too_large(limit)
+        if not message.get("more_body", False):
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 _CLOSE = {"Connection": "close"}  # or the server would go on reading what was refused

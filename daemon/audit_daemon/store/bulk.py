@@ -51,9 +51,6 @@ def write_chain(path: Path, events: Iterable[tuple[bytes, dict[str, Any]]]) -> H
             while chunk := list(islice(rest, _ROWS)):
                 rows = []
                 for canonical, fields in chunk:
-                    if not fields["kind"].isprintable() or not fields["source"].isprintable():
-                        # it would break out of its line on a stream and on a terminal
-                        raise StoreUnusable(f"event #{fields['event_id']} has a kind or source with control characters")
                     series_id, series_seq = series.number((fields["kind"], fields["source"]))
                     time_ms = time_ms_or_none(fields["timestamp"])
                     rows.append((fields["event_id"], series_id, series_seq, time_ms, fields["hash"], canonical))

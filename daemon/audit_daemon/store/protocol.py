@@ -133,7 +133,8 @@ class Layout(msgspec.Struct, frozen=True, cache_hash=True):
 
     def render(self, *, kind: str, event_id: int, event: bytes) -> bytes:
         """One event's text; what a store reads in this layout is these bytes."""
-        return _template(self) % {b"kind": kind.encode(), b"event_id": b"%d" % event_id, b"event": event}
+        one_line = kind.replace("\n", " ").replace("\r", " ")  # an imported one must not begin a line of its own
+        return _template(self) % {b"kind": one_line.encode(), b"event_id": b"%d" % event_id, b"event": event}
 
 
 @lru_cache

@@ -29,7 +29,8 @@ _FIRST_BLOCK, _LARGEST_BLOCK = 256, 8192
 """Candidates tested at a time: few at first, since the newest often do, then more; between blocks a scan can stop."""
 
 _FIELDS = {  # of a Layout, as SQL on a row of events named e
-    "kind": "(SELECT kind FROM series s WHERE s.series_id = e.series_id)",
+    "kind": "(SELECT replace(replace(kind, char(10), ' '), char(13), ' ') FROM series s"
+    " WHERE s.series_id = e.series_id)",
     "event_id": "event_id",
     "event": "CAST(substr(canonical, 1, length(canonical) - 1) AS TEXT) || ',\"hash\":\"' || hash || '\"}'",
 }
