@@ -5,6 +5,9 @@ from statistics import median
 
 import msgspec
 
+_LIMITS = Path(__file__).with_name("LIMITS.md")
+"""What limits the figures that are missed: written by hand, so that it is read again with each run."""
+
 HEADER = "| Measured | Unit | This daemon | 0.1.0 | Ratio | Target | Reached |\n|---|---|---|---|---|---|---|\n"
 
 
@@ -110,6 +113,7 @@ def markdown(results: Results, *, order: list[str], scale: str) -> str:
         f"| Machine and versions | |\n|---|---|\n{facts}\n"
         f"{len(judged) - len(missed)} of {len(judged)} targets reached{'; missed:' if missed else '.'}\n\n"
         + "".join(missed)
+        + f"\n{_LIMITS.read_text(encoding='utf-8')}"
         + "\n"
         + "\n".join(sections)
     )
