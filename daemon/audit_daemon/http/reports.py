@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 
 import msgspec
@@ -107,7 +108,8 @@ async def stats(request: AnyRequest) -> Response[bytes]:
 async def metrics_page(request: AnyRequest) -> Response[bytes]:
     """Prometheus text format."""
     services = without_parameters(request)
-    return Response(services.metrics.render(), media_type=metrics.MEDIA_TYPE)
+    text = await asyncio.to_thread(services.metrics.render)  # with many sources it takes long
+    return Response(text, media_type=metrics.MEDIA_TYPE)
 
 
 @get("/schema")

@@ -191,6 +191,8 @@ class SqliteStore:
         except sqlite3.OperationalError as error:
             if str(error) != "interrupted":
                 raise
+            if self._closing.is_set():
+                raise SearchStopped("the daemon is stopping") from None
             raise SearchStopped(
                 f"the search was given up after {SEARCH_DEADLINE_S:g} s: narrow it by kind, source, id or time"
             ) from None

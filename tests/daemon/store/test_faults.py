@@ -77,6 +77,14 @@ def times_stored(path: Path, number: int) -> int:
     return sum(b'"number":%d}' % number in canonical for _, canonical, _ in stored(path))
 
 
+def followed(path: Path, faults: Faults) -> tuple[SqliteStore, Follower]:
+    """A store on a disk that can be made to fail, and who is told of its commits; `assert_sound` closes it."""
+    store = SqliteStore(path, loop=asyncio.get_running_loop(), open_writer=faults.open_writer)
+    follower = Follower()
+    store.on_commit(follower)
+    return store, follower
+
+
 @pytest.mark.parametrize("reason", [FULL, BROKEN])
 @pytest.mark.parametrize("when", MODES)
 @pytest.mark.parametrize("step", STEPS)
@@ -86,9 +94,7 @@ def test_a_failed_commit_is_refused_with_its_reason_and_the_next_one_succeeds(
     path, faults = tmp_path / "audit.db", Faults()
 
     async def scenario() -> None:
-        store = SqliteStore(path, loop=asyncio.get_running_loop(), open_writer=faults.open_writer)
-        follower = Follower()
-        store.on_commit(follower)
+        store, follower = followed(path, faults)
         await store.append(BEFORE)
         faults.arm(STEPS[step], when, sqlite3.OperationalError(reason), times=1)
         with pytest.raises(StoreUnavailable, match=reason):
@@ -115,9 +121,7 @@ def test_a_failed_commit_whose_outcome_cannot_be_read_back_leaves_no_gap_in_the_
     path, faults = tmp_path / "audit.db", Faults()
 
     async def scenario() -> None:
-        store = SqliteStore(path, loop=asyncio.get_running_loop(), open_writer=faults.open_writer)
-        follower = Follower()
-        store.on_commit(follower)
+        store, follower = followed(path, faults)
         await store.append(BEFORE)
         faults.arm(STEPS["commit"], when, sqlite3.OperationalError(BROKEN), times=1)
         faults.arm(READ_BACK[read_back], "failed", sqlite3.OperationalError(FULL), times=1)
@@ -139,9 +143,7 @@ def test_a_disk_that_goes_on_failing_refuses_every_append_and_loses_none_that_wa
     path, faults = tmp_path / "audit.db", Faults()
 
     async def scenario() -> None:
-        store = SqliteStore(path, loop=asyncio.get_running_loop(), open_writer=faults.open_writer)
-        follower = Follower()
-        store.on_commit(follower)
+        store, follower = followed(path, faults)
         acknowledged = await store.append(BEFORE)
         for pattern in [STEPS["commit"], OPEN] if step == "opening" else [STEPS[step]]:
             faults.arm(pattern, when, sqlite3.OperationalError(FULL))
@@ -172,9 +174,7 @@ def test_the_store_finds_out_by_itself_that_the_disk_works_again(tmp_path: Path,
     path, faults = tmp_path / "audit.db", Faults()
 
     async def scenario() -> None:
-        store = SqliteStore(path, loop=asyncio.get_running_loop(), open_writer=faults.open_writer)
-        follower = Follower()
-        store.on_commit(follower)
+        store, follower = followed(path, faults)
         await store.append(BEFORE)
         faults.arm(STEPS["commit"], when, sqlite3.OperationalError(FULL))
         faults.arm(OPEN, when, sqlite3.OperationalError(FULL))
@@ -196,9 +196,7 @@ def test_a_failing_checkpoint_refuses_nothing_and_loses_nothing(tmp_path: Path, 
     large = [event(number, payload={"text": "x" * 60_000}) for number in range(40)]
 
     async def scenario() -> None:
-        store = SqliteStore(path, loop=asyncio.get_running_loop(), open_writer=faults.open_writer)
-        follower = Follower()
-        store.on_commit(follower)
+        store, follower = followed(path, faults)
         faults.arm(r"PRAGMA wal_checkpoint", when, sqlite3.OperationalError(BROKEN))
         deadline = asyncio.get_running_loop().time() + DEADLINE_S
         while len(faults.struck) < 2:  # in the thread of its own, and between two commits
@@ -220,9 +218,7 @@ def test_a_failed_append_of_one_event_is_refused_and_the_next_one_succeeds(
     path, faults = tmp_path / "audit.db", Faults()
 
     async def scenario() -> None:
-        store = SqliteStore(path, loop=asyncio.get_running_loop(), open_writer=faults.open_writer)
-        follower = Follower()
-        store.on_commit(follower)
+        store, follower = followed(path, faults)
         await store.append(events(3))
         faults.arm(rf"{STEPS['events']}|{STEPS['commit']}", when, sqlite3.OperationalError(reason), times=1)
         with pytest.raises(StoreUnavailable, match=reason):
@@ -240,9 +236,7 @@ def test_every_waiter_of_a_failed_commit_is_told(tmp_path: Path) -> None:
     path, faults = tmp_path / "audit.db", Faults()
 
     async def scenario() -> None:
-        store = SqliteStore(path, loop=asyncio.get_running_loop(), open_writer=faults.open_writer)
-        follower = Follower()
-        store.on_commit(follower)
+        store, follower = followed(path, faults)
         await store.append([event(0)])
         faults.arm(rf"{STEPS['events']}|{STEPS['commit']}", "failed", sqlite3.OperationalError(FULL))
         outcomes = await asyncio.gather(*(store.append([event(9)]) for _ in range(30)), return_exceptions=True)
@@ -275,9 +269,7 @@ def test_an_error_that_nobody_foresaw_is_answered_and_the_writer_lives_on(tmp_pa
     path, faults = tmp_path / "audit.db", Faults()
 
     async def scenario() -> None:
-        store = SqliteStore(path, loop=asyncio.get_running_loop(), open_writer=faults.open_writer)
-        follower = Follower()
-        store.on_commit(follower)
+        store, follower = followed(path, faults)
         await store.append(BEFORE)
         for pattern in (STEPS["events"], OPEN):  # in the commit, then while what is true is read back
             faults.arm(pattern, "failed", MemoryError(), times=1)  # type: ignore[arg-type]  # on purpose
