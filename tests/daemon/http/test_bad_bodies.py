@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from http import HTTPStatus
 
 import pytest
 
@@ -237,7 +238,7 @@ def test_the_first_200_characters_of_an_answer_say_what_was_wrong(
 ) -> None:
     """Producers log no more of it."""
     start = exchange(daemon.port, request("POST", "/events", JSON, body)).body[:200].decode()
-    assert "Unprocessable Entity" in start
+    assert HTTPStatus(422).phrase in start  # Python 3.13 calls it by its newer name
     assert names in start
 
 
