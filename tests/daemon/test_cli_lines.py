@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audit_daemon.cli.lines import event_line
-from audit_daemon.cli.terminal import safe
+from audit_stream.display import safe
 from audit_stream.event import Event
 
 

@@ -17,8 +17,9 @@ from cyclopts.validators import Number
 
 from audit_daemon.cli.errors import COULD_NOT, FINDING, OK, CommandError, UnknownOption
 from audit_daemon.cli.options import Json, Url
-from audit_daemon.cli.terminal import safe, write, write_line
+from audit_daemon.cli.terminal import write, write_line
 from audit_stream.client import DEFAULT_URL, Client
+from audit_stream.display import safe
 from audit_stream.errors import ClientError
 from audit_stream.wire import MAX_BATCH_BYTES
 

@@ -1,19 +1,16 @@
 """An event as one line for people: `#42 12:01:03.123 WARNING request_denied policy-as-code-engine decision=deny`.
 
-Everything that came from outside is escaped (`terminal.safe`); `--json` gives the event itself.
+Everything that came from outside is escaped (`display.safe`); `--json` gives the event itself.
 """
 
 from __future__ import annotations
 
-import json
-import re
 import sys
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
-from audit_daemon.cli.terminal import clip, colour_wanted, columns, paint, safe, write, write_line
+from audit_daemon.cli.terminal import clip, colour_wanted, columns, paint, write, write_line
 from audit_stream.client import Served
+from audit_stream.display import payload_summary, safe
 from audit_stream.errors import TimestampError
 from audit_stream.event import Event
 from audit_stream.kinds import DEFAULT_KINDS, KindRegistry, Severity
@@ -23,12 +20,6 @@ __all__ = ["event_line", "print_event"]
 
 _SGR = {Severity.INFO: "32", Severity.NOTICE: "36", Severity.WARNING: "33", Severity.CRITICAL: "1;31"}
 _DIM = "2"
-
-_MAX_VALUE = 120
-"""Characters of one payload value: a line stays a line; `--json` has all of it."""
-_MAX_FIELDS = 24
-
-_PLAIN = re.compile(r"[^\s\"'=,{}\[\]]+")
 
 
 def print_event(event: Served, kinds: KindRegistry, *, json: bool) -> None:
@@ -48,14 +39,13 @@ def event_line(event: Event, *, today: str, colour: bool, kinds: KindRegistry = 
     """The line, without its end. Times are UTC; the date is left out when it is `today` (YYYY-MM-DD)."""
     severity = kinds.severity(event.kind)
     sgr = _SGR[severity] if colour else ""
-    payload = _payload(event.payload)
     pieces = [
         paint(f"#{event.event_id}", _DIM if colour else ""),
         paint(_time(event.timestamp, today), _DIM if colour else ""),
         paint(severity.name, sgr),
         paint(safe(event.kind), sgr),
         safe(event.source),
-        *payload,
+        *payload_summary(event.payload),
     ]
     return " ".join(pieces)
 
@@ -67,23 +57,3 @@ def _time(timestamp: str, today: str) -> str:
         return safe(timestamp)
     date, _, time_of_day = utc.removesuffix("+00:00").partition("T")
     return time_of_day if date == today else f"{date} {time_of_day}"
-
-
-def _payload(payload: Mapping[str, Any]) -> list[str]:
-    pieces = [f"{_word(key)}={_value(value)}" for key, value in list(payload.items())[:_MAX_FIELDS]]
-    hidden = len(payload) - len(pieces)
-    return [*pieces, f"(and {hidden} more)"] if hidden else pieces
-
-
-def _value(value: object) -> str:
-    return _word(value) if isinstance(value, str) else _cut(json.dumps(value, ensure_ascii=False))
-
-
-def _word(text: str) -> str:
-    """A string bare where that cannot be mistaken, otherwise in JSON's quotes."""
-    return _cut(text if _PLAIN.fullmatch(text) else json.dumps(text, ensure_ascii=False))
-
-
-def _cut(text: str) -> str:
-    shown = safe(text)
-    return shown if len(shown) <= _MAX_VALUE else f"{shown[: _MAX_VALUE - 1]}…"

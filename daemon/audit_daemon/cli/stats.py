@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from audit_daemon.cli.options import Json, Url, known_kinds
-from audit_daemon.cli.terminal import bold, safe, write, write_line
+from audit_daemon.cli.terminal import bold, write, write_line
 from audit_stream.chain import Verdict
 from audit_stream.client import DEFAULT_URL, Client, Stats
+from audit_stream.display import safe
 from audit_stream.kinds import KindRegistry
 
 __all__ = ["stats"]

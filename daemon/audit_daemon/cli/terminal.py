@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
+from audit_stream.display import safe
+
 __all__ = [
     "Progress",
     "bold",
@@ -20,7 +22,6 @@ __all__ = [
     "note",
     "paint",
     "progress",
-    "safe",
     "write",
     "write_line",
 ]
@@ -34,22 +35,6 @@ _PLAIN_COLUMNS = 120
 """Where no terminal says how wide it is."""
 
 _STYLE = re.compile(r"(\x1b\[[0-9;]*m)")
-
-
-def safe(text: str) -> str:
-    """The text with everything escaped that could move, hide or reorder what a terminal shows.
-
-    Unicode's categories "other" and "separator" but for the space: control characters, ANSI escapes, line and
-    paragraph separators, bidirectional overrides, zero-width characters, surrogates.
-    """
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else _escaped(char) for char in text)
-
-
-def _escaped(char: str) -> str:
-    code = ord(char)
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def write(data: bytes) -> None:

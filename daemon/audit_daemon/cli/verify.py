@@ -12,8 +12,9 @@ from cyclopts import Parameter
 
 from audit_daemon.cli.errors import FINDING, OK, CommandError, store_errors
 from audit_daemon.cli.options import URL_VARIABLE, Db, Json, database_path
-from audit_daemon.cli.terminal import bold, note, progress, safe, write, write_line
+from audit_daemon.cli.terminal import bold, note, progress, write, write_line
 from audit_stream.chain import Verdict
+from audit_stream.display import safe
 
 __all__ = ["verify"]
 
