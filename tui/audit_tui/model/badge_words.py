@@ -1,0 +1,162 @@
+"""What the integrity badge says, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from audit_stream.chain import Head
+from audit_tui.model.badge import Badge, State
+from audit_tui.model.findings import Moment
+from audit_tui.model.red import Red
+from audit_tui.text import ago, duration
+
+if TYPE_CHECKING:
+    from audit_tui.model.integrity import Integrity, Judged
+
+__all__ = ["calm", "offline", "overlooked", "red", "rewritten_reason", "seen_whole"]
+
+_STALE_PERIODS = 3
+
+
+def rewritten_reason(remembered: Head, found: Head | None) -> str:
+    """What was found in place of a remembered head."""
+    if found is None:
+        return f"event #{remembered.event_id}, which this console remembers, is gone"
+    return f"event #{remembered.event_id} has another hash than this console remembers"
+
+
+def overlooked(event_id: int, daemon_break: int | None) -> str:
+    """The console found an event broken that the daemon says holds."""
+    says = "the daemon says valid" if daemon_break is None else f"the daemon says the first break is #{daemon_break}"
+    return f"{says}, this console found #{event_id} broken"
+
+
+def seen_whole(event_id: int) -> str:
+    """The daemon says that an event is broken which the console has received whole."""
+    return (
+        f"the daemon says broken at #{event_id}, this console received it whole: "
+        "it was changed after that, or the daemon errs"
+    )
+
+
+def red(group: Sequence[Red], reds: Sequence[Red], *, offline: bool = False) -> Badge:
+    """The badge of reds of one state, and what else is red."""
+    own, daemon, _ = reds
+    state = group[0].state
+    standing = [each for each in group if each.stands]
+    first = min(standing or group, key=lambda each: each.first_id)
+    acknowledged = all(each.acknowledged for each in group)
+    count = len({event_id for each in group for event_id in each.ids}) + sum(each.more for each in group)
+    text = f"{state.value} at #{first.first_id}"
+    if not standing:
+        text = f"was {text}, holds again: acknowledge"
+    elif state is State.BROKEN and count > 1:
+        text += f" and {count - 1:,} more"
+    if standing and acknowledged:
+        text += " · acknowledged"
+    disagreement = next((each.disagreement for each in group if each.disagreement), "")
+    return Badge(
+        state=state,
+        text=text,
+        detail=_who(first, own, daemon, disagreement) + (" The log is offline." if offline else ""),
+        event_id=first.first_id,
+        disagreement=disagreement,
+        is_alarm=not acknowledged,
+        is_acknowledged=acknowledged,
+    )
+
+
+def _who(first: Red, own: Red, daemon: Red, disagreement: str) -> str:
+    if disagreement:
+        return f"They disagree: {disagreement}."
+    if first.state is State.REWRITTEN:
+        return f"Found by this console: {first.reason}."
+    if first.first_id in own.ids and first.first_id in daemon.ids:
+        return f"Found by both, the daemon and this console: {first.reason}."
+    return f"Found by {'the daemon' if first is daemon else 'this console'}: {first.reason}."
+
+
+def offline(reason: str, since: Moment | None, acknowledged: Sequence[Red], reds: Sequence[Red], now: Moment) -> Badge:
+    """The badge while the log does not answer and no alarm is unseen."""
+    text = "OFFLINE" if since is None else f"OFFLINE for {duration(now.monotonic_s - since.monotonic_s)}"
+    before = red(acknowledged, reds) if acknowledged else None
+    return Badge(
+        state=State.OFFLINE,
+        text=f"{text} · {before.text}" if before else text,
+        detail=f"Nothing can be verified now: {reason}." + (f" {before.detail}" if before else ""),
+        event_id=before.event_id if before else None,
+        is_acknowledged=before is not None,
+    )
+
+
+def calm(integrity: Integrity, failure: str, now: Moment) -> Badge:
+    """The badge while nothing is red and the log answers."""
+    good = integrity.good
+    if good is None:
+        return _without_verdict(integrity, failure, now)
+    age_s = now.monotonic_s - good.at.monotonic_s
+    if age_s > _STALE_PERIODS * integrity.period_s:
+        return _stale(integrity, failure, age_s)
+    head_id = good.head.event_id
+    newest_id = integrity.newest.event_id if integrity.newest else 0
+    linked_from = integrity.linked_from or 1
+    if newest_id < head_id or (newest_id > 0 and linked_from > max(head_id, 1)):
+        since = integrity.first_unlinked_id or head_id + 1
+        return Badge(
+            state=State.UNVERIFIED,
+            text=f"UNVERIFIED links not seen since #{since}",
+            detail=f"The daemon says that the chain holds up to #{head_id}; not every event after was seen here.",
+            event_id=since,
+        )
+    count = good.verdict.checked + newest_id - head_id
+    return Badge(
+        state=State.VERIFIED,
+        text=f"VERIFIED {count:,} events · {ago(age_s)}",
+        detail=_verified_by(good, newest_id),
+    )
+
+
+def _verified_by(good: Judged, newest_id: int) -> str:
+    head_id = good.head.event_id
+    if head_id == 0:
+        compared = "which it says was empty"
+    elif good.matched:
+        compared = f"up to #{head_id}, whose hash is the one received here"
+    else:
+        compared = f"up to #{head_id}, which is no longer in memory here"
+    after = newest_id - head_id
+    linked = f"; the {after:,} after it this console linked itself" if after else ""
+    return f"The daemon checked {good.verdict.checked:,} events, {compared}{linked}."
+
+
+def _without_verdict(integrity: Integrity, failure: str, now: Moment) -> Badge:
+    latest, walking = integrity.latest, integrity.walking_since
+    if latest is not None and latest.verdict.valid and latest.verdict.head is None:
+        text, detail = "the verdict names no head", "An old daemon: what its verdict speaks of cannot be compared."
+    elif latest is not None and latest.verdict.valid and latest.verdict.head is not None:
+        head_id = latest.verdict.head.event_id
+        text, detail = f"#{head_id} not received yet", "The daemon's verdict speaks of an event not yet received here."
+    elif walking is not None:
+        return Badge(
+            state=State.VERIFYING,
+            text=f"VERIFYING for {duration(now.monotonic_s - walking.monotonic_s)}",
+            detail="The daemon checks the whole chain; there is no verdict yet.",
+        )
+    elif failure:
+        text, detail = "no verdict", f"The daemon gave no verdict: {failure}."
+    else:
+        text, detail = "no verdict yet", "The daemon has not been asked for a verdict yet."
+    return Badge(state=State.UNVERIFIED, text=f"UNVERIFIED {text}", detail=detail)
+
+
+def _stale(integrity: Integrity, failure: str, age_s: float) -> Badge:
+    text = f"STALE last verdict {ago(age_s)}"
+    if integrity.walking_since is not None:
+        text += ", verifying"
+    why = f" The last try failed: {failure}." if failure else ""
+    return Badge(
+        state=State.STALE,
+        text=text,
+        detail=f"A verdict is due every {duration(integrity.period_s)}; what came since then is unknown.{why}",
+    )

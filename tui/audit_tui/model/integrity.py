@@ -1,0 +1,392 @@
+"""What may be believed of the log: the daemon's verdicts weighed against what the console has seen itself.
+
+The daemon's word alone never makes a badge VERIFIED: the head that a verdict speaks of must be one that this console
+has received, and the links from there to the newest event must have been seen without a gap. What is red stays red
+until a person has acknowledged it, whatever comes after.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+import msgspec
+
+from audit_stream.chain import Head, Verdict
+from audit_stream.display import safe
+from audit_tui.model import badge_words as words
+from audit_tui.model.badge import Alarm, Badge, State
+from audit_tui.model.findings import MAX_FINDINGS, Finder, Finding, Moment, record
+from audit_tui.model.red import Red
+from audit_tui.model.rows import Row
+
+__all__ = ["Integrity", "Judged", "OwnBreak", "Rewriting"]
+
+_SHARE_OF_TIME = 10
+"""Verification fills at most one part in so many of the time."""
+_LONGEST_CLAIM_S = 360.0
+"""What a daemon may claim that a walk took, beyond what was measured: it must not talk its way out of the next."""
+_MAX_OWN_BREAKS = 16
+"""Events that are kept whole, of up to 64 KB each, with the one before."""
+_MAX_REASON = 200
+
+
+class OwnBreak(msgspec.Struct, frozen=True):
+    """An event that this console itself found broken, as it was received, and the one before if that is known."""
+
+    row: Row
+    before: Row | None
+
+
+class Rewriting(msgspec.Struct, frozen=True, kw_only=True):
+    """A head that this console remembers, and what the log holds in its place: None when it holds nothing there."""
+
+    remembered: Head
+    found: Head | None
+    found_ms: int
+
+
+class Judged(msgspec.Struct, frozen=True, kw_only=True):
+    """A verdict and when it came. `matched`: its head is an event that this console has received, hash and all.
+
+    `step` is the input at which its walk began, so that one can tell what it must have seen.
+    """
+
+    verdict: Verdict
+    at: Moment
+    step: int
+    matched: bool = False
+
+    @property
+    def head(self) -> Head:
+        """What the verdict speaks of; only for verdicts that name it."""
+        assert self.verdict.head is not None
+        return self.verdict.head
+
+
+class Integrity:
+    """Everything that is known of one log's integrity. No clock and no I/O; belongs to one thread.
+
+    `hash_of_seen` gives the hash of an event that this console holds or remembers, None for one that it does not.
+    """
+
+    def __init__(self, *, hash_of_seen: Callable[[int], str | None], verify_every_s: float = 30.0) -> None:
+        self.verify_every_s = verify_every_s
+        self.history: deque[Finding] = deque(maxlen=MAX_FINDINGS)
+        self.latest: Judged | None = None
+        """The last verdict, whatever it says."""
+        self.good: Judged | None = None
+        """The last valid verdict that agrees with what was seen here; None after one that is not valid."""
+        self.own_breaks: dict[int, OwnBreak] = {}
+        """The first few events that this console found broken, by id."""
+        self.rewriting: Rewriting | None = None
+        """The earliest of the remembered heads that differ."""
+        self.newest: Head | None = None
+        self.linked_from: int | None = None
+        self.first_unlinked_id: int | None = None
+        self._hash_of_seen = hash_of_seen
+        self._own = Red(State.BROKEN)
+        self._daemon = Red(State.BROKEN)
+        self._rewritten = Red(State.REWRITTEN)
+        self._reds = (self._own, self._daemon, self._rewritten)
+        self._ringing: dict[Red, None] = {}
+        self._shown: dict[Red, int] = {}
+        self._found_at: dict[int, int] = {}
+        self._rewritten_at = 0
+        self._acknowledged_up_to = 0
+        self._step = 0
+        self._pending: Judged | None = None
+        self._walk: tuple[Moment, int, Head | None] | None = None
+        self._next_walk_s: float | None = None
+        self._walk_s = 0.0
+        self._failure = ""
+        self._offline_since: Moment | None = None
+        self._offline_reason = "not connected yet"
+        self._online = False
+
+    # The connection
+
+    def connected(self) -> None:
+        """The log answers."""
+        self._online, self._offline_since = True, None
+
+    def disconnected(self, reason: str, now: Moment) -> None:
+        """It does not, which may be said again and again while it lasts."""
+        if self._offline_since is None:
+            self._offline_since = now
+        self._online, self._offline_reason = False, _short(reason)
+
+    # The daemon's verdicts
+
+    def walk_started(self, now: Moment) -> None:
+        """A verdict was asked for; `walk_ended` or `walk_failed` follows."""
+        self._step += 1
+        self._walk = (now, self._step, self.newest)
+
+    def walk_ended(self, verdict: Verdict, now: Moment) -> None:
+        """The verdict that was asked for."""
+        self._step += 1
+        began, step, newest = self._walk or (now, self._step, None)
+        self._walk, self._failure = None, ""
+        measured_s = now.monotonic_s - began.monotonic_s
+        self._walk_s = max(measured_s, min((verdict.duration_ms or 0) / 1000, _LONGEST_CLAIM_S), 0.0)
+        self._next_walk_s = began.monotonic_s + self.period_s
+        self.latest = judged = Judged(verdict=verdict, at=now, step=step)
+        self._log_verdict(judged)
+        self._weigh_break(verdict)
+        if verdict.head is not None:
+            self._weigh_head(judged, newest)
+        elif verdict.valid:
+            self.good = None  # it speaks of no head, so nothing can be compared
+        self._compare_finders()
+
+    def walk_failed(self, reason: str, now: Moment) -> None:
+        """No verdict came, which says nothing about the chain."""
+        self._step += 1
+        self._walk, self._failure = None, _short(reason)
+        self._next_walk_s = now.monotonic_s + self.period_s
+        self._log(Finder.DAEMON, f"no verdict: {self._failure}", now, good=False, merge=self._last_was("no verdict"))
+
+    @property
+    def period_s(self) -> float:
+        """From the start of one walk to that of the next."""
+        return max(self.verify_every_s, self._walk_s * _SHARE_OF_TIME)
+
+    @property
+    def walking_since(self) -> Moment | None:
+        """When the walk that runs was asked for."""
+        return self._walk[0] if self._walk else None
+
+    def next_verify_in_s(self, now: Moment) -> float:
+        """How long to wait before asking for the next verdict; a whole period while one is under way."""
+        if self._walk is not None:
+            return self.period_s
+        return 0.0 if self._next_walk_s is None else max(0.0, self._next_walk_s - now.monotonic_s)
+
+    # What the console sees itself
+
+    def found_broken(self, row: Row, before: Row | None, now: Moment) -> None:
+        """An event came in whose check is BROKEN; `before` is the event with the id right before, if it is known."""
+        self._step += 1
+        event_id, reason = row.event_id, _short(row.reason) or f"event #{row.event_id} is broken"
+        if len(self.own_breaks) < _MAX_OWN_BREAKS or event_id in self.own_breaks:
+            self.own_breaks[event_id] = OwnBreak(row, before)
+        was_alarm = self._own.is_alarm and self._own.stands
+        known = event_id in self._daemon.ids
+        if not self._own.find(event_id, reason, acknowledged=known and self._daemon.acknowledged):
+            return
+        if event_id in self._own.ids:
+            self._found_at.setdefault(event_id, self._step)
+        if not was_alarm and not known:  # of a whole stream that is broken the first rings
+            self._ringing[self._own] = None
+        self._log(Finder.CONSOLE, reason, now, good=False, merge=was_alarm, event_id=event_id)
+        self._compare_finders()
+
+    def holds_again(self, event_id: int, now: Moment) -> None:
+        """An event that this console found broken has been loaded again, and is linked."""
+        self._step += 1
+        if event_id in self._own.ids:
+            self._own.release(event_id)
+            self._found_at.pop(event_id, None)
+            self.own_breaks.pop(event_id, None)
+            self._log(Finder.CONSOLE, f"event #{event_id} holds again", now, good=True, event_id=event_id)
+            self._compare_finders()
+
+    def chain_grew(self, first_unlinked_id: int | None, newest: Head, linked_from: int) -> None:
+        """Events `linked_from` to `newest` have been received and are linked without a gap.
+
+        `first_unlinked_id` is the first after a gap before them, None when there is no gap. Also to be called with
+        the new history's values after the log was found rewritten and what was in memory has been let go.
+        """
+        self.first_unlinked_id, self.newest, self.linked_from = first_unlinked_id, newest, linked_from
+        if self._pending is not None and self._pending.head.event_id <= newest.event_id:
+            judged, self._pending = self._pending, None
+            self._weigh_head(judged, None)
+
+    def history_differs(self, remembered: Head, found: Head | None, now: Moment) -> None:
+        """The log holds something else, or nothing (None), where this console remembers an event."""
+        self._step += 1
+        self._rewritten_at = self._step
+        self.good = self._pending = None
+        news = words.rewritten_reason(remembered, found)
+        if (
+            self.rewriting is None
+            or not self._rewritten.stands
+            or remembered.event_id < self.rewriting.remembered.event_id
+        ):
+            self.rewriting = Rewriting(remembered=remembered, found=found, found_ms=now.wall_ms)
+        was_alarm = self._rewritten.is_alarm and self._rewritten.stands
+        if self._rewritten.find(remembered.event_id, news):
+            if not was_alarm:  # several remembered heads differ after one rewriting
+                self._ringing[self._rewritten] = None
+            self._log(Finder.CONSOLE, news, now, good=False, event_id=remembered.event_id)
+
+    # What people are told
+
+    def badge(self, now: Moment) -> Badge:
+        """What the badge says now; an acknowledgement that follows speaks of this."""
+        alarms = [red for red in self._reds if red.is_alarm]
+        group = _most_urgent(alarms)
+        self._shown = {red: red.finds for red in group}
+        if group:
+            return words.red(group, self._reds, offline=not self._online)
+        acknowledged = _most_urgent([red for red in self._reds if red.present])
+        if not self._online:
+            return words.offline(self._offline_reason, self._offline_since, acknowledged, self._reds, now)
+        return words.red(acknowledged, self._reds) if acknowledged else words.calm(self, self._failure, now)
+
+    def acknowledge(self, now: Moment) -> bool:
+        """A person has seen what the last `badge` said; False when that was no alarm.
+
+        What was found since then, unseen, stays an alarm.
+        """
+        seen = [red for red, finds in self._shown.items() if red.is_alarm and red.finds == finds]
+        if not seen:
+            return False
+        text = words.red(seen, self._reds).text.removesuffix(": acknowledge")
+        for red in seen:
+            self._ringing.pop(red, None)
+            red.acknowledge()
+        if self._rewritten in seen:
+            self._acknowledged_up_to = self.newest.event_id if self.newest else 0
+        self._shown = {}
+        self._log(Finder.PERSON, f"acknowledged: {text}", now, good=True)
+        return True
+
+    def alarms(self) -> list[Alarm]:
+        """The reds that are new since the last call: each once."""
+        ringing = [red for red in self._ringing if red.is_alarm]
+        self._ringing.clear()
+        shown = [words.red([red], self._reds) for red in ringing]
+        return [
+            Alarm(state=badge.state, text=badge.text, detail=badge.detail, event_id=red.first_id)
+            for red, badge in zip(ringing, shown, strict=True)
+        ]
+
+    # Weighing one against the other
+
+    def _weigh_break(self, verdict: Verdict) -> None:
+        at = _break_at(verdict)
+        if at is None:
+            self._daemon.release_all()
+            return
+        self.good = self._pending = None
+        for event_id in [event_id for event_id in self._daemon.ids if event_id < at]:
+            self._daemon.release(event_id)
+        known = at in self._own.ids
+        reason = _short(verdict.reason or "") or f"the chain does not hold at event #{at}"
+        if self._daemon.find(at, reason, acknowledged=known and self._own.acknowledged) and not known:
+            self._ringing[self._daemon] = None
+
+    def _weigh_head(self, judged: Judged, newest_before: Head | None) -> None:
+        """Compare the verdict's head with what was seen; `newest_before` was there when the walk was asked for."""
+        head = judged.head
+        seen = self._hash_of_seen(head.event_id) if head.event_id else head.hash
+        if seen is not None and seen != head.hash and head.event_id not in self._own.ids:
+            self._contradicted(Head(head.event_id, seen), head, judged.at)
+        elif not judged.verdict.valid:
+            return
+        elif newest_before is not None and head.event_id < newest_before.event_id:
+            self._contradicted(newest_before, None, judged.at)
+        elif seen is None and (self.newest is None or head.event_id > self.newest.event_id):
+            self._pending = judged  # told before it was received
+        else:
+            self.good = msgspec.structs.replace(judged, matched=seen == head.hash)
+            if self.good.matched and judged.step > self._rewritten_at:
+                self._rewritten.release_all()
+
+    def _contradicted(self, remembered: Head, found: Head | None, now: Moment) -> None:
+        """A verdict contradicts what was seen: once, though it does so for every event of what was seen before."""
+        self.good = self._pending = None
+        red = self._rewritten
+        if not (red.present and red.stands and red.acknowledged and remembered.event_id <= self._acknowledged_up_to):
+            self.history_differs(remembered, found, now)
+
+    def _compare_finders(self) -> None:
+        """Set what the daemon and this console hold against each other."""
+        if self.latest is None:
+            return
+        verdict, at = self.latest.verdict, _break_at(self.latest.verdict)
+        up_to = verdict.head.event_id if verdict.head is not None else verdict.checked
+        overlooked = [
+            event_id
+            for event_id, found_at in self._found_at.items()
+            if found_at < self.latest.step and event_id <= up_to and (at is None or event_id < at)
+        ]
+        if self._own.disagree(words.overlooked(min(overlooked), at) if overlooked else ""):
+            self._ringing[self._own] = None
+        accused = at is not None and at in self._daemon.ids and at not in self._own.ids
+        if not accused or at is None:
+            self._daemon.disagree("")
+        elif not self._daemon.disagreement and self._seen_whole(at):
+            self._daemon.disagree(words.seen_whole(at))
+            self._ringing[self._daemon] = None
+
+    def _seen_whole(self, event_id: int) -> bool:
+        """Whether this console holds the event and the one before it, and found neither broken."""
+        needed = [event_id] if event_id == 1 else [event_id - 1, event_id]
+        return all(self._hash_of_seen(each) is not None and each not in self._own.ids for each in needed)
+
+    # The log of findings
+
+    def _log_verdict(self, judged: Judged) -> None:
+        verdict, at = judged.verdict, _break_at(judged.verdict)
+        self._log(
+            Finder.DAEMON,
+            "the whole chain holds" if at is None else _short(verdict.reason or f"broken at event #{at}"),
+            judged.at,
+            good=at is None,
+            merge=at is None or (bool(self.history) and self.history[-1].event_id == at),
+            checked=verdict.checked,
+            head=verdict.head,
+            duration_ms=verdict.duration_ms,
+            event_id=at,
+        )
+
+    def _last_was(self, beginning: str) -> bool:
+        return bool(self.history) and self.history[-1].what.startswith(beginning)
+
+    def _log(
+        self,
+        by: Finder,
+        what: str,
+        now: Moment,
+        *,
+        good: bool,
+        merge: bool = False,
+        checked: int | None = None,
+        head: Head | None = None,
+        duration_ms: int | None = None,
+        event_id: int | None = None,
+    ) -> None:
+        finding = Finding(
+            first_ms=now.wall_ms,
+            last_ms=now.wall_ms,
+            by=by,
+            what=what,
+            good=good,
+            checked=checked,
+            head=head,
+            duration_ms=duration_ms,
+            event_id=event_id,
+        )
+        record(self.history, finding, merge=merge)
+
+
+def _break_at(verdict: Verdict) -> int | None:
+    """Where the chain fails to hold; a daemon that says so without saying where means what it checked last."""
+    if verdict.valid:
+        return None
+    return verdict.checked + 1 if verdict.first_break_at is None else verdict.first_break_at
+
+
+def _most_urgent(reds: list[Red]) -> list[Red]:
+    """The reds that are shown together: those in disagreement first, then a rewritten history, then breaks."""
+    broken = [red for red in reds if red.state is State.BROKEN]
+    if any(red.disagreement for red in broken):
+        return broken
+    return [red for red in reds if red.state is State.REWRITTEN] or broken
+
+
+def _short(text: str) -> str:
+    return safe(text[:_MAX_REASON])
