@@ -1,0 +1,71 @@
+"""The integrity badge: a mark and words, as wide as they are."""
+
+from __future__ import annotations
+
+from textual import events
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Static
+
+from audit_tui.model.badge import Badge, State
+
+__all__ = ["MARKS", "BadgeWidget"]
+
+MARKS = {
+    State.VERIFIED: "✓",
+    State.VERIFYING: "…",
+    State.BROKEN: "✗",
+    State.REWRITTEN: "✗",
+    State.UNVERIFIED: "?",
+    State.STALE: "!",
+    State.OFFLINE: "-",
+}
+"""One cell each. Two alarms unseen are `✗!`, so that the mark alone tells them from those acknowledged."""
+
+_CLASSES = {
+    State.VERIFIED: "-good",
+    State.VERIFYING: "-unsure",
+    State.BROKEN: "-red",
+    State.REWRITTEN: "-red",
+    State.UNVERIFIED: "-unsure",
+    State.STALE: "-unsure",
+    State.OFFLINE: "-unsure",
+}
+
+
+class BadgeWidget(Static):
+    """Shows a `Badge`; a click on it posts `Opened`."""
+
+    DEFAULT_CSS = """
+    BadgeWidget { width: auto; height: 1; padding: 0 1; }
+    BadgeWidget.-good { color: $text-success; background: $success-muted; }
+    BadgeWidget.-unsure { background: $warning-muted; color: $text-warning; }
+    BadgeWidget.-red { background: $error-muted; color: $text-error; text-style: bold; }
+    BadgeWidget.-red.-alarm { background: $error; color: $text; text-style: bold reverse; }
+    """
+
+    class Opened(Message):
+        """Somebody wants to see what is behind the badge."""
+
+    def __init__(self, badge: Badge | None = None, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
+        super().__init__(markup=False, id=id)
+        self._badge: Badge | None = None
+        if badge is not None:
+            self.show(badge)
+
+    def show(self, badge: Badge) -> bool:
+        """Show this from now on; False when nothing of it changes what is on the screen."""
+        if badge == self._badge:
+            return False
+        before, self._badge = self._badge, badge
+        text = f"{MARKS[badge.state]}{'!' if badge.is_alarm else ''} {badge.text}"
+        if before is None or text != str(self.content):
+            self.update(Content(text))
+        self.set_classes(f"{_CLASSES[badge.state]}{' -alarm' if badge.is_alarm else ''}")
+        self.tooltip = Content(badge.detail)
+        return True
+
+    def on_click(self, event: events.Click) -> None:
+        """Ask for the integrity screen."""
+        event.stop()
+        self.post_message(self.Opened())

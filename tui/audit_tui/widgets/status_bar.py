@@ -1,0 +1,103 @@
+"""The line at the bottom: the daemon, the connection, how much comes in, and the badge, which is never cut off."""
+
+from __future__ import annotations
+
+import msgspec
+from rich.cells import cell_len
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.widgets import Static
+
+from audit_stream.display import safe
+from audit_tui.model.badge import Badge
+from audit_tui.text import duration, fit
+from audit_tui.widgets.badge import BadgeWidget
+
+__all__ = ["StatusBar", "StatusParts"]
+
+_CONNECTION_STYLES = {"ok": "$text-success", "warn": "$text-warning", "bad": "bold $text-error"}
+_CONNECTION_MARKS = {"ok": "●", "warn": "◌", "bad": "✗"}
+_MIN_NAME = 8
+"""Cells of a daemon's name below which it says nothing."""
+
+
+class StatusParts(msgspec.Struct, frozen=True, kw_only=True):
+    """What the line says beside the badge. `connection_style` is ok, warn or bad; `shown` such as "12 of 3,401"."""
+
+    daemon: str
+    connection: str
+    connection_style: str = "ok"
+    rate_per_s: float = 0.0
+    delay_ms: float | None = None
+    shown: str = ""
+
+
+class StatusBar(Horizontal):
+    """One line, docked at the bottom. Redraws only when something that can be seen changes."""
+
+    DEFAULT_CSS = """
+    StatusBar { dock: bottom; height: 1; background: $panel; color: $text; }
+    StatusBar > #parts { width: 1fr; height: 1; }
+    """
+
+    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
+        super().__init__(id=id)
+        self._parts = StatusParts(daemon="", connection="")
+        self._line = Static(markup=False, id="parts")
+        self._badge = BadgeWidget(id="badge")
+        self._drawn: object = None
+
+    def compose(self) -> ComposeResult:
+        """The parts at the left, the badge at the right."""
+        yield self._line
+        yield self._badge
+
+    def show(self, parts: StatusParts) -> None:
+        """Show these parts from now on."""
+        self._parts = parts
+        self._draw()
+
+    def show_badge(self, badge: Badge) -> None:
+        """Show this badge from now on."""
+        if self._badge.show(badge):
+            self._draw()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Fit the line into its new width."""
+        self._draw()
+
+    def _draw(self) -> None:
+        room = self.size.width - cell_len(str(self._badge.content)) - 2
+        pieces = _pieces(self._parts, room)
+        if pieces != self._drawn:
+            self._drawn = pieces
+            self._line.update(Content.assemble(*pieces), layout=False)
+
+
+def _pieces(parts: StatusParts, room: int) -> list[tuple[str, str]]:
+    """What fits into so many cells: the connection before all, then the name, counter, rate and delay."""
+    style = _CONNECTION_STYLES.get(parts.connection_style, "")
+    connection = f"{_CONNECTION_MARKS.get(parts.connection_style, '●')} {safe(parts.connection)}"
+    connection = fit(connection, max(0, min(cell_len(connection), room - 2)))
+    left = room - cell_len(connection) - 2
+    name = safe(parts.daemon)
+    name = fit(name, min(cell_len(name), left - 1)) if left > min(_MIN_NAME, cell_len(name)) else ""
+    left -= cell_len(name) + 1
+    rest: list[tuple[str, str]] = []
+    for text in (safe(parts.shown), _rate(parts.rate_per_s), _delay(parts.delay_ms)):
+        if text and cell_len(text) + 3 <= left:
+            rest.append((f" · {text}", ""))
+            left -= cell_len(text) + 3
+        elif text:
+            break  # the less important never comes without the more important
+    return [(f" {name}" if name else "", "bold"), (f" {connection}" if connection else "", style), *rest]
+
+
+def _rate(per_s: float) -> str:
+    return f"{per_s:,.0f}/s" if per_s >= 10 or per_s == 0 else f"{per_s:.1f}/s"
+
+
+def _delay(delay_ms: float | None) -> str:
+    return "" if delay_ms is None else f"delay {duration(delay_ms / 1000)}"
