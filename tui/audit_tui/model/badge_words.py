@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from audit_stream.chain import Head
 from audit_tui.model.badge import Badge, State
-from audit_tui.model.findings import Moment
 from audit_tui.model.red import Red
 from audit_tui.text import ago, duration
 
@@ -77,9 +76,9 @@ def _who(first: Red, own: Red, daemon: Red, disagreement: str) -> str:
     return f"Found by {'the daemon' if first is daemon else 'this console'}: {first.reason}."
 
 
-def offline(reason: str, since: Moment | None, acknowledged: Sequence[Red], reds: Sequence[Red], now: Moment) -> Badge:
+def offline(reason: str, for_s: float, acknowledged: Sequence[Red], reds: Sequence[Red]) -> Badge:
     """The badge while the log does not answer and no alarm is unseen."""
-    text = "OFFLINE" if since is None else f"OFFLINE for {duration(now.monotonic_s - since.monotonic_s)}"
+    text = f"OFFLINE for {duration(for_s)}" if for_s >= 1 else "OFFLINE"
     before = red(acknowledged, reds) if acknowledged else None
     return Badge(
         state=State.OFFLINE,
@@ -90,24 +89,24 @@ def offline(reason: str, since: Moment | None, acknowledged: Sequence[Red], reds
     )
 
 
-def calm(integrity: Integrity, failure: str, now: Moment) -> Badge:
+def calm(integrity: Integrity, failure: str, now_s: float) -> Badge:
     """The badge while nothing is red and the log answers."""
     good = integrity.good
     if good is None:
-        return _without_verdict(integrity, failure, now)
-    age_s = now.monotonic_s - good.at.monotonic_s
+        return _without_verdict(integrity, failure, now_s)
+    age_s = now_s - good.at.monotonic_s
     if age_s > _STALE_PERIODS * integrity.period_s:
         return _stale(integrity, failure, age_s)
     head_id = good.head.event_id
     newest_id = integrity.newest.event_id if integrity.newest else 0
-    linked_from = integrity.linked_from or 1
+    linked_from = integrity.linked_from
     if newest_id < head_id or (newest_id > 0 and linked_from > max(head_id, 1)):
-        since = integrity.first_unlinked_id or head_id + 1
+        seen = f"seen from #{linked_from} on" if linked_from > head_id else f"received up to #{newest_id}"
         return Badge(
             state=State.UNVERIFIED,
-            text=f"UNVERIFIED links not seen since #{since}",
-            detail=f"The daemon says that the chain holds up to #{head_id}; not every event after was seen here.",
-            event_id=since,
+            text=f"UNVERIFIED links not seen since #{head_id}",
+            detail=f"The daemon says that all holds up to #{head_id}; of the links after it, this console: {seen}.",
+            event_id=head_id,
         )
     count = good.verdict.checked + newest_id - head_id
     return Badge(
@@ -130,8 +129,8 @@ def _verified_by(good: Judged, newest_id: int) -> str:
     return f"The daemon checked {good.verdict.checked:,} events, {compared}{linked}."
 
 
-def _without_verdict(integrity: Integrity, failure: str, now: Moment) -> Badge:
-    latest, walking = integrity.latest, integrity.walking_since
+def _without_verdict(integrity: Integrity, failure: str, now_s: float) -> Badge:
+    latest, walking = integrity.latest, integrity.walking_since_s
     if latest is not None and latest.verdict.valid and latest.verdict.head is None:
         text, detail = "the verdict names no head", "An old daemon: what its verdict speaks of cannot be compared."
     elif latest is not None and latest.verdict.valid and latest.verdict.head is not None:
@@ -140,7 +139,7 @@ def _without_verdict(integrity: Integrity, failure: str, now: Moment) -> Badge:
     elif walking is not None:
         return Badge(
             state=State.VERIFYING,
-            text=f"VERIFYING for {duration(now.monotonic_s - walking.monotonic_s)}",
+            text=f"VERIFYING for {duration(now_s - walking)}",
             detail="The daemon checks the whole chain; there is no verdict yet.",
         )
     elif failure:
@@ -152,7 +151,7 @@ def _without_verdict(integrity: Integrity, failure: str, now: Moment) -> Badge:
 
 def _stale(integrity: Integrity, failure: str, age_s: float) -> Badge:
     text = f"STALE last verdict {ago(age_s)}"
-    if integrity.walking_since is not None:
+    if integrity.walking_since_s is not None:
         text += ", verifying"
     why = f" The last try failed: {failure}." if failure else ""
     return Badge(

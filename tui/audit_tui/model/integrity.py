@@ -68,9 +68,10 @@ class Integrity:
     """Everything that is known of one log's integrity. No clock and no I/O; belongs to one thread.
 
     `hash_of_seen` gives the hash of an event that this console holds or remembers, None for one that it does not.
+    `now_s` is monotonic and measures spans, `now_ms` is Unix milliseconds and dates what was found.
     """
 
-    def __init__(self, *, hash_of_seen: Callable[[int], str | None], verify_every_s: float = 30.0) -> None:
+    def __init__(self, hash_of_seen: Callable[[int], str | None], *, verify_every_s: float = 30.0) -> None:
         self.verify_every_s = verify_every_s
         self.history: deque[Finding] = deque(maxlen=MAX_FINDINGS)
         self.latest: Judged | None = None
@@ -82,8 +83,7 @@ class Integrity:
         self.rewriting: Rewriting | None = None
         """The earliest of the remembered heads that differ."""
         self.newest: Head | None = None
-        self.linked_from: int | None = None
-        self.first_unlinked_id: int | None = None
+        self.linked_from = 0
         self._hash_of_seen = hash_of_seen
         self._own = Red(State.BROKEN)
         self._daemon = Red(State.BROKEN)
@@ -96,41 +96,41 @@ class Integrity:
         self._acknowledged_up_to = 0
         self._step = 0
         self._pending: Judged | None = None
-        self._walk: tuple[Moment, int, Head | None] | None = None
+        self._walk: tuple[float, int, Head | None] | None = None
         self._next_walk_s: float | None = None
         self._walk_s = 0.0
         self._failure = ""
-        self._offline_since: Moment | None = None
+        self._offline_since_s: float | None = None
         self._offline_reason = "not connected yet"
         self._online = False
+        self._last = Moment(0, 0.0)
 
     # The connection
 
     def connected(self) -> None:
         """The log answers."""
-        self._online, self._offline_since = True, None
+        self._online, self._offline_since_s = True, None
 
-    def disconnected(self, reason: str, now: Moment) -> None:
+    def disconnected(self, reason: str) -> None:
         """It does not, which may be said again and again while it lasts."""
-        if self._offline_since is None:
-            self._offline_since = now
         self._online, self._offline_reason = False, _short(reason)
 
     # The daemon's verdicts
 
-    def walk_started(self, now: Moment) -> None:
+    def walk_started(self, now_s: float) -> None:
         """A verdict was asked for; `walk_ended` or `walk_failed` follows."""
         self._step += 1
-        self._walk = (now, self._step, self.newest)
+        self._walk = (now_s, self._step, self.newest)
 
-    def walk_ended(self, verdict: Verdict, now: Moment) -> None:
+    def walk_ended(self, verdict: Verdict, *, now_ms: int, now_s: float) -> None:
         """The verdict that was asked for."""
         self._step += 1
-        began, step, newest = self._walk or (now, self._step, None)
+        now = self._at(now_ms, now_s)
+        began_s, step, newest = self._walk or (now_s, self._step, None)
         self._walk, self._failure = None, ""
-        measured_s = now.monotonic_s - began.monotonic_s
+        measured_s = now_s - began_s
         self._walk_s = max(measured_s, min((verdict.duration_ms or 0) / 1000, _LONGEST_CLAIM_S), 0.0)
-        self._next_walk_s = began.monotonic_s + self.period_s
+        self._next_walk_s = began_s + self.period_s
         self.latest = judged = Judged(verdict=verdict, at=now, step=step)
         self._log_verdict(judged)
         self._weigh_break(verdict)
@@ -140,12 +140,13 @@ class Integrity:
             self.good = None  # it speaks of no head, so nothing can be compared
         self._compare_finders()
 
-    def walk_failed(self, reason: str, now: Moment) -> None:
+    def walk_failed(self, reason: str, *, now_ms: int, now_s: float) -> None:
         """No verdict came, which says nothing about the chain."""
         self._step += 1
         self._walk, self._failure = None, _short(reason)
-        self._next_walk_s = now.monotonic_s + self.period_s
-        self._log(Finder.DAEMON, f"no verdict: {self._failure}", now, good=False, merge=self._last_was("no verdict"))
+        self._next_walk_s = now_s + self.period_s
+        now, what = self._at(now_ms, now_s), f"no verdict: {self._failure}"
+        self._log(Finder.DAEMON, what, now, good=False, merge=self._last_was("no verdict"))
 
     @property
     def period_s(self) -> float:
@@ -153,20 +154,30 @@ class Integrity:
         return max(self.verify_every_s, self._walk_s * _SHARE_OF_TIME)
 
     @property
-    def walking_since(self) -> Moment | None:
+    def walking_since_s(self) -> float | None:
         """When the walk that runs was asked for."""
         return self._walk[0] if self._walk else None
 
-    def next_verify_in_s(self, now: Moment) -> float:
+    def next_verify_in_s(self, now_s: float) -> float:
         """How long to wait before asking for the next verdict; a whole period while one is under way."""
         if self._walk is not None:
             return self.period_s
-        return 0.0 if self._next_walk_s is None else max(0.0, self._next_walk_s - now.monotonic_s)
+        return 0.0 if self._next_walk_s is None else max(0.0, self._next_walk_s - now_s)
+
+    @property
+    def last_verdict(self) -> Verdict | None:
+        """What the daemon said last."""
+        return None if self.latest is None else self.latest.verdict
+
+    @property
+    def verified_head(self) -> Head | None:
+        """The newest head that the daemon's last verdict and this console agree on; None while they do not."""
+        return None if self.good is None else self.good.head
 
     # What the console sees itself
 
-    def found_broken(self, row: Row, before: Row | None, now: Moment) -> None:
-        """An event came in whose check is BROKEN; `before` is the event with the id right before, if it is known."""
+    def found_broken(self, row: Row, before: Row | None, *, now_ms: int, now_s: float) -> None:
+        """An event came in whose check is BROKEN; `before` is what came before it, if that is known."""
         self._step += 1
         event_id, reason = row.event_id, _short(row.reason) or f"event #{row.event_id} is broken"
         if len(self.own_breaks) < _MAX_OWN_BREAKS or event_id in self.own_breaks:
@@ -179,32 +190,37 @@ class Integrity:
             self._found_at.setdefault(event_id, self._step)
         if not was_alarm and not known:  # of a whole stream that is broken the first rings
             self._ringing[self._own] = None
-        self._log(Finder.CONSOLE, reason, now, good=False, merge=was_alarm, event_id=event_id)
+        now, merge = self._at(now_ms, now_s), was_alarm and self._last_was("", Finder.CONSOLE)
+        self._log(Finder.CONSOLE, reason, now, good=False, merge=merge, event_id=event_id)
         self._compare_finders()
 
-    def holds_again(self, event_id: int, now: Moment) -> None:
+    def holds_again(self, event_id: int, now_s: float) -> None:
         """An event that this console found broken has been loaded again, and is linked."""
         self._step += 1
         if event_id in self._own.ids:
             self._own.release(event_id)
             self._found_at.pop(event_id, None)
             self.own_breaks.pop(event_id, None)
-            self._log(Finder.CONSOLE, f"event #{event_id} holds again", now, good=True, event_id=event_id)
+            what = f"event #{event_id} holds again"
+            self._log(Finder.CONSOLE, what, self._estimated(now_s), good=True, event_id=event_id)
             self._compare_finders()
 
-    def chain_grew(self, first_unlinked_id: int | None, newest: Head, linked_from: int) -> None:
+    def chain_grew(self, linked_from: int, newest: Head) -> None:
         """Events `linked_from` to `newest` have been received and are linked without a gap.
 
-        `first_unlinked_id` is the first after a gap before them, None when there is no gap. Also to be called with
-        the new history's values after the log was found rewritten and what was in memory has been let go.
+        What the first of them links to need not have been seen. After the log was found rewritten, and what was in
+        memory has been let go, this is the new history's: (0, GENESIS) when that is empty.
         """
-        self.first_unlinked_id, self.newest, self.linked_from = first_unlinked_id, newest, linked_from
+        self.newest, self.linked_from = newest, linked_from
         if self._pending is not None and self._pending.head.event_id <= newest.event_id:
             judged, self._pending = self._pending, None
             self._weigh_head(judged, None)
 
-    def history_differs(self, remembered: Head, found: Head | None, now: Moment) -> None:
-        """The log holds something else, or nothing (None), where this console remembers an event."""
+    def history_differs(self, remembered: Head, found: Head | None, *, now_ms: int, now_s: float) -> None:
+        """The log holds something else, or nothing (None), where this console remembers an event.
+
+        `found` is the event there, or when that is not known the new history's head.
+        """
         self._step += 1
         self._rewritten_at = self._step
         self.good = self._pending = None
@@ -214,17 +230,20 @@ class Integrity:
             or not self._rewritten.stands
             or remembered.event_id < self.rewriting.remembered.event_id
         ):
-            self.rewriting = Rewriting(remembered=remembered, found=found, found_ms=now.wall_ms)
+            self.rewriting = Rewriting(remembered=remembered, found=found, found_ms=now_ms)
         was_alarm = self._rewritten.is_alarm and self._rewritten.stands
         if self._rewritten.find(remembered.event_id, news):
             if not was_alarm:  # several remembered heads differ after one rewriting
                 self._ringing[self._rewritten] = None
+            now = self._at(now_ms, now_s)
             self._log(Finder.CONSOLE, news, now, good=False, event_id=remembered.event_id)
 
     # What people are told
 
-    def badge(self, now: Moment) -> Badge:
+    def badge(self, now_s: float) -> Badge:
         """What the badge says now; an acknowledgement that follows speaks of this."""
+        if not self._online and self._offline_since_s is None:
+            self._offline_since_s = now_s
         alarms = [red for red in self._reds if red.is_alarm]
         group = _most_urgent(alarms)
         self._shown = {red: red.finds for red in group}
@@ -232,11 +251,12 @@ class Integrity:
             return words.red(group, self._reds, offline=not self._online)
         acknowledged = _most_urgent([red for red in self._reds if red.present])
         if not self._online:
-            return words.offline(self._offline_reason, self._offline_since, acknowledged, self._reds, now)
-        return words.red(acknowledged, self._reds) if acknowledged else words.calm(self, self._failure, now)
+            since_s = now_s if self._offline_since_s is None else self._offline_since_s
+            return words.offline(self._offline_reason, now_s - since_s, acknowledged, self._reds)
+        return words.red(acknowledged, self._reds) if acknowledged else words.calm(self, self._failure, now_s)
 
-    def acknowledge(self, now: Moment) -> bool:
-        """A person has seen what the last `badge` said; False when that was no alarm.
+    def acknowledge(self, now_s: float) -> bool:
+        """A person has seen what the last `badge` said; True when that was that the history was rewritten.
 
         What was found since then, unseen, stays an alarm.
         """
@@ -247,14 +267,16 @@ class Integrity:
         for red in seen:
             self._ringing.pop(red, None)
             red.acknowledge()
-        if self._rewritten in seen:
-            self._acknowledged_up_to = self.newest.event_id if self.newest else 0
         self._shown = {}
-        self._log(Finder.PERSON, f"acknowledged: {text}", now, good=True)
+        self._log(Finder.PERSON, f"acknowledged: {text}", self._estimated(now_s), good=True)
+        if self._rewritten not in seen:
+            return False
+        self._acknowledged_up_to = self.newest.event_id if self.newest else 0
         return True
 
-    def alarms(self) -> list[Alarm]:
+    def alarms(self, now_s: float) -> list[Alarm]:
         """The reds that are new since the last call: each once."""
+        del now_s  # taken like everywhere here
         ringing = [red for red in self._ringing if red.is_alarm]
         self._ringing.clear()
         shown = [words.red([red], self._reds) for red in ringing]
@@ -300,7 +322,7 @@ class Integrity:
         self.good = self._pending = None
         red = self._rewritten
         if not (red.present and red.stands and red.acknowledged and remembered.event_id <= self._acknowledged_up_to):
-            self.history_differs(remembered, found, now)
+            self.history_differs(remembered, found, now_ms=now.wall_ms, now_s=now.monotonic_s)
 
     def _compare_finders(self) -> None:
         """Set what the daemon and this console hold against each other."""
@@ -343,8 +365,17 @@ class Integrity:
             event_id=at,
         )
 
-    def _last_was(self, beginning: str) -> bool:
-        return bool(self.history) and self.history[-1].what.startswith(beginning)
+    def _last_was(self, beginning: str, by: Finder = Finder.DAEMON) -> bool:
+        last = self.history[-1] if self.history else None
+        return last is not None and last.by is by and last.what.startswith(beginning)
+
+    def _at(self, now_ms: int, now_s: float) -> Moment:
+        self._last = Moment(now_ms, now_s)
+        return self._last
+
+    def _estimated(self, now_s: float) -> Moment:
+        """The moment by the monotonic clock alone, counted from the last that was given on both."""
+        return Moment(self._last.wall_ms + round((now_s - self._last.monotonic_s) * 1000), now_s)
 
     def _log(
         self,

@@ -1,0 +1,582 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audit_stream.chain import GENESIS, Head, Verdict
+from audit_stream.kinds import Severity
+from audit_tui.model.badge import Badge, State
+from audit_tui.model.findings import MAX_FINDINGS, Finder
+from audit_tui.model.integrity import Integrity
+from audit_tui.model.rows import Check, Row
+
+START_MS = 1_700_000_000_000
+
+
+def hash_at(event_id: int, history: str = "a") -> str:
+    return f"{history}{event_id:063x}" if event_id else GENESIS.hash
+
+
+def head(event_id: int, history: str = "a") -> Head:
+    return Head(event_id, hash_at(event_id, history))
+
+
+def valid(event_id: int, history: str = "a", duration_ms: int = 5) -> Verdict:
+    return Verdict(
+        valid=True,
+        checked=event_id,
+        first_break_at=None,
+        reason=None,
+        head=head(event_id, history),
+        duration_ms=duration_ms,
+    )
+
+
+def broken(event_id: int, reason: str = "") -> Verdict:
+    return Verdict(
+        valid=False,
+        checked=event_id - 1,
+        first_break_at=event_id,
+        reason=reason or f"hash mismatch at event #{event_id}",
+        head=head(event_id - 1),
+        duration_ms=5,
+    )
+
+
+def broken_row(event_id: int) -> Row:
+    return Row(
+        event_id=event_id,
+        kind="other",
+        source="test",
+        severity=Severity.INFO,
+        raw=b"",
+        check=Check.BROKEN,
+        reason=f"hash mismatch at event #{event_id}",
+    )
+
+
+class Rig:
+    """An Integrity with a clock that only the test moves, and a memory of events 1 to `newest`."""
+
+    def __init__(self, newest: int = 100, *, first_seen: int = 1) -> None:
+        self.now_s = 1000.0
+        self.seen = {event_id: hash_at(event_id) for event_id in range(first_seen, newest + 1)}
+        self.integrity = Integrity(self.seen.get, verify_every_s=30.0)
+        self.integrity.connected()
+        if newest:
+            self.integrity.chain_grew(first_seen, head(newest))
+
+    @property
+    def times(self) -> dict[str, Any]:
+        return {"now_ms": START_MS + round(self.now_s * 1000), "now_s": self.now_s}
+
+    @property
+    def badge(self) -> Badge:
+        return self.integrity.badge(self.now_s)
+
+    def wait(self, seconds: float) -> None:
+        self.now_s += seconds
+
+    def walk(self, verdict: Verdict, *, takes_s: float = 0.0) -> None:
+        self.integrity.walk_started(self.now_s)
+        self.wait(takes_s)
+        self.integrity.walk_ended(verdict, **self.times)
+
+    def fail(self, reason: str = "silent") -> None:
+        self.integrity.walk_started(self.now_s)
+        self.integrity.walk_failed(reason, **self.times)
+
+    def receive(self, newest: int, *, linked_from: int = 1) -> None:
+        for event_id in range(linked_from, newest + 1):
+            self.seen.setdefault(event_id, hash_at(event_id))
+        self.integrity.chain_grew(linked_from, head(newest))
+
+    def find_broken(self, event_id: int) -> None:
+        self.integrity.found_broken(broken_row(event_id), None, **self.times)
+
+    def differ(self, remembered: Head, found: Head | None) -> None:
+        self.integrity.history_differs(remembered, found, **self.times)
+
+    def acknowledge(self) -> bool:
+        self.integrity.badge(self.now_s)
+        return self.integrity.acknowledge(self.now_s)
+
+    def rings(self) -> list[int]:
+        return [alarm.event_id for alarm in self.integrity.alarms(self.now_s)]
+
+
+def _verified(rig: Rig) -> None:
+    rig.walk(valid(100))
+
+
+def _grown(rig: Rig) -> None:
+    rig.walk(valid(100))
+    rig.receive(120)
+    rig.wait(12)
+
+
+def _gap(rig: Rig) -> None:
+    rig.walk(valid(100))
+    rig.receive(200, linked_from=150)
+
+
+def _walking(rig: Rig) -> None:
+    rig.integrity.walk_started(rig.now_s)
+    rig.wait(3)
+
+
+def _stale(rig: Rig) -> None:
+    rig.walk(valid(100))
+    rig.wait(240)
+
+
+def _stale_and_walking(rig: Rig) -> None:
+    _stale(rig)
+    rig.integrity.walk_started(rig.now_s)
+
+
+def _offline(rig: Rig) -> None:
+    rig.walk(valid(100))
+    rig.integrity.disconnected("no daemon answers")
+    rig.integrity.badge(rig.now_s)
+    rig.wait(7)
+
+
+def _offline_red(rig: Rig) -> None:
+    rig.walk(broken(42))
+    rig.integrity.disconnected("no daemon answers")
+
+
+def _offline_seen_red(rig: Rig) -> None:
+    rig.walk(broken(42))
+    rig.acknowledge()
+    rig.integrity.disconnected("no daemon answers")
+
+
+def _ahead(rig: Rig) -> None:
+    rig.walk(valid(105))
+
+
+def _evicted(rig: Rig) -> None:
+    del rig.seen[100]
+    rig.walk(valid(100))
+
+
+def _not_asked(rig: Rig) -> None:
+    pass
+
+
+def _failed(rig: Rig) -> None:
+    rig.fail()
+
+
+def _failed_after_good(rig: Rig) -> None:
+    rig.walk(valid(100))
+    rig.fail()
+
+
+def _broken(rig: Rig) -> None:
+    rig.walk(broken(142))
+
+
+def _own(rig: Rig) -> None:
+    rig.find_broken(42)
+
+
+def _own_twice(rig: Rig) -> None:
+    rig.find_broken(42)
+    rig.find_broken(43)
+
+
+def _repaired(rig: Rig) -> None:
+    rig.walk(broken(42))
+    rig.walk(valid(100))
+
+
+def _seen(rig: Rig) -> None:
+    rig.walk(broken(142))
+    rig.acknowledge()
+
+
+def _seen_and_repaired(rig: Rig) -> None:
+    _seen(rig)
+    rig.walk(valid(100))
+
+
+def _rewritten(rig: Rig) -> None:
+    rig.differ(head(90), head(90, "b"))
+
+
+def _gone(rig: Rig) -> None:
+    rig.differ(head(90), None)
+
+
+def _shorter(rig: Rig) -> None:
+    rig.walk(valid(50))
+
+
+def _contradicted(rig: Rig) -> None:
+    rig.walk(valid(100, "b"))
+
+
+def _nameless(rig: Rig) -> None:
+    rig.walk(Verdict(valid=True, checked=100, first_break_at=None, reason=None))
+
+
+STATES: list[tuple[Callable[[Rig], None], State, str]] = [
+    (_not_asked, State.UNVERIFIED, "UNVERIFIED no verdict yet"),
+    (_walking, State.VERIFYING, "VERIFYING for 3 s"),
+    (_verified, State.VERIFIED, "VERIFIED 100 events · now"),
+    (_grown, State.VERIFIED, "VERIFIED 120 events · 12 s ago"),
+    (_evicted, State.VERIFIED, "VERIFIED 100 events · now"),
+    (_failed_after_good, State.VERIFIED, "VERIFIED 100 events · now"),
+    (_gap, State.UNVERIFIED, "UNVERIFIED links not seen since #100"),
+    (_ahead, State.UNVERIFIED, "UNVERIFIED #105 not received yet"),
+    (_failed, State.UNVERIFIED, "UNVERIFIED no verdict"),
+    (_nameless, State.UNVERIFIED, "UNVERIFIED the verdict names no head"),
+    (_stale, State.STALE, "STALE last verdict 4 min ago"),
+    (_stale_and_walking, State.STALE, "STALE last verdict 4 min ago, verifying"),
+    (_offline, State.OFFLINE, "OFFLINE for 7 s"),
+    (_offline_red, State.BROKEN, "BROKEN at #42"),
+    (_offline_seen_red, State.OFFLINE, "OFFLINE · BROKEN at #42 · acknowledged"),
+    (_broken, State.BROKEN, "BROKEN at #142"),
+    (_own, State.BROKEN, "BROKEN at #42"),
+    (_own_twice, State.BROKEN, "BROKEN at #42 and 1 more"),
+    (_repaired, State.BROKEN, "was BROKEN at #42, holds again: acknowledge"),
+    (_seen, State.BROKEN, "BROKEN at #142 · acknowledged"),
+    (_seen_and_repaired, State.VERIFIED, "VERIFIED 100 events · now"),
+    (_rewritten, State.REWRITTEN, "REWRITTEN at #90"),
+    (_gone, State.REWRITTEN, "REWRITTEN at #90"),
+    (_shorter, State.REWRITTEN, "REWRITTEN at #100"),
+    (_contradicted, State.REWRITTEN, "REWRITTEN at #100"),
+]
+
+
+@pytest.mark.parametrize(("happens", "state", "text"), STATES, ids=[row[0].__name__.strip("_") for row in STATES])
+def test_what_happens_decides_the_state(happens: Callable[[Rig], None], state: State, text: str) -> None:
+    rig = Rig()
+    happens(rig)
+    assert (rig.badge.state, rig.badge.text) == (state, text)
+
+
+def test_a_log_not_connected_to_yet_is_offline() -> None:
+    integrity = Integrity(lambda event_id: None)
+    assert integrity.badge(5.0).state is State.OFFLINE
+
+
+def test_an_empty_log_is_verified() -> None:
+    rig = Rig(0)
+    rig.walk(valid(0))
+    assert rig.badge.text == "VERIFIED 0 events · now"
+    rig.receive(3)
+    assert rig.badge.text == "VERIFIED 3 events · now"
+
+
+def test_a_verdict_on_events_not_received_yet_counts_once_they_are() -> None:
+    rig = Rig()
+    rig.walk(valid(105))
+    rig.receive(107)
+    assert rig.badge.text == "VERIFIED 107 events · now"
+
+
+def test_a_verdict_on_events_not_received_yet_is_compared_once_they_are() -> None:
+    rig = Rig()
+    rig.walk(valid(105, "b"))
+    rig.receive(107)
+    assert rig.badge.state is State.REWRITTEN
+
+
+def test_a_later_verdict_not_received_yet_leaves_the_earlier_one() -> None:
+    rig = Rig()
+    rig.walk(valid(100))
+    rig.wait(30)
+    rig.walk(valid(105))
+    assert rig.badge.text == "VERIFIED 100 events · 30 s ago"
+
+
+def test_a_verdict_need_not_know_of_events_that_came_in_during_its_walk() -> None:
+    rig = Rig()
+    rig.integrity.walk_started(rig.now_s)
+    rig.receive(150)
+    rig.integrity.walk_ended(valid(100), **rig.times)
+    assert rig.badge.state is State.VERIFIED
+
+
+def test_both_finding_the_same_break_ring_once_and_are_both_named() -> None:
+    rig = Rig(41)
+    rig.find_broken(42)
+    rig.walk(broken(42))
+    assert rig.rings() == [42]
+    assert "both" in rig.badge.detail
+    assert rig.badge.disagreement == ""
+
+
+def test_a_daemon_that_says_valid_of_what_the_console_found_broken_is_a_new_alarm_naming_both() -> None:
+    rig = Rig()
+    rig.find_broken(42)
+    assert rig.rings() == [42]
+    rig.acknowledge()
+    rig.walk(valid(100))
+    assert rig.rings() == [42]
+    assert rig.badge.state is State.BROKEN
+    assert rig.badge.is_alarm
+    assert rig.badge.disagreement == "the daemon says valid, this console found #42 broken"
+
+
+def test_a_walk_that_began_before_the_console_found_the_break_is_no_disagreement() -> None:
+    rig = Rig()
+    rig.integrity.walk_started(rig.now_s)
+    rig.find_broken(42)
+    rig.integrity.walk_ended(valid(100), **rig.times)
+    assert rig.badge.disagreement == ""
+    assert rig.badge.state is State.BROKEN
+
+
+def test_a_daemon_that_breaks_later_than_the_console_disagrees_too() -> None:
+    rig = Rig()
+    rig.find_broken(42)
+    rig.walk(broken(142))
+    assert rig.badge.disagreement == "the daemon says the first break is #142, this console found #42 broken"
+
+
+def test_a_daemon_that_says_broken_where_the_console_saw_links_disagrees_in_one_alarm() -> None:
+    rig = Rig()
+    rig.walk(broken(42))
+    assert "this console received it whole" in rig.badge.disagreement
+    assert rig.rings() == [42]
+
+
+def test_the_disagreement_does_not_ring_again_with_each_verdict_or_when_the_event_leaves_memory() -> None:
+    rig = Rig()
+    rig.walk(broken(42))
+    rig.rings()
+    rig.acknowledge()
+    del rig.seen[42]
+    rig.walk(broken(42))
+    assert rig.rings() == []
+    assert rig.badge.is_acknowledged
+    assert rig.badge.disagreement
+
+
+def test_the_same_break_does_not_ring_again_and_a_new_one_does() -> None:
+    rig = Rig(10)
+    rig.walk(broken(42))
+    assert rig.rings() == [42]
+    rig.walk(broken(42))
+    assert rig.rings() == []
+    rig.acknowledge()
+    rig.walk(broken(17))
+    assert rig.rings() == [17]
+    assert rig.badge.is_alarm
+    assert rig.badge.text == "BROKEN at #17 and 1 more"
+
+
+def test_a_break_that_was_repaired_and_acknowledged_rings_when_it_comes_back() -> None:
+    rig = Rig(10)
+    rig.walk(broken(42))
+    rig.walk(valid(10))
+    rig.acknowledge()
+    rig.rings()
+    rig.walk(broken(42))
+    assert rig.rings() == [42]
+
+
+def test_acknowledging_clears_only_what_was_shown() -> None:
+    rig = Rig(10)
+    rig.walk(broken(42))
+    rig.integrity.badge(rig.now_s)
+    rig.walk(broken(17))
+    rig.integrity.acknowledge(rig.now_s)
+    assert rig.badge.is_alarm
+    assert rig.badge.event_id == 17
+
+
+def test_a_rewritten_history_and_a_break_are_acknowledged_one_after_the_other() -> None:
+    rig = Rig()
+    rig.walk(broken(142))
+    rig.differ(head(90), None)
+    assert rig.badge.text == "REWRITTEN at #90"
+    assert rig.acknowledge() is True
+    assert rig.badge.text == "BROKEN at #142"
+    assert rig.badge.is_alarm
+    assert rig.acknowledge() is False
+    assert not rig.badge.is_alarm
+
+
+def test_a_stream_that_is_broken_from_end_to_end_rings_once_and_stays_bounded() -> None:
+    rig = Rig()
+    for event_id in range(101, 5101):
+        rig.find_broken(event_id)
+    assert rig.rings() == [101]
+    assert rig.badge.text == "BROKEN at #101 and 4,999 more"
+    assert len(rig.integrity.own_breaks) < 100
+    assert len(rig.integrity.history) == 1
+
+
+def test_an_event_loaded_again_whole_holds_again_and_waits_for_a_person() -> None:
+    rig = Rig()
+    rig.walk(valid(100))
+    rig.find_broken(42)
+    rig.integrity.holds_again(42, rig.now_s)
+    assert rig.badge.text == "was BROKEN at #42, holds again: acknowledge"
+    rig.acknowledge()
+    assert rig.badge.state is State.VERIFIED
+
+
+def test_several_remembered_heads_that_differ_are_one_alarm_at_the_earliest() -> None:
+    rig = Rig()
+    rig.differ(head(90), None)
+    rig.differ(head(80), head(80, "b"))
+    assert len(rig.rings()) == 1
+    assert rig.badge.event_id == 80
+    assert rig.integrity.rewriting is not None
+    assert rig.integrity.rewriting.remembered == head(80)
+
+
+def test_what_was_seen_before_a_rewriting_was_acknowledged_does_not_ring_again() -> None:
+    rig = Rig()
+    rig.walk(valid(100, "b"))
+    rig.acknowledge()
+    rig.rings()
+    rig.walk(valid(99, "b"))
+    assert rig.rings() == []
+    assert rig.badge.is_acknowledged
+
+
+def test_a_history_accepted_in_place_of_another_is_verified_once_it_agrees_with_what_is_seen() -> None:
+    rig = Rig()
+    rig.differ(head(100), None)
+    rig.acknowledge()
+    rig.seen.clear()
+    rig.seen.update({event_id: hash_at(event_id, "b") for event_id in range(1, 51)})
+    rig.integrity.chain_grew(1, head(50, "b"))
+    rig.walk(valid(50, "b"))
+    assert rig.badge.state is State.VERIFIED
+    rig.differ(head(50, "b"), None)
+    assert rig.badge.is_alarm
+
+
+@pytest.mark.parametrize(("takes_s", "period_s"), [(0.1, 30.0), (3.0, 30.0), (20.0, 200.0)])
+def test_verification_fills_at_most_a_tenth_of_the_time(takes_s: float, period_s: float) -> None:
+    rig = Rig()
+    rig.walk(valid(100), takes_s=takes_s)
+    assert rig.integrity.period_s == pytest.approx(period_s)
+    assert rig.integrity.next_verify_in_s(rig.now_s) == pytest.approx(period_s - takes_s)
+
+
+def test_what_the_daemon_says_a_walk_took_stretches_the_period_but_cannot_stop_verification() -> None:
+    rig = Rig()
+    rig.walk(valid(100, duration_ms=10_000))
+    assert rig.integrity.period_s == 100.0
+    rig.walk(valid(100, duration_ms=10**15))
+    assert rig.integrity.period_s == 3600.0
+    rig.walk(valid(100, duration_ms=-(10**15)))
+    assert rig.integrity.period_s == 30.0
+
+
+def test_the_first_verdict_is_due_at_once_and_the_next_a_period_after_a_failure() -> None:
+    rig = Rig()
+    assert rig.integrity.next_verify_in_s(rig.now_s) == 0.0
+    rig.fail()
+    assert rig.integrity.next_verify_in_s(rig.now_s + 10) == pytest.approx(20.0)
+
+
+def test_good_verdicts_in_a_row_are_one_finding() -> None:
+    rig = Rig()
+    for newest in (100, 110, 120):
+        rig.receive(newest)
+        rig.walk(valid(newest))
+        rig.wait(30)
+    (finding,) = rig.integrity.history
+    assert (finding.times, finding.checked, finding.last_ms - finding.first_ms) == (3, 120, 60_000)
+
+
+def test_the_log_says_who_found_what_and_who_acknowledged() -> None:
+    rig = Rig(41)
+    rig.walk(valid(41))
+    rig.find_broken(42)
+    rig.acknowledge()
+    rig.fail("silent")
+    rig.fail("silent")
+    told = [(finding.by, finding.what, finding.times) for finding in rig.integrity.history]
+    assert told == [
+        (Finder.DAEMON, "the whole chain holds", 1),
+        (Finder.CONSOLE, "hash mismatch at event #42", 1),
+        (Finder.PERSON, "acknowledged: BROKEN at #42", 1),
+        (Finder.DAEMON, "no verdict: silent", 2),
+    ]
+
+
+def test_the_log_of_findings_is_bounded() -> None:
+    rig = Rig(10)
+    for _ in range(MAX_FINDINGS):
+        rig.walk(broken(42))
+        rig.walk(valid(10))
+    assert len(rig.integrity.history) == MAX_FINDINGS
+
+
+def test_what_the_daemon_says_is_escaped_and_cut() -> None:
+    rig = Rig(10)
+    rig.walk(broken(42, "\x1b[2J" + "x" * 10_000))
+    assert "\x1b" not in rig.badge.detail
+    assert len(rig.badge.detail) < 400
+    assert "\x1b" not in rig.integrity.history[-1].what
+
+
+STEPS: dict[str, Callable[[Rig, int], object]] = {
+    "valid": lambda rig, n: rig.walk(valid(n)),
+    "other": lambda rig, n: rig.walk(valid(n, "b")),
+    "broken": lambda rig, n: rig.walk(broken(n)),
+    "own": lambda rig, n: rig.find_broken(n),
+    "holds": lambda rig, n: rig.integrity.holds_again(n, rig.now_s),
+    "differ": lambda rig, n: rig.differ(head(n), head(n, "b")),
+    "gone": lambda rig, n: rig.differ(head(n), None),
+    "grow": lambda rig, n: rig.receive(n),
+    "gap": lambda rig, n: rig.integrity.chain_grew(n, head(n)),
+    "forget": lambda rig, n: rig.seen.pop(n, None),
+    "fail": lambda rig, n: rig.fail(),
+    "start": lambda rig, n: rig.integrity.walk_started(rig.now_s),
+    "up": lambda rig, n: rig.integrity.connected(),
+    "down": lambda rig, n: rig.integrity.disconnected("gone"),
+    "wait": lambda rig, n: rig.wait(10.0 * n),
+    "acknowledge": lambda rig, n: rig.integrity.acknowledge(rig.now_s),
+}
+RED_STEPS = {"broken", "own", "differ", "gone"}
+
+
+@given(st.lists(st.tuples(st.sampled_from(sorted(STEPS)), st.integers(1, 12)), max_size=40))
+def test_a_red_is_never_lost_without_an_acknowledgement_and_rings_when_it_is_new(steps: list[tuple[str, int]]) -> None:
+    rig = Rig(6)
+    for step, number in steps:
+        before = rig.badge
+        STEPS[step](rig, number)
+        after = rig.badge
+        rang = rig.rings()
+        if step != "acknowledge":
+            assert after.is_alarm or not before.is_alarm
+            assert not rang or after.is_alarm
+        if after.is_alarm and not before.is_alarm:
+            assert rang
+        if step in RED_STEPS:
+            assert after.state.is_red or after.is_acknowledged
+        if after.is_alarm:
+            assert after.state.is_red
+
+
+@given(st.lists(st.tuples(st.sampled_from(sorted(STEPS)), st.integers(1, 12)), max_size=30))
+def test_verified_is_never_said_of_what_the_console_has_not_seen_linked(steps: list[tuple[str, int]]) -> None:
+    rig = Rig(6)
+    for step, number in steps:
+        STEPS[step](rig, number)
+        if rig.badge.state is State.VERIFIED:
+            good, newest = rig.integrity.good, rig.integrity.newest
+            assert good is not None
+            assert newest is not None
+            assert good.verdict.valid
+            assert rig.integrity.linked_from <= good.head.event_id <= newest.event_id
+            assert rig.integrity.last_verdict is not None
+            assert rig.integrity.last_verdict.valid
