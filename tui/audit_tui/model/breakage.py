@@ -62,29 +62,30 @@ class Breakage(msgspec.Struct, frozen=True, kw_only=True):
         """All of it in plain lines, for a ticket."""
         lines = [
             f"Event #{self.event_id}: {self.summary}",
-            "",
-            f"  hash      expected {self.expected_hash or '(not canonical: cannot be computed)'}",
-            f"            found    {self.found_hash}  {_mark(self.hash_fits)}",
-            f"  prev_hash expected {self.expected_prev or f'(event #{self.event_id - 1} not known)'}",
-            f"            found    {self.found_prev}  {_mark(self.prev_fits)}",
+            f"hash: {_mark(self.hash_fits)}",
+            f"  expected {self.expected_hash or '(cannot be computed: not in canonical form)'}",
+            f"  found    {self.found_hash}",
+            f"prev_hash: {_mark(self.prev_fits)}",
+            f"  expected {self.expected_prev or f'(event #{self.event_id - 1} is not known)'}",
+            f"  found    {self.found_prev}",
         ]
         if self.next_prev is not None:
-            lines.append(f"  event #{self.event_id + 1} links to {self.next_prev}  {self._next()}")
+            lines += [f"event #{self.event_id + 1} links to {self._next()}", f"           {self.next_prev}"]
         return "\n".join([*lines, *self._compared()])
 
     def _next(self) -> str:
         if self.next_prev == self.found_hash:
-            return "(the hash found)"
-        return "(the hash expected)" if self.next_prev == self.expected_hash else "(neither of the two)"
+            return "the hash found:"
+        return "the hash expected:" if self.next_prev == self.expected_hash else "neither of these:"
 
     def _compared(self) -> list[str]:
         if not self.has_earlier:
-            return ["", "  This console holds no earlier copy to compare with."]
+            return ["no earlier copy here to compare with"]
         if not self.differences:
-            return ["", f"  The copy received earlier (hash {self.earlier_hash}) is the same in every field."]
-        lines = ["", f"  Against the copy received earlier (hash {self.earlier_hash}):"]
+            return ["the copy received earlier is the same in every field"]
+        lines = ["differs from the copy received earlier, which has the hash", f"           {self.earlier_hash}"]
         for each in self.differences:
-            lines += [f"    {each.field}", f"      earlier {each.earlier}", f"      now     {each.now}"]
+            lines += [f"{each.field}", f"  earlier  {each.earlier}", f"  now      {each.now}"]
         return lines
 
 

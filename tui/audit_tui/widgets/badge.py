@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich.cells import cell_len
 from textual import events
 from textual.content import Content
 from textual.message import Message
@@ -20,7 +21,7 @@ MARKS = {
     State.STALE: "!",
     State.OFFLINE: "-",
 }
-"""One cell each. Two alarms unseen are `✗!`, so that the mark alone tells them from those acknowledged."""
+"""One cell each. A red that nobody has acknowledged is `✗!`, so that it is told from the others without colour."""
 
 _CLASSES = {
     State.VERIFIED: "-good",
@@ -50,6 +51,7 @@ class BadgeWidget(Static):
     def __init__(self, badge: Badge | None = None, *, id: str | None = None) -> None:  # noqa: A002 - Textual's name
         super().__init__(markup=False, id=id)
         self._badge: Badge | None = None
+        self._text = ""
         if badge is not None:
             self.show(badge)
 
@@ -57,13 +59,19 @@ class BadgeWidget(Static):
         """Show this from now on; False when nothing of it changes what is on the screen."""
         if badge == self._badge:
             return False
-        before, self._badge = self._badge, badge
+        self._badge = badge
         text = f"{MARKS[badge.state]}{'!' if badge.is_alarm else ''} {badge.text}"
-        if before is None or text != str(self.content):
-            self.update(Content(text))
+        if text != self._text:  # at full speed the count alone changes ten times a second: no new layout for that
+            self.update(Content(text), layout=cell_len(text) != cell_len(self._text))
+            self._text = text
         self.set_classes(f"{_CLASSES[badge.state]}{' -alarm' if badge.is_alarm else ''}")
         self.tooltip = Content(badge.detail)
         return True
+
+    @property
+    def cells(self) -> int:
+        """How wide it is."""
+        return cell_len(self._text) + 2
 
     def on_click(self, event: events.Click) -> None:
         """Ask for the integrity screen."""

@@ -69,7 +69,7 @@ class StatusBar(Horizontal):
         self._draw()
 
     def _draw(self) -> None:
-        room = self.size.width - cell_len(str(self._badge.content)) - 2
+        room = self.size.width - self._badge.cells
         pieces = _pieces(self._parts, room)
         if pieces != self._drawn:
             self._drawn = pieces

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from textual.app import App, ComposeResult
+from textual.widgets import Static
+
+from audit_tui.model.badge import Badge, State
+from audit_tui.widgets.badge import MARKS, BadgeWidget
+from audit_tui.widgets.status_bar import StatusBar, StatusParts
+
+GOOD = Badge(state=State.VERIFIED, text="VERIFIED 12,345 events · 12 s ago", detail="Both agree.")
+RED = Badge(state=State.BROKEN, text="BROKEN at #42", detail="Found by both.", event_id=42, is_alarm=True)
+PARTS = StatusParts(
+    daemon="http://127.0.0.1:8093",
+    connection="live",
+    rate_per_s=123.4,
+    delay_ms=40,
+    shown="12 of 3,401",
+)
+
+
+class BarApp(App[None]):
+    opened = 0
+
+    def compose(self) -> ComposeResult:
+        yield Static("above", markup=False)
+        yield StatusBar()
+
+    def on_badge_widget_opened(self, message: BadgeWidget.Opened) -> None:
+        self.opened += 1
+
+    def bar(self, parts: StatusParts, badge: Badge) -> None:
+        bar = self.query_one(StatusBar)
+        bar.show_badge(badge)
+        bar.show(parts)
+
+    @property
+    def line(self) -> str:
+        """The bottom line of the screen."""
+        return "".join(segment.text for segment in self.screen._compositor.render_strips()[-1])
+
+
+def shown(size: tuple[int, int], parts: StatusParts, badge: Badge) -> str:
+    async def main() -> str:
+        app = BarApp()
+        async with app.run_test(size=size) as pilot:
+            app.bar(parts, badge)
+            await pilot.pause()
+            return app.line
+
+    return asyncio.run(main())
+
+
+def test_a_wide_line_says_everything_with_the_badge_at_the_right() -> None:
+    line = shown((120, 40), PARTS, GOOD)
+    assert line.startswith(" http://127.0.0.1:8093 ● live · 12 of 3,401 · 123/s · delay 40 ms ")
+    assert line.endswith("✓ VERIFIED 12,345 events · 12 s ago ")
+
+
+def test_a_narrow_line_drops_the_rest_before_the_badge() -> None:
+    line = shown((60, 10), PARTS, GOOD)
+    assert line.endswith("✓ VERIFIED 12,345 events · 12 s ago ")
+    assert "live" in line
+    assert "delay" not in line
+
+
+@pytest.mark.parametrize("width", range(20, 121, 7))
+def test_the_badge_is_whole_and_the_line_exact_at_every_width(width: int) -> None:
+    line = shown((width, 5), PARTS, RED)
+    assert line.endswith("✗! BROKEN at #42 ")
+    assert len(line) == width
+
+
+def test_a_badge_wider_than_the_terminal_shows_its_beginning() -> None:
+    assert "✓ VERIFIED" in shown((20, 5), PARTS, GOOD)
+
+
+def test_the_badge_is_whole_after_it_grew_and_after_a_resize() -> None:
+    async def main() -> tuple[str, str]:
+        app = BarApp()
+        async with app.run_test(size=(80, 24)) as pilot:
+            app.bar(PARTS, RED)
+            await pilot.pause()
+            app.bar(PARTS, GOOD)
+            await pilot.pause()
+            grown = app.line
+            await pilot.resize_terminal(45, 10)
+            await pilot.pause()
+            return grown, app.line
+
+    for line in asyncio.run(main()):
+        assert line.endswith("✓ VERIFIED 12,345 events · 12 s ago ")
+
+
+def test_what_came_from_outside_is_escaped_and_no_markup() -> None:
+    parts = StatusParts(daemon="[red]x\x1b[2J", connection="retrying: [b]\u202e", connection_style="bad", shown="[/]")
+    line = shown((120, 5), parts, RED)
+    assert "[red]x\\x1b[2J" in line
+    assert "[b]\\u202e" in line
+    assert "[/]" in line
+
+
+def test_wide_characters_do_not_push_the_badge_out() -> None:
+    parts = StatusParts(daemon="数" * 40, connection="接続中" * 10, shown="多")
+    assert shown((60, 5), parts, RED).endswith("✗! BROKEN at #42 ")
+
+
+def test_a_click_on_the_badge_asks_for_the_integrity_screen() -> None:
+    async def main() -> int:
+        app = BarApp()
+        async with app.run_test(size=(80, 24)) as pilot:
+            app.bar(PARTS, GOOD)
+            await pilot.pause()
+            await pilot.click("#badge")
+            await pilot.pause()
+            return app.opened
+
+    assert asyncio.run(main()) == 1
+
+
+def test_showing_the_same_again_redraws_nothing() -> None:
+    updates: list[object] = []
+
+    class Counting(BarApp):
+        def on_mount(self) -> None:
+            line = self.query_one("#parts", Static)
+            update = line.update
+            line.update = lambda *args, **kwargs: (updates.append(args), update(*args, **kwargs))[1]  # type: ignore[method-assign, func-returns-value]  # counts
+
+    async def main() -> None:
+        app = Counting()
+        async with app.run_test(size=(80, 24)) as pilot:
+            app.bar(PARTS, GOOD)
+            await pilot.pause()
+            drawn = len(updates)
+            app.bar(PARTS, GOOD)
+            await pilot.pause()
+            assert len(updates) == drawn
+
+    asyncio.run(main())
+
+
+def test_every_state_has_a_mark_of_one_cell_and_only_the_red_ones_share_theirs() -> None:
+    assert set(MARKS) == set(State)
+    assert all(len(mark) == 1 for mark in MARKS.values())
+    calm = [mark for state, mark in MARKS.items() if not state.is_red]
+    assert len(set(calm)) == len(calm)
+    assert MARKS[State.BROKEN] not in calm

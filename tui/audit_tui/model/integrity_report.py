@@ -1,0 +1,175 @@
+"""What is known of a log's integrity, in plain lines: for the integrity screen and for a ticket. All of it safe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from audit_stream.chain import Verdict
+from audit_stream.display import safe
+from audit_tui.model.badge import Badge
+from audit_tui.model.breakage import explain
+from audit_tui.model.findings import Finding
+from audit_tui.model.integrity import Integrity, Rewriting
+from audit_tui.model.rows import Check, Gap, Row, check_after
+from audit_tui.text import duration, fit
+
+__all__ = [
+    "CHECK_MARKS",
+    "Remembered",
+    "around_lines",
+    "break_text",
+    "checked_now",
+    "finding_lines",
+    "head_lines",
+    "known_lines",
+    "rewriting_text",
+    "ticket",
+    "when",
+]
+
+CHECK_MARKS = {Check.LINKED: "✓", Check.GAP: "·", Check.NOT_CHECKED: "·", Check.BROKEN: "✗"}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LONGEST_MS = 1 << 47
+
+
+class Remembered(Protocol):
+    """A head that this console keeps on disk; times in Unix milliseconds."""
+
+    @property
+    def event_id(self) -> int:
+        """Its place."""
+
+    @property
+    def hash(self) -> str:
+        """64 hex characters."""
+
+    @property
+    def first_seen_ms(self) -> int:
+        """When it was seen to be the newest for the first time."""
+
+    @property
+    def last_seen_ms(self) -> int:
+        """And for the last time."""
+
+
+def when(time_ms: int) -> str:
+    """An instant in UTC to the second: `2026-05-15 03:14:15Z`."""
+    moment = _EPOCH + timedelta(milliseconds=min(max(time_ms, 0), _LONGEST_MS))
+    return moment.strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def known_lines(integrity: Integrity) -> list[str]:
+    """What was checked by whom, now."""
+    verdict, newest = integrity.last_verdict, integrity.newest
+    if newest is None or newest.event_id == 0:
+        console = "console  has received no event yet"
+    else:
+        console = f"console  received and linked #{integrity.linked_from} to #{newest.event_id} without a gap"
+    return [
+        f"daemon   {_verdict_line(verdict)}",
+        console,
+        f"         a verdict every {duration(integrity.period_s)}"
+        + (", one is under way" if integrity.walking_since_s is not None else ""),
+    ]
+
+
+def _verdict_line(verdict: Verdict | None) -> str:
+    if verdict is None:
+        return "has given no verdict yet"
+    took = "" if verdict.duration_ms is None else f" in {duration(verdict.duration_ms / 1000)}"
+    says = "valid" if verdict.valid else f"BROKEN: {safe((verdict.reason or '')[:200])}"
+    upto = f", up to #{verdict.head.event_id}" if verdict.head is not None else ""
+    return f"{says}; checked {verdict.checked:,} events{took}{upto}"
+
+
+def finding_lines(history: Sequence[Finding]) -> list[str]:
+    """The findings, the newest first."""
+    return [_finding_line(finding) for finding in reversed(history)] or ["nothing yet"]
+
+
+def _finding_line(finding: Finding) -> str:
+    parts = [f"{when(finding.last_ms)} {'✓' if finding.good else '✗'} {finding.by.value:7} {finding.what}"]
+    if finding.checked is not None:
+        parts.append(f"{finding.checked:,} checked")
+    if finding.head is not None:
+        parts.append(f"head #{finding.head.event_id} {safe(finding.head.hash[:12])}")
+    if finding.duration_ms is not None:
+        parts.append(duration(finding.duration_ms / 1000))
+    if finding.times > 1:
+        parts.append(f"{finding.times:,} times since {when(finding.first_ms)}")
+    return " · ".join(parts)
+
+
+def head_lines(heads: Iterable[Remembered]) -> list[str]:
+    """The remembered heads, the newest first, and since when."""
+    newest_first = sorted(heads, key=lambda head: -head.event_id)
+    return [
+        f"#{head.event_id} {safe(head.hash[:12])} since {when(head.first_seen_ms)}, last {when(head.last_seen_ms)}"
+        for head in newest_first
+    ] or ["none yet"]
+
+
+def checked_now(items: Iterable[Row | Gap]) -> list[Row]:
+    """The events of what was loaded, each checked against the one before it."""
+    rows = [item for item in items if isinstance(item, Row)]
+    before: Row | None = None
+    for row in rows:
+        check_after(before, row)
+        before = row
+    return rows
+
+
+def around_lines(rows: Sequence[Row], event_id: int) -> list[str]:
+    """The events around one, a line each; one that is absent has a line too."""
+    lines = []
+    missing = all(row.event_id != event_id for row in rows)
+    for row in rows:
+        if missing and row.event_id > event_id:
+            missing = False
+            lines.append(_absent(event_id))
+        pointer = "▶" if row.event_id == event_id else " "
+        lines.append(
+            f"{pointer}{CHECK_MARKS[row.check]} #{row.event_id} {fit(safe(row.timestamp[:40]), 19)} "
+            f"{fit(safe(row.kind), 20)} {fit(safe(row.source), 16)} {safe(row.hash[:8])}←{safe(row.prev_hash[:8])}"
+        )
+    return [*lines, _absent(event_id)] if missing else lines
+
+
+def _absent(event_id: int) -> str:
+    return f"▶✗ #{event_id} is not in the log"
+
+
+def break_text(event_id: int, rows: Sequence[Row], found: Row | None, earlier: Row | None) -> str:
+    """An event that does not hold, explained, with the events around it.
+
+    `rows` have just been loaded; `found` is the event as this console found it broken, `earlier` as it is in memory.
+    """
+    by_id = {row.event_id: row for row in rows}
+    row = by_id.get(event_id) or found
+    lines = around_lines(rows, event_id)
+    if row is None:
+        return "\n".join([f"Event #{event_id}: it is not in the log", *lines])
+    copy = next((each for each in (earlier, found) if each is not None and each.raw != row.raw), earlier)
+    breakage = explain(by_id.get(event_id - 1), row, by_id.get(event_id + 1), None if copy is row else copy)
+    return "\n".join([breakage.as_text(), "", *lines])
+
+
+def rewriting_text(rewriting: Rewriting) -> str:
+    """A remembered head beside what the log holds instead."""
+    remembered, found = rewriting.remembered, rewriting.found
+    lines = [f"Rewritten at or before event #{remembered.event_id}, noticed {when(rewriting.found_ms)}"]
+    lines += ["hash: ✗ differs", f"  expected {safe(remembered.hash[:80])}"]
+    if found is None:
+        return "\n".join([*lines, "  found    (no such event)"])
+    other = "" if found.event_id == remembered.event_id else f" (the head now, #{found.event_id})"
+    return "\n".join([*lines, f"  found    {safe(found.hash[:80])}{other}"])
+
+
+def ticket(log: str, badge: Badge, integrity: Integrity, now_ms: int, details: str) -> str:
+    """All that a ticket needs, as text."""
+    lines = [f"audit-stream integrity: {badge.text}", badge.detail, *([f"log      {safe(log)}"] if log else [])]
+    lines += [f"time     {when(now_ms)}", *known_lines(integrity), ""]
+    lines += [details, ""] if details else []
+    return "\n".join([*lines, "Findings, the newest first:", *finding_lines(integrity.history)[:20], ""])
