@@ -131,7 +131,7 @@ def around_lines(rows: Sequence[Row], event_id: int) -> list[str]:
             lines.append(_absent(event_id))
         pointer = "▶" if row.event_id == event_id else " "
         lines.append(
-            f"{pointer}{CHECK_MARKS[row.check]} #{row.event_id} {fit(safe(row.timestamp[:40]), 19)} "
+            f"{pointer}{CHECK_MARKS[row.check]} #{row.event_id} {fit(safe(row.timestamp[:19]), 19)} "
             f"{fit(safe(row.kind), 20)} {fit(safe(row.source), 16)} {safe(row.hash[:8])}←{safe(row.prev_hash[:8])}"
         )
     return [*lines, _absent(event_id)] if missing else lines

@@ -37,6 +37,7 @@ class IntegrityScreen(Screen[None]):
     IntegrityScreen Static { text-wrap: nowrap; text-overflow: ellipsis; height: auto; }
     IntegrityScreen #line { height: auto; padding: 0 0 0 1; }
     IntegrityScreen #detail { text-wrap: wrap; color: $text; }
+    IntegrityScreen.-low #detail { display: none; }
     IntegrityScreen .title { color: $text-accent; text-style: bold; margin-top: 1; }
     IntegrityScreen #scroll { height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; }
     IntegrityScreen #break-part { display: none; height: auto; }
@@ -49,6 +50,8 @@ class IntegrityScreen(Screen[None]):
     """
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012 - as Screen declares it
+
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (12, "-high")]  # noqa: RUF012 - as Screen declares it
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c", "copy", "Copy for a ticket", id="copy"),
@@ -176,7 +179,7 @@ class IntegrityScreen(Screen[None]):
         """Say that a person has seen the alarm."""
         if self._badge is not None and self._badge.is_alarm:
             self.post_message(self.Acknowledged())
-            self.call_later(self.refresh_all)
+            self.call_later(self.app.call_later, self.refresh_all)  # once the app has had the message
 
     def action_close(self) -> None:
         """Back to where one came from."""
