@@ -1,10 +1,149 @@
-"""The `audit-tui` command."""
+"""The `audit-tui` command: what it is given, and what becomes of the terminal."""
 
 from __future__ import annotations
 
+import argparse
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from audit_tui.app import Opening
+    from audit_tui.kept import Kept
+
 __all__ = ["main"]
 
+URL_VARIABLE = "AUDIT_STREAM_URL"
+DEFAULT_URL = "http://127.0.0.1:8093"
 
-def main() -> int:
-    """Open the console; returns the exit code."""
-    return 0
+_EPILOG = """\
+audit-tui                                the daemon of this machine, or of AUDIT_STREAM_URL
+audit-tui http://10.20.0.5:8093
+audit-tui --db audit.db                  a database file, without a daemon
+audit-tui --file export.jsonl            an export
+audit-tui check evidence.json            check an evidence bundle
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Open the console, or check a file; returns the exit code: 0, or 1 for a finding, 2 for what cannot be done."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if arguments[:1] == ["check"]:
+        return _check(arguments[1:])
+    chosen = _parser().parse_args(arguments)
+    if not (sys.stdout.isatty() and sys.stdin.isatty()):
+        return _fail("this is no terminal: use `audit-stream tail`, which understands the same filters")
+    return _open(chosen)
+
+
+def _parser() -> argparse.ArgumentParser:
+    from audit_stream import __version__
+
+    parser = argparse.ArgumentParser(
+        prog="audit-tui",
+        description="The console for audit-stream: watch the log live, search it, and see whether it holds.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("url", nargs="?", metavar="URL", help=f"the daemon (default {DEFAULT_URL}), or a profile")
+    parser.add_argument("--db", type=Path, metavar="FILE", help="read a daemon's database file instead")
+    parser.add_argument("--file", type=Path, metavar="FILE", help="read an export (JSONL) instead")
+    parser.add_argument("--filter", default="", metavar="FILTER", help="begin with this filter")
+    parser.add_argument(
+        "--verify-every",
+        type=_seconds,
+        default=30.0,
+        metavar="SECONDS",
+        help="how often the chain is verified (default 30; less often on a long chain)",
+    )
+    parser.add_argument("--version", action="version", version=f"audit-tui {__version__}")
+    return parser
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0
+    if not 0.1 <= seconds <= 86_400:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0.1 to 86400")
+    return seconds
+
+
+def _check(arguments: list[str]) -> int:
+    if len(arguments) != 1 or arguments[0].startswith("-"):
+        return _fail("give one file: audit-tui check evidence.json")
+    from audit_tui.check import check_file
+
+    return check_file(Path(arguments[0]), out=sys.stdout)
+
+
+def _open(chosen: argparse.Namespace) -> int:
+    if sum(given is not None for given in (chosen.url, chosen.db, chosen.file)) > 1:
+        return _fail("give one of an address, --db and --file")
+    from audit_stream.errors import AuditStreamError
+    from audit_tui.disk.config import load
+    from audit_tui.disk.paths import config_path, state_directory
+    from audit_tui.kept import Kept
+
+    try:
+        kept = Kept(load(config_path(os.environ)), state_directory(os.environ))
+        opening = _opening(chosen, kept)
+        if opening.is_offline:
+            asyncio.run(_try(opening))
+    except AuditStreamError as error:
+        return _fail(str(error))
+    kept.load()
+    return _run(opening, kept)
+
+
+def _opening(chosen: argparse.Namespace, kept: Kept) -> Opening:
+    from audit_stream.client import Client, base_url
+    from audit_tui.app import Opening
+    from audit_tui.log import Log
+
+    async def daemon(url: str) -> Log:
+        return Client(url)
+
+    async def database(path: str) -> Log:
+        from audit_tui.offline import DatabaseLog
+
+        return await DatabaseLog.open(Path(path))
+
+    async def export(path: str) -> Log:
+        from audit_tui.offline import ExportLog
+
+        return await ExportLog.open(Path(path))
+
+    common = {"verify_every_s": chosen.verify_every, "filter": chosen.filter}
+    if chosen.db is not None:
+        return Opening(url=str(chosen.db), open_log=database, is_offline=True, **common)
+    if chosen.file is not None:
+        return Opening(url=str(chosen.file), open_log=export, is_offline=True, **common)
+    config = kept.config
+    named = chosen.url or os.environ.get(URL_VARIABLE) or config.default_profile or DEFAULT_URL
+    profile = config.profiles.get(named)
+    return Opening(url=base_url(named if profile is None else profile.url), open_log=daemon, **common)
+
+
+async def _try(opening: Opening) -> None:
+    """Say what is wrong with a file before the screen is taken."""
+    log = await opening.open_log(opening.url)
+    await log.close()
+
+
+def _run(opening: Opening, kept: Kept) -> int:
+    from audit_tui.app import ConsoleApp
+
+    app = ConsoleApp(opening, kept)
+    app.run()
+    return app.return_code or 0
+
+
+def _fail(reason: str) -> int:
+    from audit_stream.display import safe
+
+    print(f"audit-tui: {safe(reason)}", file=sys.stderr)
+    return 2

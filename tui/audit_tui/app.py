@@ -1,0 +1,180 @@
+"""The console as an application: daemons one after another, themes, alarms, and what is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from textual.app import App
+from textual.binding import Binding
+
+from audit_stream.chain import Head
+from audit_stream.errors import ClientError
+from audit_tui.kept import Kept
+from audit_tui.log import Log
+from audit_tui.model.badge import Alarm
+from audit_tui.screens.main import MainScreen
+from audit_tui.session import Session
+
+__all__ = ["ConsoleApp", "Opening"]
+
+
+class Opening(msgspec.Struct, frozen=True, kw_only=True):
+    """What to open at first. `open_log` makes a log of an address; `is_offline`: there is nothing to switch to."""
+
+    url: str
+    open_log: Callable[[str], Awaitable[Log]]
+    verify_every_s: float = 30.0
+    is_offline: bool = False
+    filter: str = ""
+
+
+class ConsoleApp(App[None]):
+    """One console; `opening` says on what, `kept` what is on disk."""
+
+    TITLE = "audit-tui"
+    ENABLE_COMMAND_PALETTE = True
+    CSS = "Toast { max-width: 70; }"
+
+    BINDINGS = [  # noqa: RUF012 - Textual's own convention
+        Binding("question_mark", "help", "Help", id="help", key_display="?"),
+        Binding("d", "switch", "Daemons", id="switch", show=False),
+        Binding("q,ctrl+q,ctrl+c", "quit", "Quit", id="quit"),
+    ]
+
+    def __init__(self, opening: Opening, kept: Kept) -> None:
+        super().__init__()
+        self.opening = opening
+        self.kept = kept
+        self._main: MainScreen | None = None
+
+    async def on_mount(self) -> None:
+        """The first screen."""
+        self.set_keymap(self.kept.config.keys)
+        theme = self.kept.config.theme or self.kept.state.theme
+        if theme in self.available_themes:
+            self.theme = theme
+        await self.open_daemon(self.opening.url)
+
+    # Daemons
+
+    async def open_log(self, url: str) -> Log:
+        """What stands behind an address. Raises ClientError."""
+        return await self.opening.open_log(url)
+
+    def known_daemons(self) -> dict[str, str]:
+        """Addresses by name: the profiles, then those opened lately."""
+        named = {name: profile.url for name, profile in self.kept.config.profiles.items()}
+        recent = {url: url for url in self.kept.state.recent_urls if url not in named.values()}
+        return {**named, **recent}
+
+    async def open_daemon(self, url: str) -> None:
+        """Show another daemon, as it was left."""
+        log = await self.open_log(url)
+        state = self.kept.state.daemon(log.url)
+        if self.opening.filter:
+            state = msgspec.structs.replace(state, filter=self.opening.filter)
+        known = await self.kept.known_heads(log.url)
+        session = Session(
+            log,
+            verify_every_s=self._verify_every_s(url),
+            known_heads=tuple(Head(head.event_id, head.hash) for head in known),
+            remember=lambda head: self.kept.heads.remember(log.url, head, time.time_ns() // 1_000_000),
+        )
+        self._main = MainScreen(session, state)
+        await self.push_screen(self._main)
+
+    async def _close_daemon(self) -> None:
+        if self._main is not None:
+            main, self._main = self._main, None
+            left, log = main.left_as(), main.session.log
+            await asyncio.to_thread(self.kept.save_session, log.url, left, theme=self.theme)
+            await asyncio.to_thread(self.kept.load)
+            await log.close()
+
+    def _verify_every_s(self, url: str) -> float:
+        for profile in self.kept.config.profiles.values():
+            if profile.url.rstrip("/") == url.rstrip("/") and profile.verify_every is not None:
+                return profile.verify_every
+        return self.opening.verify_every_s
+
+    def action_switch(self) -> None:
+        """Choose another daemon."""
+        from audit_tui.screens.profiles import ProfilesScreen
+
+        def chosen(url: str | None) -> None:
+            if url is not None:
+                self.run_worker(self._switch(url), group="switch", exclusive=True)
+
+        self.push_screen(ProfilesScreen(self.known_daemons(), title="Open"), chosen)
+
+    async def _switch(self, url: str) -> None:
+        while len(self.screen_stack) > 1:
+            self.pop_screen()
+        await self._close_daemon()
+        try:
+            await self.open_daemon(url)
+        except ClientError as error:
+            self.notify(str(error), severity="error", markup=False)
+            await self.open_daemon(self.opening.url)
+
+    async def action_quit(self) -> None:
+        """Keep how it was left, and end."""
+        await self._close_daemon()
+        self.exit()
+
+    # What other screens say
+
+    def on_detail_screen_filter_wanted(self, message: object) -> None:
+        """A field of the event in the detail is to be filtered by."""
+        from audit_tui.model.filter_text import with_term
+
+        if self._main is not None:
+            term: str = message.term  # type: ignore[attr-defined]  # the screen is imported when it is opened
+            self._main.apply_filter(with_term(self._main.session.filter_text, term))
+
+    def on_detail_screen_mark_wanted(self, message: object) -> None:
+        """The event in the detail is to be marked."""
+        if self._main is not None:
+            self._main.toggle_mark(message.row)  # type: ignore[attr-defined]  # as above
+
+    def on_detail_screen_note_wanted(self, message: object) -> None:
+        """The event in the detail is to get a note."""
+        if self._main is not None:
+            self._main.write_note(message.row)  # type: ignore[attr-defined]  # as above
+
+    def on_integrity_screen_verify_wanted(self) -> None:
+        """A verdict is wanted now."""
+        if self._main is not None:
+            self._main.action_verify()
+
+    def on_integrity_screen_acknowledged(self) -> None:
+        """A person has seen the alarm."""
+        if self._main is not None:
+            self._main.action_acknowledge()
+
+    def marks_changed(self) -> None:
+        """The table's stars."""
+        if self._main is not None:
+            self._main.table.marked = frozenset(mark.hash for mark in self.kept.marks.all())
+            self._main.table.redraw()
+
+    def raise_alarm(self, alarm: Alarm) -> None:
+        """The bell once, and a notification of the terminal (OSC 9), which shows even when one looks elsewhere."""
+        self.bell()
+        self.notify(alarm.detail, title=alarm.text, severity="error", timeout=30, markup=False)
+        driver = self._driver
+        if driver is not None and not self.is_headless and os.environ.get("TERM") != "dumb":
+            driver.write(f"\x1b]9;audit-tui: {alarm.text}\x07")
+
+    def action_help(self) -> None:
+        """The keys of the screen one is on."""
+        from audit_tui.screens.help import HelpScreen
+
+        if isinstance(self.screen, HelpScreen):
+            self.pop_screen()
+        else:
+            self.push_screen(HelpScreen.of(self.screen))

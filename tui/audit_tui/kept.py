@@ -1,0 +1,85 @@
+"""What outlives one look at one daemon: settings, remembered heads, marks, how the console was left."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from audit_stream.chain import Head
+from audit_tui.disk.config import Config
+from audit_tui.disk.heads import HeadMemory, RememberedHead
+from audit_tui.disk.marks import Mark, Marks
+from audit_tui.disk.session_state import DaemonState, SessionFile, SessionState
+from audit_tui.model.rows import Row
+
+__all__ = ["Kept"]
+
+
+class Kept:
+    """The files behind the console; whatever touches one of them runs in a thread."""
+
+    def __init__(self, config: Config, state_directory: Path) -> None:
+        self.config = config
+        self.heads = HeadMemory(state_directory)
+        self.marks = Marks(state_directory)
+        self.state = SessionState()
+        self._file = SessionFile(state_directory)
+        self._filters: dict[str, Mapping[str, str]] = {}
+        self._said = 0
+
+    def load(self) -> None:
+        """Read how the console was left; two small files, before the first frame."""
+        self.state = self._file.load()
+        self.marks.load()
+
+    async def known_heads(self, url: str) -> tuple[RememberedHead, ...]:
+        """The heads that are remembered of a daemon."""
+        return await asyncio.to_thread(self.heads.heads, url)
+
+    def named_filters(self, url: str) -> dict[str, str]:
+        """The settings' filters and this daemon's own."""
+        return {**self.config.filters, **self.state.daemon(url).filters, **self._filters.get(url, {})}
+
+    def save_filter(self, url: str, name: str, text: str | None) -> Mapping[str, str]:
+        """Keep a filter under a name, or remove it."""
+        self._filters[url] = self._file.save_filter(url, name, text)
+        return self.named_filters(url)
+
+    def save_session(self, url: str, daemon: DaemonState, *, theme: str) -> None:
+        """Write how the console is left."""
+        self._file.save(url, daemon, theme=theme)
+        self.marks.save()
+        self.heads.flush()
+
+    async def save_if_due(self) -> None:
+        """Write what has changed, now and then."""
+        now_ms = time.time_ns() // 1_000_000
+        if self.heads.due(now_ms):
+            await asyncio.to_thread(self.heads.save_if_due, now_ms)
+        if self.marks.unsaved:
+            await asyncio.to_thread(self.marks.save)
+
+    async def accept(self, url: str, head: Head) -> None:
+        """A person takes this history for the true one."""
+        await asyncio.to_thread(self.heads.accept, url, head, time.time_ns() // 1_000_000)
+
+    def mark_of(self, row: Row, url: str) -> Mark:
+        """A fresh mark for an event."""
+        return Mark(
+            hash=row.hash,
+            event_id=row.event_id,
+            timestamp=row.timestamp,
+            kind=row.kind,
+            source=row.source,
+            url=url,
+            severity=row.severity,
+            marked_at_ms=time.time_ns() // 1_000_000,
+        )
+
+    def new_problems(self) -> list[str]:
+        """What went wrong with files since the last call."""
+        problems = [*self.heads.problems, *self.marks.problems, *self._file.problems]
+        new, self._said = problems[self._said :], len(problems)
+        return new

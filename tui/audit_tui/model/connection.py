@@ -1,0 +1,47 @@
+"""The state of the connection, in the words that the status bar shows."""
+
+from __future__ import annotations
+
+import enum
+
+import msgspec
+
+from audit_stream.display import safe
+
+__all__ = ["Connection", "Link"]
+
+
+class Link(enum.Enum):
+    """How things stand between the console and what it reads from."""
+
+    CONNECTING = "connecting"
+    LIVE = "live"
+    CATCHING_UP = "catching up"
+    RETRYING = "retrying"
+    REFUSED = "refused"
+
+
+class Connection(msgspec.Struct, frozen=True, kw_only=True):
+    """`left`: how many events are still to come while catching up; `retry_at_s` is on the monotonic clock."""
+
+    link: Link = Link.CONNECTING
+    reason: str = ""
+    left: int = 0
+    retry_at_s: float = 0.0
+
+    @property
+    def is_up(self) -> bool:
+        """Whether events come in."""
+        return self.link in (Link.LIVE, Link.CATCHING_UP)
+
+    def text(self, now_s: float) -> str:
+        """In a few words; the reason is `reason`."""
+        match self.link:
+            case Link.CATCHING_UP:
+                return f"catching up, {self.left:,} left"
+            case Link.RETRYING:
+                return f"retrying in {max(0, round(self.retry_at_s - now_s))} s"
+            case Link.REFUSED:
+                return f"refused: {safe(self.reason)}"
+            case _:
+                return str(self.link.value)

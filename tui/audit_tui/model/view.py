@@ -1,0 +1,252 @@
+"""The rows that the table shows: a window on the log under a filter, that follows the live end or stays where it is.
+
+    older pages of the daemon ─prepend─▶ [ items ] ◀─grow─ live rows, while attached
+                                                   ◀─append─ newer pages, while detached
+
+The window is bounded. What is added at one end pushes rows out at the other; a window whose newer end was pushed out,
+or that was full while the reader stayed, is *detached* from the live end until it reaches it again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+
+from audit_stream.kinds import Severity
+from audit_tui.model.passing import Passes, everything
+from audit_tui.model.ring import MAX_ROWS, Ring
+from audit_tui.model.rows import Check, Gap, Row, check_after
+
+__all__ = ["Item", "View"]
+
+Item = Row | Gap
+
+_HISTORY_ROWS = 20_000
+_HISTORY_BYTES = 16 << 20
+"""Of a window that holds rows which the ring does not: they cost memory of their own."""
+
+_SLICE_ROWS = 500
+
+
+class View:
+    """The window. `first` is the absolute index of the first item: it grows as items leave at the older end."""
+
+    def __init__(self, *, max_rows: int = MAX_ROWS, history_rows: int = _HISTORY_ROWS) -> None:
+        self.items: deque[Item] = deque()
+        self.first = 0
+        self.following = True
+        self.attached = True
+        self.at_start = False
+        self.waiting = 0
+        self.worst = Severity.INFO
+        self.passes: Passes = everything
+        self.filtered = False
+        self.scanned_from = 0
+        self.version = 0
+        self._passing: deque[int] = deque()  # ids in the ring that pass the filter
+        self.version_of_filter = (
+            0  # changes whenever the window is begun anew: a page on its way is then no longer wanted
+        )
+        self._max_rows = max_rows
+        self._history_rows = history_rows
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @property
+    def oldest(self) -> Row | None:
+        """The first event in the window."""
+        return next((item for item in self.items if isinstance(item, Row)), None)
+
+    @property
+    def newest(self) -> Row | None:
+        """The last event in the window."""
+        return next((item for item in reversed(self.items) if isinstance(item, Row)), None)
+
+    def pause(self) -> None:
+        """Stay at what is shown."""
+        if self.following:
+            self.following = False
+            self.waiting, self.worst = 0, Severity.INFO
+
+    def resume(self) -> None:
+        """Follow the live end again, of a window that is attached to it."""
+        self.following = True
+        self.waiting, self.worst = 0, Severity.INFO
+        excess = len(self.items) - self._max_rows
+        if excess > 0:
+            self._drop_first(excess)
+        self.version += 1
+
+    def grow(self, rows: Iterable[Row]) -> None:
+        """Take rows in that have just come in."""
+        for row in rows:
+            if not self.passes(row):
+                continue
+            if self.filtered:
+                self._passing.append(row.event_id)
+            if not self.following:
+                self.waiting += 1
+                self.worst = max(self.worst, row.severity)
+                if self.attached and len(self.items) >= self._max_rows:
+                    self.attached = False
+            if self.attached:
+                self._put_last(row)
+        excess = len(self.items) - self._max_rows
+        if self.following and excess > 0:
+            self._drop_first(excess)
+        self.version += 1
+
+    def refill(self, ring: Ring, passes: Passes | None = None, *, filtered: bool = False) -> Iterator[None]:
+        """Show the live end, newest rows first; yields between slices so that keys are answered meanwhile.
+
+        With `passes` the filter changes. Following begins anew.
+        """
+        if passes is not None:
+            self.passes, self.filtered = passes, filtered
+        self._reset()
+        self._passing.clear()
+        newest_first = list(reversed(ring.rows))
+        for start in range(0, len(newest_first), _SLICE_ROWS):
+            part = newest_first[start : start + _SLICE_ROWS]
+            kept = [row for row in part if self.passes(row)]
+            for row in kept:
+                self._put_first(row)
+            if self.filtered:
+                self._passing.extendleft(row.event_id for row in kept)
+            self.scanned_from = part[-1].event_id
+            self.version += 1
+            yield
+        excess = len(self.items) - self._max_rows
+        if excess > 0:
+            self._drop_first(excess)
+        self._note_start()
+
+    def show_page(self, rows: Sequence[Row]) -> None:
+        """Show just these rows, somewhere in the history: paused and detached."""
+        self._reset()
+        self.following = self.attached = False
+        _check_page(None, rows)
+        for row in rows:
+            self._put_last(row)
+        self._note_start()
+        self.version += 1
+
+    def prepend(self, rows: Sequence[Row], *, exhausted: bool) -> None:
+        """Put an older page, oldest first, before the window. `exhausted`: there is nothing older."""
+        _check_page(None, rows)
+        oldest = self.oldest
+        if rows and oldest is not None and oldest.check is Check.GAP and not self.filtered:
+            check_after(rows[-1], oldest)
+        for row in reversed(rows):
+            self._put_first(row)
+        self.at_start = exhausted
+        self._note_start()
+        self._trim_newer()
+        self.version += 1
+
+    def append(self, rows: Sequence[Row], *, live: bool) -> None:
+        """Put a newer page after a detached window. `live`: it reaches the live end."""
+        _check_page(self.newest, rows)
+        for row in rows:
+            self._put_last(row)
+        self.attached = live
+        excess = len(self.items) - self._history_rows
+        if excess > 0:
+            self._drop_first(excess)
+        self.version += 1
+
+    def fill(self, gap: Gap, rows: Sequence[Row]) -> None:
+        """Put loaded events where a gap was; what is still missing stays a gap, `absent` if the log had nothing."""
+        try:
+            index = self.items.index(gap)
+        except ValueError:
+            return
+        items = list(self.items)
+        before = items[index - 1] if index and isinstance(items[index - 1], Row) else None
+        after = items[index + 1] if index + 1 < len(items) else None
+        _check_page(before if isinstance(before, Row) else None, rows)
+        filled: list[Item] = list(rows)
+        last = rows[-1].event_id if rows else gap.first - 1
+        if rows and rows[0].event_id > gap.first:
+            filled.insert(0, Gap(gap.first, rows[0].event_id - 1, absent=True))
+        if last < gap.last:
+            filled.append(Gap(last + 1, gap.last, absent=not rows))
+        elif isinstance(after, Row) and after.check is Check.GAP and rows:
+            check_after(rows[-1], after)
+        self.items = deque([*items[:index], *filled, *items[index + 1 :]])
+        self.version += 1
+
+    def passing_count(self, ring: Ring) -> int:
+        """How many of the events in the ring pass, as far as they have been looked through."""
+        if not ring.rows:
+            return 0
+        since = ring.rows[0].event_id
+        while self._passing and self._passing[0] < since:
+            self._passing.popleft()
+        return len(self._passing)
+
+    def index_of(self, event_id: int) -> int | None:
+        """Where an event, or the first one after it, stands in the window; None when it is beyond its end."""
+        for index, item in enumerate(self.items):
+            last = item.event_id if isinstance(item, Row) else item.last
+            if last >= event_id:
+                return index
+        return None
+
+    def _reset(self) -> None:
+        self.version_of_filter += 1
+        self.items.clear()
+        self.first = 0
+        self.following = self.attached = True
+        self.at_start = False
+        self.waiting, self.worst = 0, Severity.INFO
+
+    def _put_last(self, row: Row) -> None:
+        if self.items and not self.filtered:
+            last = self.items[-1]
+            last_id = last.event_id if isinstance(last, Row) else last.last
+            if row.event_id > last_id + 1:
+                self.items.append(Gap(last_id + 1, row.event_id - 1))
+        self.items.append(row)
+
+    def _put_first(self, row: Row) -> None:
+        if self.items and not self.filtered:
+            first = self.items[0]
+            first_id = first.event_id if isinstance(first, Row) else first.first
+            if row.event_id < first_id - 1:
+                self.items.appendleft(Gap(row.event_id + 1, first_id - 1))
+                self.first -= 1
+        self.items.appendleft(row)
+        self.first -= 1
+
+    def _drop_first(self, count: int) -> None:
+        for _ in range(count):
+            self.items.popleft()
+        self.first += count
+        self.at_start = False
+
+    def _trim_newer(self) -> None:
+        total = 0
+        keep = 0
+        for keep, item in enumerate(islice(self.items, self._history_rows), 1):  # noqa: B007 - counted
+            total += len(item.raw) if isinstance(item, Row) else 0
+            if total > _HISTORY_BYTES:
+                break
+        while len(self.items) > keep:
+            self.items.pop()
+            self.attached = False
+
+    def _note_start(self) -> None:
+        if not self.filtered and self.items:
+            first = self.items[0]
+            self.at_start = self.at_start or (first.event_id if isinstance(first, Row) else first.first) <= 1
+
+
+def _check_page(before: Row | None, rows: Sequence[Row]) -> None:
+    """Check rows that were read from the history, each against the one before it."""
+    for row in rows:
+        if row.check is not Check.LINKED:
+            check_after(before, row)
+        before = row

@@ -1,0 +1,147 @@
+"""The main screen's filters: the bar, the cell under the cursor, the panel, named ones."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from textual import on
+from textual.binding import Binding
+
+from audit_tui.model.passing import everything, passes
+from audit_tui.screens.base import MainPart
+from audit_tui.widgets.activity_panel import ActivityPanel
+from audit_tui.widgets.filter_bar import FilterBar
+
+if TYPE_CHECKING:
+    from audit_stream.filters import Filter
+
+__all__ = ["FilterKeys"]
+
+
+class FilterKeys(MainPart):
+    """Which events one sees. The filter is always in the bar, and stays whatever the connection does."""
+
+    BINDINGS = [  # noqa: RUF012 - Textual's own convention
+        Binding("slash", "filter", "Filter", id="filter", key_display="/"),
+        Binding("i", "cell_filter(False)", "Only this", id="include", show=False),
+        Binding("x", "cell_filter(True)", "Without this", id="exclude", show=False),
+        Binding("w", "widen", "Widen", id="widen", show=False),
+        Binding("F", "named_filters", "Named filters", id="named-filters", show=False),
+        Binding("p", "activity", "Kinds & sources", id="activity"),
+    ]
+
+    def action_filter(self) -> None:
+        """Edit the filter."""
+        bar = self.query_one(FilterBar)
+        activity = self.session.activity
+        fields: set[str] = set()
+        for row in list(self.session.view.items)[-200:]:
+            if hasattr(row, "payload"):
+                fields.update(row.payload)
+        now_s = time.monotonic()
+        bar.offer(
+            [entry.name for entry in activity.ranked(now_s, "kind")],
+            [entry.name for entry in activity.ranked(now_s, "source")],
+            sorted(fields),
+        )
+        bar.edit()
+
+    @on(FilterBar.Applied)
+    def _filter_bar_applied(self, message: FilterBar.Applied) -> None:
+        self._show_filter(message.text, message.filter)
+        self.table.focus()
+
+    @on(FilterBar.Left)
+    def _filter_bar_left(self) -> None:
+        self.table.focus()
+
+    def action_cell_filter(self, exclude: bool) -> None:
+        """Filter by the cell under the cursor, or filter it out."""
+        from audit_tui.model.filter_text import cell_term, negated, with_term
+
+        row = self.table.cursor_row
+        if row is None:
+            return
+        term = cell_term(self.table.cursor_column, row)
+        if not term:
+            self.say("choose a cell with the left and right keys: a payload's fields are in the detail, by Enter")
+            return
+        self.apply_filter(with_term(self.session.filter_text, negated(term) if exclude else term))
+
+    def action_widen(self) -> None:
+        """Take the last term of the filter away."""
+        from audit_tui.model.filter_text import without_last_term
+
+        self.apply_filter(without_last_term(self.session.filter_text))
+
+    def action_named_filters(self) -> None:
+        """Choose, save or remove a filter that has a name."""
+        from audit_tui.screens.named_filters import NamedFiltersScreen
+
+        def chosen(text: str | None) -> None:
+            if text is not None:
+                self.apply_filter(text)
+
+        kept = self.console_app.kept
+        self.app.push_screen(
+            NamedFiltersScreen(
+                kept.named_filters(self.session.log.url),
+                self.session.filter_text,
+                save=lambda name, text: kept.save_filter(self.session.log.url, name, text),
+            ),
+            chosen,
+        )
+
+    def action_activity(self) -> None:
+        """Show or hide the kinds and sources."""
+        panel = self.query_one(ActivityPanel)
+        panel.display = not panel.display
+        if panel.display:
+            self.show_change()
+        elif panel.has_focus:
+            self.table.focus()
+
+    @on(ActivityPanel.Chosen)
+    def _activity_panel_chosen(self, message: ActivityPanel.Chosen) -> None:
+        from audit_tui.model.filter_text import choose
+
+        self.apply_filter(choose(self.session.filter_text, message.kinds, message.sources))
+
+    @on(ActivityPanel.Excluded)
+    def _activity_panel_excluded(self, message: ActivityPanel.Excluded) -> None:
+        from audit_tui.model.filter_text import with_term
+
+        self.apply_filter(with_term(self.session.filter_text, message.term))
+
+    def apply_filter(self, text: str) -> None:
+        """Show what passes; a text that is no filter is said to be none, and changes nothing."""
+        from audit_stream.filters import FilterError
+        from audit_tui.model.filter_text import parsed
+
+        filter_ = parsed(text, time.time_ns() // 1_000_000, self.session.kinds)
+        if isinstance(filter_, FilterError):
+            self.say(f"{text}: {filter_}", severity="error")
+            return
+        self._show_filter(text, filter_)
+
+    def _show_filter(self, text: str, filter_: Filter) -> None:
+        session = self.session
+        session.filter_text = text.strip()
+        self.query_one(FilterBar).set_applied(session.filter_text)
+        is_filtered = bool(filter_.terms)
+        passes_ = passes(filter_) if is_filtered else everything
+        keep = self.table.cursor_row if not session.view.following else None
+
+        async def fill() -> None:
+            for _ in session.view.refill(session.ring, passes_, filtered=is_filtered):
+                self.table.changed()
+                await asyncio.sleep(0)
+            if keep is not None:  # who had paused stays about where they were, under the new filter
+                self.table.go_to(keep.event_id)
+            self.table.changed()
+            self.show_change()
+
+        self.run_worker(fill(), group="place", exclusive=True)
+        self.show_change()

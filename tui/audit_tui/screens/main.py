@@ -1,0 +1,215 @@
+"""The main screen: the live table and what belongs to it."""
+
+from __future__ import annotations
+
+import time
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Horizontal
+from textual.events import Resize
+
+from audit_stream.display import safe
+from audit_stream.kinds import Severity
+from audit_tui.disk.session_state import DaemonState
+from audit_tui.model.columns import COLUMNS, TIME_FORMATS
+from audit_tui.model.connection import Link
+from audit_tui.screens.filtering import FilterKeys
+from audit_tui.screens.history import HistoryKeys
+from audit_tui.screens.opening import OpeningKeys
+from audit_tui.session import Session
+from audit_tui.widgets.activity_panel import ActivityPanel
+from audit_tui.widgets.badge import BadgeWidget
+from audit_tui.widgets.event_table import EventTable
+from audit_tui.widgets.filter_bar import FilterBar
+from audit_tui.widgets.find_bar import FindBar
+from audit_tui.widgets.status_bar import StatusBar, StatusParts
+
+__all__ = ["MainScreen"]
+
+_TICK_S = 0.1
+"""Events are taken in ten times a second, so that the cost of the screen does not depend on how many there are."""
+
+_SLOW_EVERY = 10
+"""Ticks between two looks at what changes by itself: ages, rates, the panel."""
+
+
+class MainScreen(HistoryKeys, FilterKeys, OpeningKeys):
+    """Shows one session, and drives it: it runs as long as this screen is there."""
+
+    BINDINGS = [  # noqa: RUF012 - Textual's own convention
+        Binding("t", "time", "Time format", id="time", show=False),
+        Binding("o", "columns", "Columns", id="columns", show=False),
+        Binding("escape", "escape", "Back to the table", show=False),
+    ]
+
+    DEFAULT_CSS = """
+    MainScreen {
+        layout: vertical;
+        & > #body { height: 1fr; }
+        & ActivityPanel { width: 38; display: none; }
+    }
+    """
+
+    def __init__(self, session: Session, state: DaemonState) -> None:
+        super().__init__()
+        self.session = session
+        self.table = EventTable(session.view, id="events")
+        self._state = state
+        self._ticks = 0
+        self._dirty = True
+        self._last_status: StatusParts | None = None
+        if state.time_format in TIME_FORMATS:
+            self.table.time_format = state.time_format
+        self.table.hidden = frozenset(COLUMNS) - frozenset(state.columns) if state.columns else frozenset()
+
+    def compose(self) -> ComposeResult:
+        """The bar for the filter, the table with the panel, find, the status."""
+        yield FilterBar()
+        with Horizontal(id="body"):
+            yield self.table
+            yield ActivityPanel()
+        yield FindBar()
+        yield StatusBar()
+
+    def on_mount(self) -> None:
+        """Begin."""
+        self.session.on_change = self._mark_dirty
+        self.query_one(ActivityPanel).display = bool(self._state.layout.get("panel"))
+        self.table.focus()
+        self.console_app.marks_changed()
+        self.run_worker(self._begin(), group="session", exit_on_error=True)
+        self.set_interval(_TICK_S, self._tick)
+        self.show_change()
+
+    async def _begin(self) -> None:
+        if self._state.filter:
+            self.apply_filter(self._state.filter)
+        await self.session.run()
+
+    def on_screen_resume(self) -> None:
+        """Back from another screen: draw what happened meanwhile."""
+        self._dirty = True
+
+    def on_resize(self, event: Resize) -> None:
+        """No room for the panel on a narrow terminal, unless it is all one wants to see."""
+        self.query_one(ActivityPanel).styles.width = 38 if event.size.width >= 100 else 30
+
+    # The timer
+
+    def _mark_dirty(self) -> None:
+        self._dirty = True
+
+    def _tick(self) -> None:
+        came = self.session.drain()
+        self._ticks += 1
+        slow = self._ticks % _SLOW_EVERY == 0
+        if came or self._dirty:
+            self._dirty = False
+            self.table.changed()
+        if came or slow or self._dirty:
+            self.show_change()
+        if slow:
+            self._slow_tick()
+
+    def _slow_tick(self) -> None:
+        for alarm in self.session.integrity.alarms(time.monotonic()):
+            self.console_app.raise_alarm(alarm)
+        while self.session.notices:
+            self.say(self.session.notices.popleft(), severity="warning")
+        for problem in self.console_app.kept.new_problems():
+            self.say(problem, severity="warning")
+        if self.table.time_format == "relative" and self.is_current:
+            self.table.refresh()
+        self.run_worker(self.console_app.kept.save_if_due(), group="disk")
+
+    def show_change(self) -> None:
+        """The status, the badge, and the panel if it is open."""
+        if not self.is_mounted:
+            return
+        now_s = time.monotonic()
+        session = self.session
+        self.table.empty_text = self._empty_text()
+        status = self.query_one(StatusBar)
+        status.show(self._status_parts(now_s))
+        status.show_badge(session.integrity.badge(now_s))
+        panel = self.query_one(ActivityPanel)
+        if panel.display and self._ticks % _SLOW_EVERY == 0:
+            panel.show(session.activity.ranked(now_s, "kind"), session.activity.ranked(now_s, "source"))
+
+    def _status_parts(self, now_s: float) -> StatusParts:
+        connection = self.session.connection
+        style = {Link.LIVE: "ok", Link.CATCHING_UP: "warn", Link.CONNECTING: "warn"}.get(connection.link, "bad")
+        text = connection.text(now_s)
+        if connection.link is Link.RETRYING and connection.reason:
+            text = f"{text}: {safe(connection.reason)}"
+        return StatusParts(
+            daemon=safe(self.session.log.url.removeprefix("http://")),
+            connection=text,
+            connection_style=style,
+            rate_per_s=self.session.activity.rate_per_s(now_s),
+            delay_ms=self.session.delay_ms,
+            shown=self._shown_text(),
+        )
+
+    def _shown_text(self) -> str:
+        """Paused and how much came since, and what a filter hides."""
+        view, ring = self.session.view, self.session.ring
+        parts = []
+        if not view.following:
+            worst = f", worst {view.worst.label}" if view.waiting and view.worst > Severity.INFO else ""
+            parts.append(f"PAUSED +{view.waiting:,} new{worst} (End: live)")
+        if view.filtered:
+            scanned = len(ring)
+            shown = view.passing_count(ring)
+            checked = ring.rows and ring.linked_from <= ring.rows[0].event_id
+            hidden = "the hidden ones checked" if checked else "the hidden ones not all linked"
+            parts.append(f"{shown:,} of {scanned:,} shown, {hidden}")
+        else:
+            parts.append(f"{self.session.ring.received:,} received")
+        return " · ".join(parts)
+
+    def _empty_text(self) -> str:
+        if self.session.connection.link in (Link.RETRYING, Link.REFUSED):
+            return safe(self.session.connection.reason)
+        if self.session.connection.link is Link.CONNECTING:
+            return f"connecting to {safe(self.session.log.url)} …"
+        if self.session.view.filtered:
+            return "no event passes the filter: w takes its last term away"
+        return "the log is empty: events appear here as they come"
+
+    # Keys of its own
+
+    def action_time(self) -> None:
+        """Local, UTC, relative, or date and time."""
+        self.say(f"times: {self.table.next_time_format()}")
+
+    def action_columns(self) -> None:
+        """Hide the column under the cursor; on the summary, show all again."""
+        name = self.table.cursor_column
+        if name == "summary" or name in self.table.hidden:
+            self.table.hidden = frozenset()
+        else:
+            self.table.hidden = self.table.hidden | {name}
+            self.table.action_cell(1)
+        self.table.redraw()
+
+    def action_escape(self) -> None:
+        """Back to the table; what is marked by find is not any more."""
+        self.table.finder = None
+        self.table.redraw()
+        self.table.focus()
+
+    @on(BadgeWidget.Opened)
+    def _badge_widget_opened(self, message: BadgeWidget.Opened) -> None:
+        self.action_integrity()
+
+    def left_as(self) -> DaemonState:
+        """How this daemon is left."""
+        return DaemonState(
+            filter=self.session.filter_text,
+            columns=tuple(name for name in COLUMNS if name not in self.table.hidden),
+            layout={"panel": bool(self.query_one(ActivityPanel).display)} if self.is_mounted else {},
+            time_format=self.table.time_format,
+        )

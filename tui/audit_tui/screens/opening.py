@@ -1,0 +1,197 @@
+"""The main screen's way to everything else: detail, integrity, marks, evidence, export, other daemons."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from textual import on
+from textual.binding import Binding
+
+from audit_stream.chain import Head
+from audit_tui.model.rows import Row
+from audit_tui.screens.base import MainPart
+from audit_tui.widgets.event_table import EventTable
+
+__all__ = ["OpeningKeys"]
+
+_BIG_COPY = 100_000
+
+
+class OpeningKeys(MainPart):
+    """What else there is."""
+
+    BINDINGS = [  # noqa: RUF012 - Textual's own convention
+        Binding("b", "integrity", "Integrity", id="integrity"),
+        Binding("v", "verify", "Verify now", id="verify", show=False),
+        Binding("a", "acknowledge", "Acknowledge", id="acknowledge", show=False),
+        Binding("m", "mark", "Mark", id="mark", show=False),
+        Binding("M", "note", "Note", id="note", show=False),
+        Binding("D", "digest", "Hand-over", id="digest", show=False),
+        Binding("e", "export", "Export", id="export", show=False),
+        Binding("E", "bundle", "Evidence bundle", id="bundle", show=False),
+        Binding("c", "copy", "Copy event", id="copy", show=False),
+        Binding("C", "copy_curl", "Copy curl", id="copy-curl", show=False),
+        Binding("equals_sign", "compare", "Compare daemons", id="compare", show=False, key_display="="),
+    ]
+
+    @on(EventTable.Opened)
+    def _event_table_opened(self, message: EventTable.Opened) -> None:
+        self.open_detail(message.row)
+
+    def open_detail(self, row: Row) -> None:
+        """The whole event."""
+        from audit_tui.screens.detail import DetailScreen
+
+        session = self.session
+        before = session.ring.find(row.event_id - 1)
+        self.app.push_screen(DetailScreen(row, before, url=session.log.url, log=session.log, kinds=session.kinds))
+
+    def action_integrity(self) -> None:
+        """Verdicts, remembered heads, and what is around a break."""
+        from audit_tui.screens.integrity import IntegrityScreen
+
+        session = self.session
+
+        async def open_() -> None:
+            heads = await self.console_app.kept.known_heads(session.log.url)
+            await self.app.push_screen(IntegrityScreen(session.integrity, heads, session.around))
+
+        self.reading(open_, group="open")
+
+    def action_verify(self) -> None:
+        """Ask for a verdict now."""
+        self.session.verify_now()
+
+    def action_acknowledge(self) -> None:
+        """Take note of the red badge. What was rewritten is from now on compared with what there is now."""
+        session = self.session
+        was_rewritten = session.integrity.acknowledge(time.monotonic())
+        if was_rewritten:
+            head: Head = session.ring.head
+
+            async def accept() -> None:
+                await self.console_app.kept.accept(session.log.url, head)
+
+            session.forget_known_heads()
+            self.reading(accept, group="accept")
+        self.show_change()
+
+    # Marks
+
+    def action_mark(self) -> None:
+        """Mark the event under the cursor, or take the mark away."""
+        row = self.table.cursor_row
+        if row is not None:
+            self.toggle_mark(row)
+
+    def toggle_mark(self, row: Row) -> None:
+        """Mark an event, or take the mark away."""
+        kept = self.console_app.kept
+        marked = kept.marks.toggle(kept.mark_of(row, self.session.log.url))
+        self.say(f"#{row.event_id} {'marked' if marked else 'no longer marked'}")
+        self.console_app.marks_changed()
+
+    def action_note(self) -> None:
+        """Write a note on the event under the cursor."""
+        row = self.table.cursor_row
+        if row is not None:
+            self.write_note(row)
+
+    def write_note(self, row: Row) -> None:
+        """Write a note on an event."""
+        from audit_tui.screens.note import NoteScreen
+
+        kept = self.console_app.kept
+        mark = kept.marks.get(row.hash) or kept.mark_of(row, self.session.log.url)
+
+        def noted(text: str | None) -> None:
+            if text is not None:
+                kept.marks.set_note(mark, text)
+                self.console_app.marks_changed()
+
+        self.app.push_screen(NoteScreen(mark), noted)
+
+    def action_digest(self) -> None:
+        """The marked events as Markdown, for who comes next."""
+        from audit_tui.disk.digest import digest
+        from audit_tui.screens.digest import DigestScreen
+
+        now_ms = time.time_ns() // 1_000_000
+        text = digest(self.console_app.kept.marks.all(), now_ms=now_ms, title="Hand-over")
+        self.app.push_screen(DigestScreen(text))
+
+    # Evidence
+
+    def action_export(self) -> None:
+        """Write what passes the filter to a file."""
+        from audit_stream.client import Selection
+        from audit_tui.screens.export import ExportScreen
+
+        text = self.session.filter_text
+        self.app.push_screen(ExportScreen(self.session.log, Selection(q=text), text or "all events"))
+
+    def action_bundle(self) -> None:
+        """Write the selected events, their links to a known head, and the verdict, as one file."""
+        from audit_tui.model.collect import collect
+
+        rows, session = self.table.selection, self.session
+        if not rows:
+            return
+        name = f"audit-stream-evidence-{rows[0].event_id}-{rows[-1].event_id}.json"
+
+        async def write() -> None:
+            body = await collect(
+                session.log,
+                [row.event_id for row in rows],
+                head=session.integrity.verified_head,
+                verdict=session.integrity.last_verdict,
+                on_progress=lambda done, total: None,
+            )
+            path = Path.cwd() / name
+            try:
+                path.write_bytes(body)
+            except OSError as error:
+                self.say(f"{path} cannot be written: {error.strerror}", severity="error")
+            else:
+                self.say(f"{len(rows)} events in {path}: check it with `audit-tui check {name}`")
+
+        self.reading(write, group="bundle")
+
+    def action_copy(self) -> None:
+        """Copy the selected events as they were served."""
+        rows = self.table.selection
+        if rows:
+            text = "\n".join(row.raw.decode("utf-8", "backslashreplace") for row in rows)
+            self.copy_text(text, f"{len(rows)} event{'s' * (len(rows) > 1)}")
+
+    def action_copy_curl(self) -> None:
+        """Copy a curl line for the event under the cursor."""
+        from audit_tui.model.detail import curl_line
+
+        row = self.table.cursor_row
+        if row is not None:
+            self.copy_text(curl_line(self.session.log.url, row.event_id), "a curl line")
+
+    def copy_text(self, text: str, what: str) -> None:
+        """To the clipboard of the terminal (OSC 52), which may refuse what is large."""
+        self.app.copy_to_clipboard(text)
+        large = len(text) > _BIG_COPY
+        self.say(f"copied {what}{': so much that some terminals refuse it' if large else ''}")
+
+    def action_compare(self) -> None:
+        """Where this daemon's history and another's part."""
+        from audit_tui.screens.compare import CompareScreen
+        from audit_tui.screens.profiles import ProfilesScreen
+
+        console, session = self.console_app, self.session
+
+        async def compare(url: str) -> None:
+            other = await console.open_log(url)
+            self.app.push_screen(CompareScreen(session.log, other))
+
+        def chosen(url: str | None) -> None:
+            if url is not None:
+                self.reading(lambda: compare(url), group="open")
+
+        self.app.push_screen(ProfilesScreen(console.known_daemons(), title="Compare with"), chosen)

@@ -1,0 +1,366 @@
+"""One daemon (or file) as long as the console looks at it: connect, stream, resume, back off, verify.
+
+    tail ─▶ inbox (bounded) ─▶ drain(), ten times a second ─▶ ring ─▶ view, activity, integrity
+
+Everything here belongs to the event loop's thread. Nothing here knows the screen: it calls `on_change` when something
+other than events has changed, and the screen asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import time
+from collections import deque
+from collections.abc import Callable
+
+from audit_stream.chain import GENESIS, Head, Verdict
+from audit_stream.client import Live, Lost, OtherHistory, Selection, Served, Stats
+from audit_stream.errors import ClientError
+from audit_stream.kinds import DEFAULT_KINDS, KindRegistry
+from audit_stream.timestamps import time_ms_or_none
+from audit_tui.log import Log
+from audit_tui.model.activity import Activity
+from audit_tui.model.connection import Connection, Link
+from audit_tui.model.integrity import Integrity
+from audit_tui.model.ring import MAX_ROWS, Ring
+from audit_tui.model.rows import Check, Row, read_row
+from audit_tui.model.view import View
+
+__all__ = ["FIRST_PAGE", "PAGE", "Session"]
+
+FIRST_PAGE = 300
+"""Events that are asked for at first: more than any screen shows, few enough to be there at once."""
+
+PAGE = 500
+
+_INBOX_EVENTS = 20_000
+"""Beyond it reading waits, and the daemon keeps what follows: it loses nothing by a slow reader."""
+
+_DRAIN_EVENTS = 2_000
+"""Handled in one turn of the event loop, some 20 ms, so that keys are answered while a backlog comes in."""
+
+_REFUSED_WAIT_S = 15.0
+_LONGEST_WAIT_S = 15.0
+
+
+class Session:
+    """`run` until it is cancelled; `drain` from a timer. `known_heads` were remembered from earlier sessions."""
+
+    def __init__(
+        self,
+        log: Log,
+        *,
+        verify_every_s: float = 30.0,
+        known_heads: tuple[Head, ...] = (),
+        on_change: Callable[[], None] = lambda: None,
+        remember: Callable[[Head], None] = lambda head: None,
+    ) -> None:
+        self.log = log
+        self.kinds: KindRegistry = DEFAULT_KINDS
+        self.ring = Ring()
+        self.view = View()
+        self.activity = Activity()
+        self.integrity = Integrity(self.hash_of_seen, verify_every_s=verify_every_s)
+        self.connection = Connection()
+        self.stats: Stats | None = None
+        self.filter_text = ""
+        self.notices: deque[str] = deque(maxlen=50)
+        self.delay_ms: float | None = None
+        self._known_heads = known_heads
+        self._remember = remember
+        self.on_change = on_change
+        self._inbox: deque[Served] = deque()
+        self._room = asyncio.Event()
+        self._up = asyncio.Event()
+        self._verify_now = asyncio.Event()
+        self._catch_up_to = 0
+        self._fresh = False
+
+    async def run(self) -> None:
+        """Follow and verify for ever; a daemon that is away is a state, never an error."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow(), name="follow")
+            group.create_task(self._verify(), name="verify")
+
+    def verify_now(self) -> None:
+        """Ask for a verdict without waiting for the period's end."""
+        self._verify_now.set()
+
+    def hash_of_seen(self, event_id: int) -> str | None:
+        """The hash of an event that this console holds or remembers."""
+        row = self.ring.find(event_id)
+        if row is not None:
+            return row.hash
+        return next((head.hash for head in self._known_heads if head.event_id == event_id), None)
+
+    def forget_known_heads(self) -> None:
+        """A person has accepted the history that there is now."""
+        self._known_heads = ()
+
+    # What the timer calls
+
+    def drain(self) -> int:
+        """Take in what has come since the last call; returns how many events it was."""
+        count = min(len(self._inbox), _DRAIN_EVENTS)
+        if not count:
+            return 0
+        rows = []
+        before = self.ring.newest
+        for _ in range(count):
+            try:
+                row = read_row(self._inbox.popleft(), self.kinds)
+            except ClientError as error:
+                self.notices.append(str(error))
+                continue
+            if self.ring.add(row):
+                rows.append(row)
+                if row.check is Check.BROKEN:
+                    self.integrity.found_broken(row, before, now_ms=_now_ms(), now_s=time.monotonic())
+                before = row
+        self._room.set()
+        now_s = time.monotonic()
+        live = self.connection.link is Link.LIVE
+        self.view.grow(rows)
+        self.activity.add_many(rows, now_s, live=live)
+        if rows:
+            newest = rows[-1]
+            stamped = time_ms_or_none(newest.timestamp) if live else None
+            self.delay_ms = None if stamped is None else max(0.0, _now_ms() - stamped)
+            self._tell_growth()
+            self._note_catching_up(newest.event_id)
+        return count
+
+    # Following
+
+    async def _follow(self) -> None:
+        failures = 0
+        while True:
+            self._state(Connection(link=Link.CONNECTING))
+            try:
+                await self._open()
+                failures = 0
+                await self._tail()
+            except ClientError as error:
+                refused = error.status is not None and 400 <= error.status < 500
+                wait_s = _REFUSED_WAIT_S if refused else min(0.25 * 2**failures, _LONGEST_WAIT_S)
+                wait_s *= 0.5 + random.random() / 2  # noqa: S311 - jitter, no secret
+                failures += 1
+                self._lost(str(error), wait_s, refused=refused)
+                await asyncio.sleep(wait_s)
+
+    async def _open(self) -> None:
+        """Learn what there is and show the end of the log, unless something is shown already."""
+        self.stats = await self.log.stats()
+        if self.stats.severities:
+            extra = ",".join(f"{kind}:{label}" for kind, label in self.stats.severities.items())
+            with contextlib.suppress(ValueError):
+                self.kinds = DEFAULT_KINDS.with_extra(extra)
+        self.activity.seed(self.stats.by_kind, self.stats.by_source)
+        if not len(self.ring):
+            await self._load_end()
+
+    async def _load_end(self) -> None:
+        rows = [read_row(served, self.kinds) async for served in self.log.events(limit=FIRST_PAGE)]
+        new = [row for row in rows if self.ring.add(row)]
+        before: Row | None = None
+        for row in new:
+            if row.check is Check.BROKEN:
+                self.integrity.found_broken(row, before, now_ms=_now_ms(), now_s=time.monotonic())
+            before = row
+        self.view.grow(new)
+        self._tell_growth()
+        self.on_change()
+
+    async def _tail(self) -> None:
+        async with contextlib.aclosing(self.log.tail(since_id=self.ring.head.event_id)) as tailed:
+            async for item in tailed:
+                match item:
+                    case Served():
+                        self._inbox.append(item)
+                        if len(self._inbox) >= _INBOX_EVENTS:
+                            self._room.clear()
+                            await self._room.wait()
+                    case Live():
+                        await self._live(item)
+                    case Lost():
+                        self._lost(item.reason, item.retry_in_s)
+                    case OtherHistory():
+                        self._other_history(item.seen, item.head)
+                        await self._load_end()
+                        return
+
+    async def _live(self, live: Live) -> None:
+        self.stats = await self.log.stats()
+        left = self.stats.head.event_id - live.after_id
+        self.integrity.connected()
+        self.activity.resumed(time.monotonic())
+        if left > MAX_ROWS:  # more than fits: the newest come at once, and a row says what lies between
+            await self._drain_all()
+            await self._load_end()
+            raise ClientError(f"{left:,} events came meanwhile: going on at the live end")
+        self._catch_up_to = self.stats.head.event_id
+        self._state(
+            Connection(link=Link.CATCHING_UP, left=left) if left > 0 and len(self.ring) else Connection(link=Link.LIVE)
+        )
+        self._up.set()
+        await self._check_known_heads()
+
+    async def _drain_all(self) -> None:
+        while self.drain():  # noqa: ASYNC110 - it polls nothing: it lets keys be answered between two slices
+            await asyncio.sleep(0)
+
+    def _note_catching_up(self, event_id: int) -> None:
+        if self.connection.link is not Link.CATCHING_UP:
+            return
+        left = self._catch_up_to - event_id
+        self._state(Connection(link=Link.CATCHING_UP, left=left) if left > 0 else Connection(link=Link.LIVE))
+
+    def _lost(self, reason: str, retry_in_s: float, *, refused: bool = False) -> None:
+        self._up.clear()
+        now_s = time.monotonic()
+        self.integrity.disconnected(reason)
+        self.activity.paused(now_s)
+        self._state(
+            Connection(link=Link.REFUSED if refused else Link.RETRYING, reason=reason, retry_at_s=now_s + retry_in_s)
+        )
+
+    def _other_history(self, seen: Head, head: Head) -> None:
+        self._inbox.clear()
+        found = None if head.event_id < seen.event_id else head
+        self.integrity.history_differs(seen, found, now_ms=_now_ms(), now_s=time.monotonic())
+        self.notices.append(f"the daemon's history no longer holds event #{seen.event_id}: it was cut or rewritten")
+        self.ring.clear()
+        for _ in self.view.refill(self.ring):
+            pass
+
+    def _tell_growth(self) -> None:
+        head = self.ring.head
+        if head != GENESIS:
+            self.integrity.chain_grew(self.ring.linked_from, head)
+
+    def _state(self, connection: Connection) -> None:
+        if connection != self.connection:
+            self.connection = connection
+            self.on_change()
+
+    # Verifying
+
+    async def _verify(self) -> None:
+        while True:
+            await self._up.wait()
+            started_s = time.monotonic()
+            self.integrity.walk_started(started_s)
+            self.on_change()
+            try:
+                verdict = await self.log.verify()
+            except ClientError as error:
+                self.integrity.walk_failed(str(error), now_ms=_now_ms(), now_s=time.monotonic())
+            else:
+                await self._drain_all()  # what the verdict speaks of should have been seen here too
+                self.integrity.walk_ended(verdict, now_ms=_now_ms(), now_s=time.monotonic())
+                self._remember_head(verdict)
+            self.on_change()
+            self._verify_now.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.05, self.integrity.next_verify_in_s(time.monotonic()))):
+                    await self._verify_now.wait()
+
+    def _remember_head(self, verdict: Verdict) -> None:
+        head = verdict.head
+        if verdict.valid and head is not None and head.event_id and self.hash_of_seen(head.event_id) == head.hash:
+            self._remember(head)
+
+    async def _check_known_heads(self) -> None:
+        """Whether the log still holds what earlier sessions saw, the newest first."""
+        for known in sorted(self._known_heads, key=lambda head: -head.event_id):
+            found = await self.log.event(known.event_id)
+            there = None if found is None else read_row(found, self.kinds)
+            if there is None or there.hash != known.hash:
+                other = None if there is None else Head(known.event_id, there.hash)
+                self.integrity.history_differs(known, other, now_ms=_now_ms(), now_s=time.monotonic())
+                self.on_change()
+                return
+
+    # Reading the history
+
+    def _selection(self) -> Selection:
+        return Selection(q=self.filter_text)
+
+    async def load_older(self) -> int:
+        """Put a page before the window; returns how many events it had. Raises ClientError."""
+        view, oldest = self.view, self.view.items[0] if self.view.items else None
+        before_id = None
+        if oldest is not None:
+            before_id = oldest.event_id if isinstance(oldest, Row) else oldest.first
+        elif self.ring.rows:
+            before_id = self.ring.rows[0].event_id
+        if before_id is not None and before_id <= 1:
+            view.at_start = True
+            return 0
+        version = view.version_of_filter
+        rows = await self._page(limit=PAGE, before_id=before_id)
+        if view.version_of_filter == version:
+            view.prepend(rows, exhausted=len(rows) < PAGE)
+        return len(rows)
+
+    async def load_newer(self) -> int:
+        """Put a page after a detached window, from memory where it is still there. Raises ClientError."""
+        view, newest = self.view, self.view.items[-1] if self.view.items else None
+        after_id = 0 if newest is None else newest.event_id if isinstance(newest, Row) else newest.last
+        held = self.ring.after(after_id, MAX_ROWS)
+        if held is not None:
+            rows = [row for row in held if view.passes(row)][:PAGE]
+            live = not rows or len(rows) < PAGE
+        else:
+            version = view.version_of_filter
+            rows = await self._page(limit=PAGE, since_id=after_id)
+            if view.version_of_filter != version:
+                return 0
+            live = False
+            if len(rows) < PAGE:  # nothing more there that passes: go on in what is held
+                view.append(rows, live=False)
+                last = self.ring.rows[0].event_id if self.ring.rows else after_id
+                after = max(last - 1, rows[-1].event_id if rows else 0)
+                more = self.ring.after(after, MAX_ROWS) or []
+                view.append([row for row in more if view.passes(row)], live=True)
+                return len(rows) + len(more)
+        view.append(rows, live=live)
+        return len(rows)
+
+    async def load_gap(self, first: int, last: int) -> list[Row]:
+        """The events of a gap, at most a page of them. Raises ClientError."""
+        rows = await self._page(limit=min(PAGE, last - first + 1), since_id=first - 1, everything=True)
+        return [row for row in rows if row.event_id <= last]
+
+    async def show_around(self, event_id: int) -> None:
+        """Show the history around an event. Raises ClientError."""
+        before = await self._page(limit=PAGE, before_id=event_id)
+        after = await self._page(limit=PAGE, since_id=event_id - 1)
+        self.view.show_page([*before, *after])
+        if len(before) < PAGE:
+            self.view.at_start = True
+
+    async def id_at(self, at: str) -> int | None:
+        """The first event at or after an RFC 3339 instant. Raises ClientError."""
+        selection = Selection(q=self.filter_text, since=at)
+        async for served in self.log.events(selection, since_id=0, limit=1):
+            return read_row(served, self.kinds).event_id
+        return None
+
+    async def around(self, event_id: int, *, each_side: int = 3) -> list[Row]:
+        """The events around one, whatever the filter. Raises ClientError."""
+        return await self._page(limit=2 * each_side + 1, since_id=max(0, event_id - each_side - 1), everything=True)
+
+    async def _page(
+        self, *, limit: int, since_id: int | None = None, before_id: int | None = None, everything: bool = False
+    ) -> list[Row]:
+        selection = Selection() if everything else self._selection()
+        events = self.log.events(selection, limit=limit, since_id=since_id, before_id=before_id)
+        async with contextlib.aclosing(events) as served:
+            return [read_row(event, self.kinds) async for event in served]
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
