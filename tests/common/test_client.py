@@ -403,3 +403,37 @@ def ids(items: list[Tailed]) -> list[int]:
 
 def notices(items: list[Tailed]) -> list[Tailed]:
     return [item for item in items if not isinstance(item, Served)]
+
+
+class Endless(httpx.AsyncByteStream):
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while True:
+            yield b"x" * 65_536
+
+
+def endless(media_type: str) -> httpx.AsyncBaseTransport:
+    return httpx.MockTransport(
+        lambda request: httpx.Response(200, headers={"content-type": media_type}, stream=Endless())
+    )
+
+
+def test_an_endless_answer_is_refused_before_it_fills_memory() -> None:
+    async def ask() -> None:
+        async with Client(transport=endless("application/json")) as client:
+            with pytest.raises(ClientError, match="answer of more than"):
+                await client.stats()
+
+    asyncio.run(ask())
+
+
+def test_an_endless_line_ends_a_page_and_a_stream() -> None:
+    async def ask() -> None:
+        async with Client(transport=endless("application/x-ndjson")) as client:
+            with pytest.raises(ClientError, match="line of more than"):
+                [event async for event in client.events(limit=1)]
+        async with Client(transport=endless("text/event-stream")) as client:
+            with pytest.raises(ClientError, match="line of more than"):
+                async with client.stream(Selection(), 0) as served:
+                    [event async for event in served]
+
+    asyncio.run(ask())

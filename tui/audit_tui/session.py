@@ -237,7 +237,7 @@ class Session:
 
     def _tell_growth(self) -> None:
         head = self.ring.head
-        if head != GENESIS:
+        if head != GENESIS or (self.stats is not None and self.stats.head == GENESIS):
             self.integrity.chain_grew(self.ring.linked_from, head)
 
     def _state(self, connection: Connection) -> None:

@@ -12,6 +12,7 @@ http.py       Client: requests, retries, pages
 tail.py       following the log over connections that break
 selection.py  which events are asked for
 answers.py    what the daemon says
+limits.py     no answer of something else fills memory
 failures.py   what goes wrong on the way, and how long to wait before trying again
 """
 

@@ -19,6 +19,7 @@ from httpx_sse import aconnect_sse
 from audit_stream.chain import Verdict
 from audit_stream.client.answers import Appended, Receipt, Served, Stats, decode
 from audit_stream.client.failures import Again, back_off_s, check, translated
+from audit_stream.client.limits import ShortBody, ShortLines
 from audit_stream.client.selection import EVERYTHING, Parameters, Selection
 from audit_stream.client.tail import Tailed, follow
 from audit_stream.errors import ClientError
@@ -229,6 +230,7 @@ class Client:
                 headers={"Last-Event-ID": str(after_id)},
                 timeout=httpx.Timeout(_CONNECT_S, read=_DEAD_STREAM_S),
             ) as source:
+                source.response.stream = ShortLines(source.response.stream)
                 await check(source.response, self.url)
                 async with contextlib.aclosing(served()) as events:
                     yield events
@@ -252,7 +254,9 @@ class Client:
 
     async def _request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         with translated(self.url):
-            answer = await self._http.request(method, f"{self.url}{path}", **arguments)
+            async with self._http.stream(method, f"{self.url}{path}", **arguments) as answer:
+                answer.stream = ShortBody(answer.stream)
+                await answer.aread()
             await check(answer, self.url)
             return answer
 
@@ -262,6 +266,7 @@ class Client:
             async with self._http.stream(
                 "GET", f"{self.url}/events", params=parameters, headers={"Accept": NDJSON}
             ) as answer:
+                answer.stream = ShortLines(answer.stream)
                 await check(answer, self.url)
                 yield answer
 

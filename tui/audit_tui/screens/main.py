@@ -201,6 +201,10 @@ class MainScreen(HistoryKeys, FilterKeys, OpeningKeys):
         self.table.redraw()
         self.table.focus()
 
+    @on(EventTable.Moved)
+    def _moved(self) -> None:
+        self.show_change()
+
     @on(BadgeWidget.Opened)
     def _badge_widget_opened(self, message: BadgeWidget.Opened) -> None:
         self.action_integrity()

@@ -55,7 +55,9 @@ class OpeningKeys(MainPart):
 
         async def open_() -> None:
             heads = await self.console_app.kept.known_heads(session.log.url)
-            await self.app.push_screen(IntegrityScreen(session.integrity, heads, session.around))
+            await self.app.push_screen(
+                IntegrityScreen(session.integrity, heads, session.around, stored=session.ring.find, log=session.log.url)
+            )
 
         self.reading(open_, group="open")
 
