@@ -160,6 +160,12 @@ class Session:
         self.activity.seed(self.stats.by_kind, self.stats.by_source)
         if not len(self.ring):
             await self._load_end()
+            return
+        seen = self.ring.head  # a tail begun anew knows its place by id only
+        there = await self.log.event(seen.event_id)
+        if there is None or read_row(there, self.kinds).hash != seen.hash:
+            self._other_history(seen, self.stats.head)
+            await self._load_end()
 
     async def _load_end(self) -> None:
         rows = [read_row(served, self.kinds) async for served in self.log.events(limit=FIRST_PAGE)]

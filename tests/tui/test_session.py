@@ -1,0 +1,258 @@
+"""A session with a daemon in memory: what it shows, resumes, checks and says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+from audit_stream.chain import Head, Verdict
+from audit_stream.errors import ClientError
+from audit_tui.model.badge import State
+from audit_tui.model.connection import Link
+from audit_tui.model.rows import Check, Row
+from audit_tui.session import FIRST_PAGE, Session
+from tests.tui.fake_log import FakeLog, make_log, tampered
+
+DEADLINE_S = 20
+
+
+@asynccontextmanager
+async def running(session: Session) -> AsyncIterator[Callable[[Callable[[], bool]], Awaitable[None]]]:
+    """The session runs and is drained; gives a way to wait for a condition."""
+    run = asyncio.create_task(session.run())
+
+    async def until(condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            while not condition():
+                assert not run.done(), run
+                session.drain()
+                await asyncio.sleep(0.001)
+
+    try:
+        yield until
+    finally:
+        run.cancel()
+        await asyncio.wait([run])
+
+
+def state(session: Session) -> State:
+    return session.integrity.badge(asyncio.get_running_loop().time()).state
+
+
+def shown_ids(session: Session) -> list[int]:
+    return [item.event_id for item in session.view.items if isinstance(item, Row)]
+
+
+def test_the_end_of_the_log_is_there_at_once_and_is_verified() -> None:
+    async def main() -> None:
+        session = Session(make_log(1000))
+        async with running(session) as until:
+            await until(lambda: state(session) is State.VERIFIED)
+            assert shown_ids(session) == list(range(1000 - FIRST_PAGE + 1, 1001))
+            assert session.connection.link is Link.LIVE
+
+    asyncio.run(main())
+
+
+def test_events_come_in_as_they_are_appended_linked() -> None:
+    async def main() -> None:
+        log = make_log(10)
+        session = Session(log)
+        async with running(session) as until:
+            await until(lambda: session.connection.link is Link.LIVE)
+            for _ in range(25):
+                log.append()
+            await until(lambda: len(session.ring) == 35)
+            assert {row.check for row in session.ring} == {Check.LINKED}
+
+    asyncio.run(main())
+
+
+def test_a_daemon_that_is_away_is_a_state_and_nothing_is_missing_afterwards() -> None:
+    async def main() -> None:
+        log = make_log(10)
+        session = Session(log)
+        async with running(session) as until:
+            await until(lambda: session.connection.link is Link.LIVE)
+            log.go_away()
+            await until(lambda: session.connection.link is Link.RETRYING)
+            assert "no daemon answers" in session.connection.reason
+            assert shown_ids(session) == list(range(1, 11))
+            for _ in range(5):
+                log.append()
+            log.come_back()
+            await until(lambda: session.connection.link is Link.LIVE and len(session.ring) == 15)
+            assert shown_ids(session) == list(range(1, 16))
+            assert session.ring.linked_from == 1
+
+    asyncio.run(main())
+
+
+def test_a_daemon_that_is_away_at_the_start_is_waited_for() -> None:
+    async def main() -> None:
+        log = make_log(3)
+        log.go_away()
+        session = Session(log)
+        async with running(session) as until:
+            await until(lambda: session.connection.link is Link.RETRYING)
+            log.come_back()
+            await until(lambda: shown_ids(session) == [1, 2, 3])
+
+    asyncio.run(main())
+
+
+def test_a_refusal_says_why_and_is_tried_again() -> None:
+    async def main() -> None:
+        log = make_log(3)
+        log.fail_with(ClientError("only loopback peers are answered", status=401))
+        session = Session(log)
+        async with running(session) as until:
+            await until(lambda: session.connection.link is Link.REFUSED)
+            assert "only loopback peers" in session.connection.text(0)
+
+    asyncio.run(main())
+
+
+def test_an_edited_event_turns_the_badge_red_and_is_named() -> None:
+    async def main() -> None:
+        log = make_log(50)
+        session = Session(log, verify_every_s=0.1)
+        async with running(session) as until:
+            await until(lambda: state(session) is State.VERIFIED)
+            log.raw[41] = tampered(log.raw[41], source="mallory")
+            await until(lambda: state(session) is State.BROKEN)
+            badge = session.integrity.badge(asyncio.get_running_loop().time())
+            assert badge.event_id == 42
+            assert "#42" in badge.text
+
+    asyncio.run(main())
+
+
+def test_a_broken_event_in_the_stream_is_found_though_the_daemon_says_valid() -> None:
+    async def main() -> None:
+        log = make_log(10)
+        session = Session(log)
+        async with running(session) as until:
+            await until(lambda: state(session) is State.VERIFIED)
+            log.append()
+            log.raw[-1] = tampered(log.raw[-1], source="mallory")
+            log.verdict = Verdict(
+                valid=True, checked=11, first_break_at=None, reason=None, head=log.head, duration_ms=1
+            )
+            await until(lambda: state(session) is State.BROKEN)
+            session.verify_now()
+            await until(lambda: bool(session.integrity.badge(asyncio.get_running_loop().time()).disagreement))
+
+    asyncio.run(main())
+
+
+def test_a_shortened_history_is_rewritten() -> None:
+    async def main() -> None:
+        log = make_log(50)
+        session = Session(log)
+        async with running(session) as until:
+            await until(lambda: state(session) is State.VERIFIED)
+            log.go_away()
+            await until(lambda: session.connection.link is Link.RETRYING)
+            log.replace(log.raw[:30])
+            log.come_back()
+            await until(lambda: state(session) is State.REWRITTEN)
+            await until(lambda: shown_ids(session) == list(range(1, 31)))
+
+    asyncio.run(main())
+
+
+def test_a_recomputed_history_is_rewritten_though_it_is_valid() -> None:
+    async def main() -> None:
+        log = make_log(50)
+        session = Session(log)
+        async with running(session) as until:
+            await until(lambda: state(session) is State.VERIFIED)
+            log.go_away()
+            await until(lambda: session.connection.link is Link.RETRYING)
+            other = make_log(0)
+            for number in range(60):
+                other.append(payload={"forged": number})
+            log.replace(other.raw)
+            log.come_back()
+            await until(lambda: state(session) is State.REWRITTEN)
+
+    asyncio.run(main())
+
+
+def test_a_head_remembered_from_an_earlier_session_is_compared() -> None:
+    async def main() -> None:
+        session = Session(make_log(50), known_heads=(Head(20, "f" * 64),))
+        async with running(session) as until:
+            await until(lambda: state(session) is State.REWRITTEN)
+
+    asyncio.run(main())
+
+
+def test_a_remembered_head_that_is_there_changes_nothing_and_the_newest_is_remembered() -> None:
+    async def main() -> None:
+        log = make_log(50)
+        remembered: list[Head] = []
+        session = Session(log, known_heads=(log.head,), remember=remembered.append)
+        async with running(session) as until:
+            await until(lambda: state(session) is State.VERIFIED and bool(remembered))
+            assert remembered == [log.head]
+
+    asyncio.run(main())
+
+
+def test_older_pages_reach_event_1_and_are_linked() -> None:
+    async def main() -> None:
+        session = Session(make_log(2000))
+        async with running(session) as until:
+            await until(lambda: session.connection.link is Link.LIVE)
+            session.view.pause()
+            while not session.view.at_start:
+                await session.load_older()
+            assert shown_ids(session) == list(range(1, 2001))
+            assert {item.check for item in session.view.items if isinstance(item, Row)} == {Check.LINKED}
+
+    asyncio.run(main())
+
+
+def test_newer_pages_lead_back_to_the_live_end() -> None:
+    async def main() -> None:
+        session = Session(make_log(3000))
+        async with running(session) as until:
+            await until(lambda: session.connection.link is Link.LIVE)
+            await session.show_around(700)
+            assert 700 in shown_ids(session)
+            while not session.view.attached:
+                await session.load_newer()
+            assert shown_ids(session)[-1] == 3000
+            ids = shown_ids(session)
+            assert ids == list(range(ids[0], 3001))
+
+    asyncio.run(main())
+
+
+def test_rubbish_from_the_daemon_is_said_and_does_not_end_anything() -> None:
+    async def main() -> None:
+        log = make_log(5)
+        session = Session(log)
+        async with running(session) as until:
+            await until(lambda: session.connection.link is Link.LIVE)
+            session._inbox.extend([type(log.append())(b'{"half": ')])
+            await until(lambda: bool(session.notices))
+            assert "no event" in session.notices[0]
+
+    asyncio.run(main())
+
+
+def test_a_log_without_events_is_live() -> None:
+    async def main() -> None:
+        log = FakeLog([])
+        session = Session(log)
+        async with running(session) as until:
+            await until(lambda: session.connection.link is Link.LIVE)
+            log.append()
+            await until(lambda: shown_ids(session) == [1])
+            await until(lambda: state(session) is State.VERIFIED)
+
+    asyncio.run(main())
