@@ -26,13 +26,17 @@ class Served(msgspec.Struct, frozen=True):
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
-    """What the daemon says of its log. `rates_per_second` is keyed by the span that each is taken over."""
+    """What the daemon says of its log. `rates_per_second` is keyed by the span that each is taken over.
+
+    `severities` are the labels of kinds that the daemon's operator has added to `DEFAULT_KINDS`, or changed.
+    """
 
     count: int
     last_event_id: int | None = None
     latest_hash: str | None = None
     by_kind: dict[str, int] = {}
     by_source: dict[str, int] = {}
+    severities: dict[str, str] = {}
     rates_per_second: dict[str, float] = {}
     subscribers: int = 0
     database_bytes: int = 0

@@ -13,7 +13,7 @@ from audit_daemon.http.queries import MAX_ID
 from audit_stream import __version__
 from audit_stream.event import SOURCE_PATTERN
 from audit_stream.filters.parser import MAX_TEXT_LENGTH
-from audit_stream.kinds import KindRegistry
+from audit_stream.kinds import KindRegistry, Severity
 from audit_stream.wire import (
     DEFAULT_PAGE_EVENTS,
     JSON,
@@ -34,6 +34,11 @@ _COUNT: Json = {"type": "integer", "minimum": 0}
 _ID: Json = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
 _INSTANT: Json = {"type": "string", "format": "date-time"}
 _COUNTS: Json = {"type": "object", "additionalProperties": _COUNT}
+_SEVERITIES: Json = {
+    "type": "object",
+    "description": "Of the kinds that the operator has added, or given another severity",
+    "additionalProperties": {"enum": [severity.label for severity in Severity]},
+}
 _RATES: Json = {"type": "object", "additionalProperties": {"type": "number", "minimum": 0}}
 
 
@@ -279,6 +284,7 @@ def _schemas(kinds: KindRegistry) -> Json:
                 "latest_hash": {"anyOf": [_HASH, {"type": "null"}]},
                 "by_kind": _COUNTS,
                 "by_source": _COUNTS,
+                "severities": _SEVERITIES,
                 "rates_per_second": _RATES,
                 "subscribers": _COUNT,
                 "database_bytes": _COUNT,

@@ -14,6 +14,7 @@ from audit_daemon.http.services import AnyRequest, without_parameters
 from audit_daemon.verifier.schedule import VerifierError
 from audit_stream import __version__
 from audit_stream.chain import GENESIS_HASH
+from audit_stream.kinds import DEFAULT_KINDS, KindRegistry
 from audit_stream.wire import JSON
 
 __all__ = ["healthz", "metrics_page", "readyz", "root", "schema", "stats", "verify"]
@@ -95,6 +96,7 @@ async def stats(request: AnyRequest) -> Response[bytes]:
             "latest_hash": None if head.hash == GENESIS_HASH else head.hash,
             "by_kind": dict(by_kind.most_common()),
             "by_source": dict(by_source.most_common()),
+            "severities": _own_severities(services.kinds),
             "rates_per_second": services.rates.per_second(),
             "subscribers": services.tail.subscribers,
             "database_bytes": health.size_bytes,
@@ -119,6 +121,12 @@ async def schema(request: AnyRequest) -> Response[bytes]:
     return Response(
         msgspec.json.encode(openapi.document(services.kinds)), media_type="application/vnd.oai.openapi+json"
     )
+
+
+def _own_severities(kinds: KindRegistry) -> dict[str, str]:
+    """The severities that a client cannot know by its own registry: those that the operator added or changed."""
+    built_in = {kind.name: kind.severity for kind in DEFAULT_KINDS}
+    return {kind.name: kind.severity.label for kind in kinds if built_in.get(kind.name) is not kind.severity}
 
 
 def _json(content: object, *, status_code: int = 200) -> Response[bytes]:

@@ -177,6 +177,14 @@ def test_statistics_tell_rates_sizes_and_the_queue(filled: Running) -> None:
     assert stats["write_queue"] == {"events": 0, "bytes": 0}
 
 
+def test_statistics_tell_the_severities_of_added_and_changed_kinds_only(filled: Running, tmp_path: Path) -> None:
+    assert filled.get("/stats")["severities"] == {}
+    env = {"AUDIT_STREAM_EXTRA_KINDS": "quota_exceeded:critical,quota_reset,other:warning,request_denied:warning"}
+    with start_daemon(tmp_path / "audit.db", env=env) as daemon, httpx.Client(base_url=daemon.url) as client:
+        severities = client.get("/stats").json()["severities"]
+    assert severities == {"quota_exceeded": "critical", "quota_reset": "info", "other": "warning"}
+
+
 def test_statistics_keep_the_last_verdict(running: Running) -> None:
     running.post()
     verdict = running.get("/verify")
