@@ -117,10 +117,10 @@ def local_time(time_ms: int) -> str:
     return f"{text[:23]} {text[23:]}"
 
 
-def curl_line(url: str, event_id: int) -> str | None:
-    """A shell command that fetches the event, quoted; None when `url` is no address, such as a file's path."""
+def curl_line(url: str, event_id: int) -> str:
+    """A shell command that fetches the event, quoted; "" when `url` is no address but a file's path."""
     if not url.startswith(("http://", "https://")):
-        return None
+        return ""
     return f"curl -fsS {shlex.quote(f'{url}/events/{event_id}')}"
 
 

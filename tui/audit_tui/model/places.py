@@ -37,6 +37,11 @@ class GoTo(msgspec.Struct, frozen=True):
     event_id: int | None = None
     at_ms: int | None = None
 
+    @property
+    def is_end(self) -> bool:
+        """Whether it is the live end."""
+        return self.event_id is None and self.at_ms is None
+
 
 def parse_place(text: str, *, now_ms: int, utc: bool = False) -> GoTo:
     """The place that a text names; times without an offset are local, or UTC.

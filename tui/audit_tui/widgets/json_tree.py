@@ -62,17 +62,17 @@ class JsonTree(ScrollView, can_focus=True):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Line up", show=False, id="json-up"),
-        Binding("down,j", "move(1)", "Line down", show=False, id="json-down"),
-        Binding("pageup", "page(-1)", "Page up", show=False, id="json-page-up"),
-        Binding("pagedown", "page(1)", "Page down", show=False, id="json-page-down"),
-        Binding("home", "first", "First line", show=False, id="json-first"),
-        Binding("end", "last", "Last line", show=False, id="json-last"),
-        Binding("enter,space", "toggle_fold", "Fold or unfold", show=False, id="json-toggle"),
-        Binding("left", "fold", "Fold, or to what it is in", show=False, id="json-fold"),
-        Binding("right", "unfold", "Unfold, or into it", show=False, id="json-unfold"),
-        Binding("minus", "fold_all", "Fold all", show=False, id="json-fold-all"),
-        Binding("plus", "unfold_all", "Unfold all", show=False, id="json-unfold-all"),
+        Binding("up,k", "move(-1)", "Line up", show=False),
+        Binding("down,j", "move(1)", "Line down", show=False),
+        Binding("pageup", "page(-1)", "Page up", show=False),
+        Binding("pagedown", "page(1)", "Page down", show=False),
+        Binding("home", "first", "First line", show=False),
+        Binding("end", "last", "Last line", show=False),
+        Binding("enter,space", "toggle_fold", "Fold or unfold", show=False),
+        Binding("left", "fold", "Fold, or to what it is in", show=False),
+        Binding("right", "unfold", "Unfold, or into it", show=False),
+        Binding("minus", "fold_all", "Fold all", show=False),
+        Binding("plus", "unfold_all", "Unfold all", show=False),
     ]
 
     class Moved(Message):

@@ -1,0 +1,89 @@
+"""Asking where to go."""
+
+from __future__ import annotations
+
+import time
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+from audit_tui.model.detail import local_time, utc_time
+from audit_tui.model.places import GoTo, PlaceError, parse_place
+
+__all__ = ["GoTo", "GoToScreen"]
+
+_HINT = "an id (42), a time (12:01, yesterday 12:00, 2026-05-15T12:01, -15m), start, end"
+
+
+class GoToScreen(ModalScreen[GoTo | None]):
+    """One line to type a place in; the result is None when nothing was wanted.
+
+    `now_ms` (Unix milliseconds; by default the clock when the screen is made) is what times count back from; those
+    without an offset are local, or UTC.
+    """
+
+    DEFAULT_CSS = """
+    GoToScreen { align: center middle; }
+    GoToScreen > Vertical {
+        width: 64; max-width: 100%; height: auto; max-height: 100%; padding: 0 1;
+        background: $panel; border: round $primary;
+    }
+    GoToScreen Input { border: none; height: 1; padding: 0; }
+    GoToScreen #said { height: auto; color: $text-muted; }
+    GoToScreen #said.-error { color: $text-error; }
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "Close")]
+
+    def __init__(self, now_ms: int | None = None, *, utc: bool = False) -> None:
+        super().__init__()
+        self._now_ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
+        self._utc = utc
+
+    def compose(self) -> ComposeResult:
+        """The line, and what is said of it."""
+        with Vertical() as box:
+            box.border_title = "Go to"
+            yield Input(placeholder="id or time")
+            yield Static(_HINT, id="said", markup=False)
+
+    def on_input_changed(self, message: Input.Changed) -> None:
+        """Say where it would lead, or what is wrong, while it is typed."""
+        said = self.query_one("#said", Static)
+        if not message.value.strip():
+            said.set_class(False, "-error")
+            said.update(_HINT)
+            return
+        try:
+            words = self._words(self._place(message.value))
+        except PlaceError as error:
+            said.set_class(True, "-error")
+            said.update(f"✗ {error}")
+        else:
+            said.set_class(False, "-error")
+            said.update(f"→ {words}")
+
+    def on_input_submitted(self, message: Input.Submitted) -> None:
+        """Go there, if there is such a place."""
+        try:
+            place = self._place(message.value)
+        except PlaceError as error:
+            said = self.query_one("#said", Static)
+            said.set_class(True, "-error")
+            said.update(f"✗ {error}")
+        else:
+            self.dismiss(place)
+
+    def _place(self, text: str) -> GoTo:
+        return parse_place(text, now_ms=self._now_ms, utc=self._utc)
+
+    def _words(self, place: GoTo) -> str:
+        if place.event_id is not None:
+            return f"event #{place.event_id:,}"
+        if place.at_ms is not None:
+            return utc_time(place.at_ms) if self._utc else local_time(place.at_ms)
+        return "the live end"
