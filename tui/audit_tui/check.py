@@ -1,0 +1,86 @@
+"""`audit-tui check FILE`: an evidence bundle verified without a daemon or a screen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TextIO
+
+import msgspec
+
+from audit_stream.bundle import MAX_BUNDLE_BYTES, Bundle, BundleError, Report, check, read
+from audit_stream.display import safe
+
+__all__ = ["check_file"]
+
+INTACT, BROKEN, UNREADABLE = 0, 1, 2
+
+_MAX_FILE_BYTES = 8 * MAX_BUNDLE_BYTES
+"""JSON escapes at most double an event; a file beyond this is no bundle, and is not read into memory."""
+
+_MAX_FAULTS = 20
+"""Printed: enough to see a pattern, and the verdict stays on the screen."""
+
+
+class _Exported(msgspec.Struct):
+    event_id: int
+    hash: str
+
+
+def check_file(path: Path, *, out: TextIO) -> int:
+    """Print what the bundle proves; the exit code: 0 intact, 1 broken, 2 when the file cannot be read as a bundle."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_FILE_BYTES + 1)
+    except OSError as error:
+        print(f"{safe(str(path))}: {safe(error.strerror or str(error))}", file=out)
+        return UNREADABLE
+    if _is_export(content):
+        name = safe(str(path))
+        print(f"{name} is an export and no evidence bundle: `audit-tui --file {name}` opens and checks it", file=out)
+        return UNREADABLE
+    try:
+        if len(content) > _MAX_FILE_BYTES:
+            raise BundleError("this is no evidence bundle: it is too large for one")
+        bundle = read(content)
+    except BundleError as error:
+        print(f"{safe(str(path))}: {safe(str(error))}", file=out)
+        return UNREADABLE
+    report = check(bundle)
+    for line in _lines(bundle, report):
+        print(safe(line), file=out)
+    return INTACT if report.intact else BROKEN
+
+
+def _lines(bundle: Bundle, report: Report) -> list[str]:
+    count, head = len(bundle.selected), bundle.head
+    selected = f"{count:,} selected {'event' if count == 1 else 'events'}"
+    if not report.intact:
+        verdict = f"BROKEN at #{report.faults[0].event_id}"
+    elif report.reaches_head:
+        verdict = f"INTACT, linked to the head #{head.event_id}"
+    else:
+        verdict = f"INTACT, but not linked to the head #{head.event_id}"
+    more = len(report.faults) - _MAX_FAULTS
+    return [
+        f"{verdict}: {selected}, {len(bundle.events):,} in the bundle",
+        *(f"  #{fault.event_id}: {fault.reason}" for fault in report.faults[:_MAX_FAULTS]),
+        *([f"  (and {more:,} more)"] if more > 0 else ()),
+        *_section("Proven", report.proven),
+        *_section("Claimed, not proven", report.claimed),
+        *_section("Not proven", report.not_proven),
+    ]
+
+
+def _section(title: str, sentences: tuple[str, ...]) -> list[str]:
+    return [f"{title}:", *(f"  {sentence}" for sentence in sentences)] if sentences else []
+
+
+def _is_export(content: bytes) -> bool:
+    """Whether this begins like an export: an event a line, or a JSON array of events."""
+    start = content[: 2 << 20].lstrip().removeprefix(b"[").lstrip()
+    line = start.partition(b"\n")[0].strip().rstrip(b",]")
+    try:
+        msgspec.json.decode(line, type=_Exported)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return content.lstrip()[:1] == b"[" and b'"event_id":' in start[:200]
+    return True

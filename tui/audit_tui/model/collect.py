@@ -1,0 +1,131 @@
+"""Evidence from a log: selected events and the links from them to a known head, as a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import aclosing
+
+import msgspec
+
+from audit_stream import __version__
+from audit_stream.bundle import MAX_BUNDLE_BYTES, MAX_BUNDLE_EVENTS, BundleError, Writer, make
+from audit_stream.chain import Head
+from audit_stream.client import Served
+from audit_stream.errors import ClientError
+from audit_stream.event import system_clock_ms
+from audit_stream.timestamps import format_rfc3339_ms
+from audit_tui.log import Log
+
+__all__ = ["collect"]
+
+Progress = Callable[[int, int], None]
+
+_PROGRESS_EVENTS = 100
+
+
+class _Numbered(msgspec.Struct):
+    event_id: int
+
+
+_numbered = msgspec.json.Decoder(_Numbered)
+
+
+async def collect(
+    log: Log,
+    ids: Iterable[int],
+    *,
+    head: Head | None,
+    on_progress: Callable[[int, int], None],
+    remembered: Iterable[Head] = (),
+) -> bytes:
+    """The bundle of these events, linked to `head` if that is not too far away.
+
+    `head` is one that the console trusts; None, or one before the last of the events, stands for the log's own. A
+    `head` that is passed over counts as remembered. `on_progress` is called with events fetched and in all. Raises
+    ClientError, also when an event is not there or too many are selected.
+    """
+    selected = sorted(set(ids))
+    if not selected:
+        raise ClientError("no event is selected")
+    if len(selected) >= MAX_BUNDLE_EVENTS:
+        raise ClientError(f"{len(selected):,} events are too many for one bundle: select under {MAX_BUNDLE_EVENTS:,}")
+    stats = await log.stats()
+    known = stats.head if head is None or head.event_id < selected[-1] else head
+    events = await _all_between(log, selected[0], known.event_id, on_progress)
+    left_out = events is None
+    if events is None:
+        events = await _chosen(log, selected, known, on_progress)
+    missing = [event_id for event_id in selected if event_id not in events]
+    if missing:
+        raise ClientError(f"the log holds no event #{missing[0]}")
+    now = format_rfc3339_ms(system_clock_ms())
+    try:
+        return make(
+            events.values(),
+            selected=selected,
+            head=known,
+            written=Writer(log=log.url, console=__version__, at=now),
+            verdict=stats.last_verdict,
+            remembered=[*remembered, *([] if head is None else [head])],
+            left_out=left_out,
+        )
+    except BundleError as error:
+        raise ClientError(str(error)) from None
+
+
+async def _all_between(log: Log, first: int, last: int, on_progress: Progress) -> dict[int, bytes] | None:
+    """The events from `first` to `last`, both included; None when they are too many or too large."""
+    total = last - first + 1
+    return None if total > MAX_BUNDLE_EVENTS else await _span(log, first, last, MAX_BUNDLE_BYTES, on_progress)
+
+
+async def _chosen(log: Log, selected: list[int], known: Head, on_progress: Progress) -> dict[int, bytes]:
+    """The selected events and that of the head, as far as the log holds them."""
+    events: dict[int, bytes] = {}
+    total = len(selected) + 1
+    room = MAX_BUNDLE_BYTES
+    for first, last in _spans([*selected, *([known.event_id] if known.event_id > selected[-1] else [])]):
+        before = len(events)
+        found = await _span(log, first, last, room, lambda done, _, before=before: on_progress(before + done, total))  # type: ignore[misc]  # mypy infers no default
+        if found is None:
+            raise ClientError(f"the selected events take more than {MAX_BUNDLE_BYTES >> 20} MiB: select fewer")
+        events |= found
+        room -= sum(map(len, found.values()))
+    return events
+
+
+async def _span(log: Log, first: int, last: int, max_bytes: int, on_progress: Progress) -> dict[int, bytes] | None:
+    """The events that the log holds of these ids; None when they take more than so many bytes."""
+    events: dict[int, bytes] = {}
+    total, size = last - first + 1, 0
+    async with aclosing(log.events(since_id=first - 1, limit=total)) as found:
+        async for served in found:
+            event_id = _event_id(served)
+            if event_id > last:
+                break
+            size += len(served.raw)
+            if size > max_bytes:
+                return None
+            events[event_id] = served.raw
+            if len(events) % _PROGRESS_EVENTS == 0:
+                on_progress(len(events), total)
+    on_progress(len(events), total)
+    return events
+
+
+def _event_id(served: Served) -> int:
+    try:
+        return _numbered.decode(served.raw).event_id
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ClientError(f"the daemon sent something that is no event: {error}", status=200) from None
+
+
+def _spans(ids: list[int]) -> list[tuple[int, int]]:
+    """Ascending ids as first and last of each row of consecutive ones."""
+    spans: list[tuple[int, int]] = []
+    for event_id in ids:
+        if spans and spans[-1][1] == event_id - 1:
+            spans[-1] = (spans[-1][0], event_id)
+        else:
+            spans.append((event_id, event_id))
+    return spans
