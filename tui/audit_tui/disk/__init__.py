@@ -1,0 +1,12 @@
+"""What the console keeps on disk. Files are 0600, directories 0700.
+
+paths.py          where: platformdirs, or what AUDIT_TUI_CONFIG and AUDIT_TUI_STATE say
+config.py         the settings that a person writes, read only; keymap.py checks the keys in them
+heads.py          verified heads of each daemon, by which a rewritten history is noticed
+marks.py          marks and notes on events; digest.py makes a hand-over of them
+session_state.py  how the console was left
+records.py        a JSON file that several consoles change; atomic.py, how it is replaced
+
+What works on a file blocks, so the console calls it in a thread; each docstring says which methods those are. All of it
+may be called from several threads.
+"""
