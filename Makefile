@@ -11,13 +11,14 @@ STAMP := $(VENV)/.installed-$(PYTHON_VERSION)
 # An environment of another Python is made anew: venv would leave the old one's packages and commands in it.
 MAKE_VENV = test "$$($(BIN)/python $(VERSION_OF) 2>/dev/null)" = "$(PYTHON_VERSION)" || $(PYTHON) -m venv --clear $(VENV)
 
-.PHONY: help install check format lint imports types test wheel bench demo clean
+.PHONY: help install check format lint imports types test wheel bench demo screenshots clean
 
 help:
 	@echo "make demo     start a daemon on a temporary file with producers, follow it, tamper with a copy"
 	@echo "make test     run the tests"
 	@echo "make check    what CI runs: format, lint, import rules, types, tests on the built wheel"
 	@echo "make format   rewrite the code in the house format"
+	@echo "make screenshots   make the pictures of the console in docs/images anew"
 	@echo "make bench    measure beside audit-stream 0.1.0; writes benchmarks/RESULTS.md"
 
 $(STAMP): pyproject.toml
@@ -75,6 +76,10 @@ $(RUNTIME): pyproject.toml
 
 demo: $(if $(wildcard $(STAMP)),$(STAMP),$(RUNTIME))
 	@$(BIN)/audit-stream demo
+
+# The pictures of README.md and docs/console.md, from the running app.
+screenshots: $(STAMP)
+	$(BIN)/python docs/screenshots.py
 
 clean:
 	rm -rf .venv .make dist build

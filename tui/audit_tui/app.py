@@ -101,6 +101,11 @@ class ConsoleApp(App[None]):
                 return profile.verify_every
         return self.opening.verify_every_s
 
+    @property
+    def badge_text(self) -> str:
+        """What the badge says."""
+        return "" if self._main is None else self._main.session.integrity.badge(time.monotonic()).text
+
     def action_switch(self) -> None:
         """Choose another daemon."""
         from audit_tui.screens.profiles import ProfilesScreen

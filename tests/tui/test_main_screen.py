@@ -1,0 +1,289 @@
+"""The main screen on a daemon in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from audit_stream.kinds import Severity
+from audit_tui.app import ConsoleApp, Opening
+from audit_tui.disk.config import Config
+from audit_tui.kept import Kept
+from audit_tui.log import Log
+from audit_tui.model.rows import Row
+from audit_tui.screens.main import MainScreen
+from tests.tui.fake_log import FakeLog, make_log, tampered
+
+DEADLINE_S = 20
+Until = Callable[[Callable[[], bool]], Awaitable[None]]
+
+
+class Console:
+    """The app under test, with what a person would look at."""
+
+    def __init__(self, app: ConsoleApp, pilot: Pilot[None]) -> None:
+        self.app = app
+        self.pilot = pilot
+
+    @property
+    def main(self) -> MainScreen:
+        return next(screen for screen in self.app.screen_stack if isinstance(screen, MainScreen))
+
+    @property
+    def cursor(self) -> int:
+        row = self.main.table.cursor_row
+        return 0 if row is None else row.event_id
+
+    @property
+    def ids(self) -> list[int]:
+        return [item.event_id for item in self.main.session.view.items if isinstance(item, Row)]
+
+    @property
+    def lines(self) -> list[str]:
+        table = self.main.table
+        return [table.render_line(y).text for y in range(table.size.height)]
+
+    async def keys(self, *keys: str) -> None:
+        await self.pilot.press(*keys)
+        await self.pilot.pause()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            while not condition():
+                await self.pilot.pause(0.01)
+
+
+@asynccontextmanager
+async def console(
+    log: FakeLog, tmp_path: Path, *, size: tuple[int, int] = (120, 40), config: Config | None = None, **opening: Any
+) -> AsyncIterator[Console]:
+    async def open_log(url: str) -> Log:
+        return log
+
+    kept = Kept(config or Config(), tmp_path)
+    kept.load()
+    app = ConsoleApp(Opening(url=log.url, open_log=open_log, **opening), kept)
+    async with app.run_test(size=size) as pilot:
+        seen = Console(app, pilot)
+        await seen.until(lambda: bool(seen.ids) or not log.raw)
+        yield seen
+
+
+def run(main: Callable[[], Awaitable[None]]) -> None:
+    async def go() -> None:
+        await main()
+
+    asyncio.run(go())
+
+
+def test_events_appear_newest_at_the_bottom_and_are_followed(tmp_path: Path) -> None:
+    async def main() -> None:
+        log = make_log(100)
+        async with console(log, tmp_path) as seen:
+            await seen.until(lambda: seen.cursor == 100)
+            log.append("request_denied", "policy-as-code-engine", {"decision": "deny"})
+            await seen.until(lambda: seen.cursor == 101)
+            assert "request_denied" in seen.lines[-1]
+            assert "decision=deny" in seen.lines[-1]
+            assert seen.lines[-1].startswith("│")
+
+    run(main)
+
+
+def test_moving_up_pauses_and_nothing_moves_until_the_live_end_is_wanted(tmp_path: Path) -> None:
+    async def main() -> None:
+        log = make_log(100)
+        async with console(log, tmp_path) as seen:
+            await seen.until(lambda: seen.cursor == 100)
+            await seen.keys("up", "up")
+            before = seen.lines
+            for _ in range(20):
+                log.append("breaker_opened", "reliability-toolkit")
+            await seen.until(lambda: seen.main.session.view.waiting == 20)
+            assert seen.cursor == 98
+            assert [line[:-1] for line in seen.lines] == [line[:-1] for line in before]  # but for the scroll bar
+            assert seen.main.session.view.worst is Severity.CRITICAL
+            assert "PAUSED +20 new, worst critical" in seen.main._shown_text()
+            await seen.keys("down", "down", "down")
+            assert not seen.main.session.view.following  # off holds
+            await seen.keys("end")
+            await seen.until(lambda: seen.cursor == 120)
+            assert seen.main.session.view.following
+
+    run(main)
+
+
+def test_scrolling_up_reaches_event_1_without_a_gap(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(make_log(1500), tmp_path) as seen:
+            async with asyncio.timeout(DEADLINE_S):
+                while seen.cursor != 1:
+                    await seen.keys("pageup")
+            assert seen.ids == list(range(1, 1501))
+
+    run(main)
+
+
+def test_home_goes_to_event_1_and_end_back(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(make_log(3000), tmp_path) as seen:
+            await seen.keys("home")
+            await seen.until(lambda: seen.cursor == 1)
+            await seen.keys("end")
+            await seen.until(lambda: seen.cursor == 3000)
+
+    run(main)
+
+
+def test_a_filter_holds_for_live_and_history_and_survives_a_reconnect(tmp_path: Path) -> None:
+    async def main() -> None:
+        log = make_log(700)
+        async with console(log, tmp_path) as seen:
+            await seen.until(lambda: seen.cursor == 700)
+            await seen.keys("slash", *"kind:request_denied", "enter")
+            await seen.until(lambda: "kind:request_denied" in seen.main.session.filter_text)
+            await seen.until(lambda: bool(seen.ids) and seen.ids[0] == 2)  # the history, too
+            assert all(event_id % 7 == 2 for event_id in seen.ids)
+            log.go_away()
+            await seen.until(lambda: "retrying" in seen.main.session.connection.text(0))
+            log.append("request_denied", "policy-as-code-engine")
+            log.append("other", "cron")
+            log.come_back()
+            await seen.until(lambda: seen.ids[-1] == 701)
+            assert "of" in seen.main._shown_text()
+
+    run(main)
+
+
+def test_a_cell_is_filtered_by_and_widened_again(tmp_path: Path) -> None:
+    async def main() -> None:
+        log = make_log(100)
+        async with console(log, tmp_path) as seen:
+            await seen.until(lambda: seen.cursor == 100)
+            kind = log_kind(seen)
+            await seen.keys("i")
+            await seen.until(lambda: seen.main.session.filter_text == f"kind:{kind}")
+            await seen.keys("w")
+            await seen.until(lambda: len(seen.ids) == 100)
+            await seen.keys("x")
+            await seen.until(lambda: seen.main.session.filter_text == f"-kind:{kind}")
+
+    run(main)
+
+
+def log_kind(seen: Console) -> str:
+    row = seen.main.table.cursor_row
+    assert row is not None
+    return row.kind
+
+
+def test_an_edited_event_turns_the_badge_red_until_acknowledged(tmp_path: Path) -> None:
+    async def main() -> None:
+        log = make_log(60)
+        async with console(log, tmp_path, verify_every_s=0.2) as seen:
+            await seen.until(lambda: "VERIFIED 60" in seen.app.badge_text)
+            good = log.raw[41]
+            log.raw[41] = tampered(good, source="mallory")
+            await seen.until(lambda: "BROKEN at #42" in seen.app.badge_text)
+            log.raw[41] = good
+            walks = log.requests.count("verify")
+            await seen.until(lambda: log.requests.count("verify") > walks + 1)
+            assert "BROKEN at #42" in seen.app.badge_text
+            await seen.keys("a")
+            await seen.until(lambda: "VERIFIED" in seen.app.badge_text)
+
+    run(main)
+
+
+def test_what_is_left_is_restored(tmp_path: Path) -> None:
+    async def main() -> None:
+        log = make_log(50)
+        async with console(log, tmp_path) as seen:
+            await seen.keys("t")
+            seen.main.apply_filter("severity:>=warning")
+            await seen.pilot.pause()
+            await seen.keys("q")
+        async with console(log, tmp_path) as seen:
+            await seen.until(lambda: seen.main.session.filter_text == "severity:>=warning")
+            assert seen.main.table.time_format == "utc"
+
+    run(main)
+
+
+def test_keys_can_be_remapped(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(make_log(5), tmp_path, config=Config(keys={"pause": "z"})) as seen:
+            await seen.keys("space")
+            assert seen.main.session.view.following
+            await seen.keys("z")
+            assert not seen.main.session.view.following
+
+    run(main)
+
+
+HOSTILE = (
+    "\x1b[31mred\x1b]0;title\x07",
+    "\u202eevil\u2066",
+    "zero\u200bwidth",
+    "é" * 500,
+    "宽" * 200,
+    "🔐" * 99,
+    "\x9b31m\x00",
+)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+@pytest.mark.parametrize("size", [(80, 24), (120, 40), (20, 5)])
+def test_hostile_text_never_breaks_a_line_nor_reaches_the_terminal(
+    tmp_path: Path, text: str, size: tuple[int, int]
+) -> None:
+    async def main() -> None:
+        log = FakeLog([])
+        log.append("other", text[:60], {"text": text, text: [text]})
+        async with console(log, tmp_path, size=size) as seen:
+            await seen.until(lambda: seen.cursor == 1)
+            table = seen.main.table
+            for y in range(table.size.height):
+                strip = table.render_line(y)
+                assert strip.cell_length == table.size.width
+                assert strip.text.isprintable()
+
+    run(main)
+
+
+def test_the_smallest_terminal_and_back(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(make_log(50), tmp_path) as seen:
+            await seen.until(lambda: seen.cursor == 50)
+            await seen.pilot.resize_terminal(20, 5)
+            await seen.pilot.pause()
+            await seen.pilot.resize_terminal(120, 40)
+            await seen.pilot.pause()
+            assert seen.cursor == 50
+            assert "│" in seen.lines[-1] or "│" in seen.lines[20]
+
+    run(main)
+
+
+@pytest.mark.parametrize("key", ["question_mark", "b", "g", "enter", "d", "D", "F", "e", "M", "ctrl+p"])
+def test_every_screen_opens_and_escape_leads_back(tmp_path: Path, key: str) -> None:
+    async def main() -> None:
+        async with console(make_log(20), tmp_path) as seen:
+            await seen.until(lambda: seen.cursor == 20)
+            await seen.keys(key)
+            await seen.until(lambda: not isinstance(seen.app.screen, MainScreen))
+            await seen.keys("escape")
+            await seen.until(lambda: isinstance(seen.app.screen, MainScreen))
+
+    run(main)
+
+
+def test_the_console_has_no_way_to_write_to_a_daemon() -> None:
+    """It reads by `Log`, which has no method that writes."""
+    assert not [name for name in vars(Log) if "append" in name or "post" in name]
