@@ -1,7 +1,7 @@
 """A hand-over of the marked events as Markdown.
 
-Whatever came from outside stands in code spans and blocks with a fence longer than any run of backticks in it: no markup,
-link, mention or HTML in an event or a note gets a meaning, in whatever shows the digest.
+Whatever came from outside stands in code spans and blocks with a fence longer than any run of backticks in it: no
+markup, link, mention or HTML in an event or a note gets a meaning, in whatever shows the digest.
 """
 
 from __future__ import annotations

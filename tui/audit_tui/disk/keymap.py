@@ -47,7 +47,7 @@ DEFAULT_KEYS: Mapping[str, str] = {
     "select-down": "shift+down",
     "help": "question_mark",
     "palette": "ctrl+p",
-    "quit": "q,ctrl+q",
+    "quit": "q,ctrl+q,ctrl+c",
 }
 """Keys of the main screen by binding id, in Textual's names. None is a prefix of tmux or screen."""
 

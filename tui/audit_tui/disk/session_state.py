@@ -77,7 +77,10 @@ class SessionFile:
         self._record.change(change)
 
     def save_filter(self, url: str, name: str, text: str | None) -> Mapping[str, str]:
-        """Keep a filter under a name, or with None remove it. Returns this daemon's named filters as they now are."""
+        """Keep a filter under a name, or with None remove it. Returns this daemon's named filters as they are then.
+
+        When they cannot be saved, that is what `problems` is for, and what is returned is only what is on disk.
+        """
 
         def change(found: SessionState | None) -> SessionState:
             state = found or SessionState()
@@ -89,7 +92,7 @@ class SessionFile:
             return msgspec.structs.replace(state, daemons=_with(state.daemons, url, kept))
 
         after = self._record.change(change)
-        return {} if after is None else after.daemon(url).filters
+        return (after or self.load()).daemon(url).filters
 
 
 def _with(daemons: Mapping[str, DaemonState], url: str, state: DaemonState) -> dict[str, DaemonState]:

@@ -1,0 +1,124 @@
+"""The hand-over digest, to read, copy or write to a file."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical, VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Input, Static
+
+from audit_stream.display import safe
+
+__all__ = ["DigestScreen"]
+
+_HINT = "c copies · w writes a file · Escape closes"
+
+
+class DigestScreen(ModalScreen[None]):
+    """Shows Markdown as it is. An existing file is replaced only when Enter is pressed once more."""
+
+    DEFAULT_CSS = """
+    DigestScreen { align: center middle; }
+    DigestScreen > Vertical {
+        width: 110; max-width: 100%; height: 90%; padding: 0 1; background: $panel; border: round $primary;
+    }
+    DigestScreen VerticalScroll { height: 1fr; }
+    DigestScreen Input { border: none; height: 1; padding: 0; display: none; }
+    DigestScreen Input.-asked { display: block; }
+    DigestScreen #said { height: auto; max-height: 3; color: $text-muted; }
+    DigestScreen #said.-error { color: $text-error; }
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("c", "copy", "Copy"),
+        Binding("w", "write", "Write to a file"),
+        Binding("escape", "leave", "Close"),
+        Binding("j", "scroll(1)", "Down", show=False),
+        Binding("k", "scroll(-1)", "Up", show=False),
+    ]
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self._text = text
+        self._may_replace = ""
+
+    def compose(self) -> ComposeResult:
+        """The text, the line for a path, and what is said."""
+        with Vertical() as box:
+            box.border_title = "Hand-over"
+            with VerticalScroll():
+                yield Static("\n".join(safe(line) for line in self._text.split("\n")), id="digest", markup=False)
+            yield Input(placeholder="path of the file, such as hand-over.md")
+            yield Static(_HINT, id="said", markup=False)
+
+    def on_mount(self) -> None:
+        """Scrolling keys work at once."""
+        self.query_one(VerticalScroll).focus()
+
+    def action_copy(self) -> None:
+        """The Markdown into the terminal's clipboard."""
+        self.app.copy_to_clipboard(self._text)
+        self._say("✓ copied", is_error=False)
+
+    def action_write(self) -> None:
+        """Ask for the path."""
+        path = self.query_one(Input)
+        path.add_class("-asked")
+        path.focus()
+        self._say("Enter writes · Escape does not", is_error=False)
+
+    def action_leave(self) -> None:
+        """Out of the line for the path, then out of the screen."""
+        if self.query_one(Input).has_class("-asked"):
+            self._close_line(_HINT)
+        else:
+            self.dismiss()
+
+    def action_scroll(self, lines: int) -> None:
+        """As the arrow keys."""
+        self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)
+
+    def on_input_changed(self) -> None:
+        """Another path is another question."""
+        self._may_replace = ""
+
+    def on_input_submitted(self, message: Input.Submitted) -> None:
+        """Write to that path."""
+        typed = message.value.strip()
+        if typed:
+            self.run_worker(self._write(typed), exclusive=True)
+
+    async def _write(self, typed: str) -> None:
+        try:
+            path = Path(typed).expanduser()
+            mode = "w" if self._may_replace == typed else "x"
+            await asyncio.to_thread(_write_file, path, self._text, mode)
+        except FileExistsError:
+            self._may_replace = typed
+            self._say(f"{safe(typed)} is there already: Enter again replaces it", is_error=True)
+        except OSError as error:
+            self._say(f"✗ {safe(typed)}: {error.strerror}", is_error=True)
+        except (RuntimeError, ValueError) as error:  # no such home directory; a zero byte in the path
+            self._say(f"✗ {safe(typed)}: {safe(str(error))}", is_error=True)
+        else:
+            self._close_line(f"✓ written to {safe(str(path))}")
+
+    def _close_line(self, text: str) -> None:
+        self.query_one(Input).remove_class("-asked")
+        self.query_one(VerticalScroll).focus()
+        self._say(text, is_error=False)
+
+    def _say(self, text: str, *, is_error: bool) -> None:
+        said = self.query_one("#said", Static)
+        said.set_class(is_error, "-error")
+        said.update(text)
+
+
+def _write_file(path: Path, text: str, mode: str) -> None:
+    with path.open(mode, encoding="utf-8", newline="\n") as file:
+        file.write(text)

@@ -1,0 +1,100 @@
+"""Choosing a daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from rich.text import Text
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.screen import ModalScreen
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from audit_stream.display import safe
+from audit_stream.errors import ClientError
+
+__all__ = ["ProfilesScreen"]
+
+_HINT = "Enter opens · Tab goes to the list · Escape closes"
+
+
+class ProfilesScreen(ModalScreen[str | None]):
+    """A line to type an address in and the known ones below; the result is an address as `base_url` has it, or None.
+
+    `known` has addresses by name; one that is its own name has none. Typing a name finds it too.
+    """
+
+    DEFAULT_CSS = """
+    ProfilesScreen { align: center middle; }
+    ProfilesScreen > Vertical {
+        width: 72; max-width: 100%; height: auto; max-height: 100%; padding: 0 1;
+        background: $panel; border: round $primary;
+    }
+    ProfilesScreen Input { border: none; height: 1; padding: 0; }
+    ProfilesScreen #said { height: auto; color: $text-muted; }
+    ProfilesScreen #said.-error { color: $text-error; }
+    ProfilesScreen OptionList {
+        height: auto; max-height: 12; border: none; padding: 0; background: $panel;
+        text-wrap: nowrap; text-overflow: ellipsis;
+    }
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "dismiss", "Close"),
+        Binding("down", "list", "To the list", show=False),
+    ]
+
+    def __init__(self, known: Mapping[str, str], *, title: str = "Open") -> None:
+        super().__init__()
+        self._known = dict(known)
+        self._title = title
+
+    def compose(self) -> ComposeResult:
+        """The line, what is said of it, and the list."""
+        with Vertical() as box:
+            box.border_title = self._title
+            yield Input(placeholder="address of a daemon, or a profile's name")
+            yield OptionList(*(Option(_line(name, url)) for name, url in self._known.items()))
+            yield Static(_HINT, id="said", markup=False)
+
+    def on_input_changed(self) -> None:
+        """A mistake is being corrected."""
+        self._say(_HINT, is_error=False)
+
+    def on_input_submitted(self, message: Input.Submitted) -> None:
+        """Open what was typed."""
+        typed = message.value.strip()
+        self._open(self._known.get(typed, typed))
+
+    def on_option_list_option_selected(self, message: OptionList.OptionSelected) -> None:
+        """Open what was chosen."""
+        self._open(list(self._known.values())[message.option_index])
+
+    def action_list(self) -> None:
+        """From the line into the list."""
+        if self._known:
+            self.query_one(OptionList).focus()
+
+    def _open(self, text: str) -> None:
+        from audit_stream.client import base_url  # heavy, and long since loaded where there is a daemon
+
+        try:
+            url = base_url(text)
+        except ClientError as error:
+            self._say(f"✗ {safe(str(error))}", is_error=True)
+        else:
+            self.dismiss(url)
+
+    def _say(self, text: str, *, is_error: bool) -> None:
+        said = self.query_one("#said", Static)
+        said.set_class(is_error, "-error")
+        said.update(text)
+
+
+def _line(name: str, url: str) -> Text:
+    if name == url:
+        return Text(safe(url), no_wrap=True)
+    return Text(f"{safe(name)}  {safe(url)}", no_wrap=True)
