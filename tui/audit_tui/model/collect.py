@@ -9,7 +9,7 @@ import msgspec
 
 from audit_stream import __version__
 from audit_stream.bundle import MAX_BUNDLE_BYTES, MAX_BUNDLE_EVENTS, BundleError, Writer, make
-from audit_stream.chain import Head
+from audit_stream.chain import Head, Verdict
 from audit_stream.client import Served
 from audit_stream.errors import ClientError
 from audit_stream.event import system_clock_ms
@@ -36,12 +36,13 @@ async def collect(
     *,
     head: Head | None,
     on_progress: Callable[[int, int], None],
+    verdict: Verdict | None = None,
     remembered: Iterable[Head] = (),
 ) -> bytes:
     """The bundle of these events, linked to `head` if that is not too far away.
 
     `head` is one that the console trusts; None, or one before the last of the events, stands for the log's own. A
-    `head` that is passed over counts as remembered. `on_progress` is called with events fetched and in all. Raises
+    `head` that is passed over counts as remembered. `verdict` None stands for the log's last one. `on_progress` is called with events fetched and in all. Raises
     ClientError, also when an event is not there or too many are selected.
     """
     selected = sorted(set(ids))
@@ -65,7 +66,7 @@ async def collect(
             selected=selected,
             head=known,
             written=Writer(log=log.url, console=__version__, at=now),
-            verdict=stats.last_verdict,
+            verdict=verdict or stats.last_verdict,
             remembered=[*remembered, *([] if head is None else [head])],
             left_out=left_out,
         )
@@ -85,13 +86,17 @@ async def _chosen(log: Log, selected: list[int], known: Head, on_progress: Progr
     total = len(selected) + 1
     room = MAX_BUNDLE_BYTES
     for first, last in _spans([*selected, *([known.event_id] if known.event_id > selected[-1] else [])]):
-        before = len(events)
-        found = await _span(log, first, last, room, lambda done, _, before=before: on_progress(before + done, total))  # type: ignore[misc]  # mypy infers no default
+        found = await _span(log, first, last, room, _part(on_progress, len(events), total))
         if found is None:
             raise ClientError(f"the selected events take more than {MAX_BUNDLE_BYTES >> 20} MiB: select fewer")
         events |= found
         room -= sum(map(len, found.values()))
     return events
+
+
+def _part(on_progress: Progress, before: int, total: int) -> Progress:
+    """The progress of one part as that of the whole."""
+    return lambda done, _: on_progress(before + done, total)
 
 
 async def _span(log: Log, first: int, last: int, max_bytes: int, on_progress: Progress) -> dict[int, bytes] | None:
