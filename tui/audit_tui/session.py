@@ -68,7 +68,7 @@ class Session:
         self.filter_text = ""
         self.notices: deque[str] = deque(maxlen=50)
         self.delay_ms: float | None = None
-        self._known_heads = known_heads
+        self.known_heads = known_heads
         self._remember = remember
         self.on_change = on_change
         self._inbox: deque[Served] = deque()
@@ -93,11 +93,11 @@ class Session:
         row = self.ring.find(event_id)
         if row is not None:
             return row.hash
-        return next((head.hash for head in self._known_heads if head.event_id == event_id), None)
+        return next((head.hash for head in self.known_heads if head.event_id == event_id), None)
 
     def forget_known_heads(self) -> None:
         """A person has accepted the history that there is now."""
-        self._known_heads = ()
+        self.known_heads = ()
 
     # What the timer calls
 
@@ -280,7 +280,7 @@ class Session:
 
     async def _check_known_heads(self) -> None:
         """Whether the log still holds what earlier sessions saw, the newest first."""
-        for known in sorted(self._known_heads, key=lambda head: -head.event_id):
+        for known in sorted(self.known_heads, key=lambda head: -head.event_id):
             found = await self.log.event(known.event_id)
             there = None if found is None else read_row(found, self.kinds)
             if there is None or there.hash != known.hash:

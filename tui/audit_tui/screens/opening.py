@@ -147,8 +147,8 @@ class OpeningKeys(MainPart):
                 session.log,
                 [row.event_id for row in rows],
                 head=session.integrity.verified_head,
-                verdict=session.integrity.last_verdict,
                 on_progress=lambda done, total: None,
+                remembered=session.known_heads,
             )
             path = Path.cwd() / name
             try:
@@ -173,7 +173,13 @@ class OpeningKeys(MainPart):
 
         row = self.table.cursor_row
         if row is not None:
-            self.copy_text(curl_line(self.session.log.url, row.event_id), "a curl line")
+            self._copy_curl(curl_line(self.session.log.url, row.event_id))
+
+    def _copy_curl(self, line: str | None) -> None:
+        if line is None:
+            self.say("a file has no address that curl could ask", severity="warning")
+        else:
+            self.copy_text(line, "a curl line")
 
     def copy_text(self, text: str, what: str) -> None:
         """To the clipboard of the terminal (OSC 52), which may refuse what is large."""
