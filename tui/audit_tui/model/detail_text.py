@@ -57,8 +57,8 @@ def hash_lines(found: Inspection, before: str) -> list[Line]:
         *_time_part(found),
         Line(""),
         Line("Size", Tone.TITLE),
-        Line(f"  as served  {found.served_bytes:,} bytes"),
-        Line(f"  canonical  {'-' if found.canonical is None else f'{len(found.canonical):,} bytes'}"),
+        Line(f"  as served {found.served_bytes:,} bytes"),
+        Line(f"  canonical {'-' if found.canonical is None else f'{len(found.canonical):,} bytes'}"),
     ]
 
 
@@ -71,8 +71,8 @@ def _hash_part(found: Inspection) -> list[Line]:
         verdict = Line("  ✗ NOT equal: these are not the bytes that were hashed", Tone.BAD)
     lines = [
         Line("Hash", Tone.TITLE),
-        Line(f"  served     {safe(found.hash_served)}"),
-        Line(f"  computed   {found.hash_computed or '-'}"),
+        Line(f"  served    {safe(found.hash_served)}"),
+        Line(f"  computed  {found.hash_computed or '-'}"),
         verdict,
     ]
     if found.not_canonical:
@@ -90,17 +90,17 @@ def _link_part(found: Inspection, before: str) -> list[Line]:
         verdict = Line("  ✗ NOT equal: this event does not follow that one", Tone.BAD)
     return [
         Line("Link to the event before", Tone.TITLE),
-        Line(f"  prev_hash  {safe(found.prev_hash)}"),
-        Line(f"  {whose:<9}  {safe(found.expected_prev or '-')}"),
+        Line(f"  prev_hash {safe(found.prev_hash)}"),
+        Line(f"  {whose:<9} {safe(found.expected_prev or '-')}"),
         verdict,
     ]
 
 
 def _time_part(found: Inspection) -> list[Line]:
-    lines = [Line(f"  as served  {safe(found.timestamp)}")]
+    lines = [Line(f"  as served {safe(found.timestamp)}")]
     if found.time_ms is None:
         return [*lines, Line("  ~ no RFC 3339 instant: since and until pass it by", Tone.UNKNOWN)]
-    return [*lines, Line(f"  UTC        {utc_time(found.time_ms)}"), Line(f"  here       {local_time(found.time_ms)}")]
+    return [*lines, Line(f"  UTC       {utc_time(found.time_ms)}"), Line(f"  here      {local_time(found.time_ms)}")]
 
 
 def byte_sections(row: Row, found: Inspection) -> list[tuple[str, str]]:

@@ -34,6 +34,10 @@ _BIG_COPY = 100_000
 _VALUE_SHOWN = 2_000
 """Characters of the value under the cursor: what scrolls in a few lines. The bytes have all of it."""
 
+_SOURCE = Binding.Group("Source", compact=True)
+_FIELD = Binding.Group("Value", compact=True)
+_ID = Binding.Group("Id", compact=True)
+
 _SECTIONS = ("payload", "bytes", "hashes")
 _STYLES = {
     Tone.PLAIN: "",
@@ -58,10 +62,10 @@ class DetailScreen(Screen[None]):
     DetailScreen .tab { width: auto; padding: 0 1; color: $text-muted; }
     DetailScreen .tab.-current { text-style: bold reverse; color: $text-primary; }
     DetailScreen #body { height: 1fr; min-height: 1; }
-    DetailScreen #hashes { padding: 0 1; }
+    DetailScreen #hashes { padding: 0 1; scrollbar-size-vertical: 1; }
     DetailScreen #hashes-text { height: auto; }
     DetailScreen.-wide #payload { width: 3fr; }
-    DetailScreen.-wide #hashes { width: 82; }
+    DetailScreen.-wide #hashes { width: 80; }
     DetailScreen #value { height: auto; max-height: 4; background: $boost; padding: 0 1; }
     DetailScreen #value-text { height: auto; }
     DetailScreen #said { height: 1; padding: 0 1; color: $text-warning; text-wrap: nowrap; text-overflow: ellipsis; }
@@ -77,12 +81,32 @@ class DetailScreen(Screen[None]):
         Binding("1", "section('payload')", "Payload", show=False),
         Binding("2", "section('bytes')", "Bytes", show=False),
         Binding("3", "section('hashes')", "Hashes", show=False),
-        Binding("left_square_bracket", "jump('source', -1)", "Source ←", key_display="["),
-        Binding("right_square_bracket", "jump('source', 1)", "Source →", key_display="]"),
-        Binding("left_curly_bracket", "jump('field', -1)", "Field ←", key_display="{"),
-        Binding("right_curly_bracket", "jump('field', 1)", "Field →", key_display="}"),
-        Binding("comma", "jump('id', -1)", "Id ←", key_display=","),
-        Binding("full_stop", "jump('id', 1)", "Id →", key_display="."),
+        Binding(
+            "left_square_bracket",
+            "jump('source', -1)",
+            "Previous event of the same source",
+            group=_SOURCE,
+            key_display="[",
+        ),
+        Binding(
+            "right_square_bracket", "jump('source', 1)", "Next event of the same source", group=_SOURCE, key_display="]"
+        ),
+        Binding(
+            "left_curly_bracket",
+            "jump('field', -1)",
+            "Previous event with the value under the cursor",
+            group=_FIELD,
+            key_display="{",
+        ),
+        Binding(
+            "right_curly_bracket",
+            "jump('field', 1)",
+            "Next event with the value under the cursor",
+            group=_FIELD,
+            key_display="}",
+        ),
+        Binding("comma", "jump('id', -1)", "Previous event", group=_ID, key_display=","),
+        Binding("full_stop", "jump('id', 1)", "Next event", group=_ID, key_display="."),
         Binding("c", "copy", "Copy event", id="copy"),
         Binding("y", "copy_field", "Copy field"),
         Binding("C", "copy_curl", "Copy curl", id="copy-curl", show=False),

@@ -24,16 +24,13 @@ Groups = dict[str, list[tuple[str, str]]]
 def grouped_keys(screen_name: str, bindings: Mapping[str, ActiveBinding], display: Callable[[Binding], str]) -> Groups:
     """What is described among the bindings, those of one action together, by where they are defined.
 
-    A group of the binding's own comes first as a title, then its widget's title; the screen's own stand under its
-    name, and the app's under "Everywhere", last.
+    The screen's own come first, under its name; those of widgets under their titles; the app's last, as "Everywhere".
     """
     found: dict[tuple[str, str], tuple[str, list[str]]] = {}
     for node, binding, enabled, _ in bindings.values():
         if not binding.description or binding.system or not enabled:
             continue
-        if binding.group is not None and binding.group.description:
-            title = binding.group.description
-        elif isinstance(node, App):
+        if isinstance(node, App):
             title = "Everywhere"
         else:
             title = screen_name if isinstance(node, Screen) else node.BINDING_GROUP_TITLE or type(node).__name__
