@@ -42,8 +42,8 @@ async def collect(
     """The bundle of these events, linked to `head` if that is not too far away.
 
     `head` is one that the console trusts; None, or one before the last of the events, stands for the log's own. A
-    `head` that is passed over counts as remembered. `verdict` None stands for the log's last one. `on_progress` is called with events fetched and in all. Raises
-    ClientError, also when an event is not there or too many are selected.
+    `head` that is passed over counts as remembered. `verdict` None stands for the log's last one. `on_progress` is
+    called with events fetched and in all. Raises ClientError, also when an event is not there or too many are selected.
     """
     selected = sorted(set(ids))
     if not selected:

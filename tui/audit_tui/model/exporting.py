@@ -10,7 +10,7 @@ import os
 import tempfile
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
-from typing import IO, Literal, TypeVar
+from typing import IO, Literal
 
 import msgspec
 
@@ -20,8 +20,6 @@ from audit_stream.errors import AuditStreamError, ClientError
 from audit_tui.log import Log
 
 __all__ = ["COLUMNS", "ExportError", "ExportFormat", "FileExists", "export", "format_of"]
-
-_T = TypeVar("_T")
 
 ExportFormat = Literal["jsonl", "csv"]
 
@@ -86,14 +84,12 @@ async def export(
     Raises ClientError, ExportError and FileExists; then, and when cancelled, it leaves nothing behind.
     """
     last = (await log.stats()).head.event_id
-    temporary = await _unbroken(asyncio.to_thread(_create, path, overwrite=overwrite))
+    temporary = _create(path, overwrite=overwrite)  # no thread: a cancelled one would leave the file behind
     try:
         count = await _write_all(log, selection, temporary, format_, last, on_progress)
         await _unbroken(asyncio.to_thread(_finish, temporary, path, overwrite=overwrite))
     finally:
-        temporary.close()
-        with contextlib.suppress(OSError):
-            Path(temporary.name).unlink()  # after the rename there is none
+        _discard(temporary)
     return count
 
 
@@ -130,15 +126,14 @@ async def _write_all(
     return count
 
 
-async def _unbroken(job: Awaitable[_T]) -> _T:
+async def _unbroken(job: Awaitable[None]) -> None:
     """Wait for a thread to the end even when cancelled: it must not write to a file that is being closed."""
     task = asyncio.ensure_future(job)
     try:
-        return await asyncio.shield(task)
+        await asyncio.shield(task)
     except asyncio.CancelledError:
         await asyncio.wait([task])
-        if not task.cancelled() and task.exception() is None and isinstance(result := task.result(), io.IOBase):
-            _discard(result)
+        task.cancelled() or task.exception()  # looked at: what went wrong as well does not matter any more
         raise
 
 
@@ -188,12 +183,12 @@ def _put_new(temporary: Path, path: Path) -> None:
         temporary.rename(path)
 
 
-def _discard(file: io.IOBase) -> None:
-    name = getattr(file, "name", None)
-    file.close()
-    if isinstance(name, str):
-        with contextlib.suppress(OSError):
-            Path(name).unlink()
+def _discard(file: IO[bytes]) -> None:
+    """Close and remove it; after the rename there is none."""
+    with contextlib.suppress(OSError):  # closing writes what is left, which a full disk refuses once more
+        file.close()
+    with contextlib.suppress(OSError):
+        Path(file.name).unlink()
 
 
 def _json_lines(batch: list[bytes]) -> bytes:
