@@ -95,9 +95,8 @@ class DigestScreen(ModalScreen[None]):
 
     async def _write(self, typed: str) -> None:
         try:
-            path = Path(typed).expanduser()
             mode = "w" if self._may_replace == typed else "x"
-            await asyncio.to_thread(_write_file, path, self._text, mode)
+            path = await asyncio.to_thread(_write_file, typed, self._text, mode)
         except FileExistsError:
             self._may_replace = typed
             self._say(f"{safe(typed)} is there already: Enter again replaces it", is_error=True)
@@ -119,6 +118,8 @@ class DigestScreen(ModalScreen[None]):
         said.update(text)
 
 
-def _write_file(path: Path, text: str, mode: str) -> None:
+def _write_file(typed: str, text: str, mode: str) -> Path:
+    path = Path(typed).expanduser()
     with path.open(mode, encoding="utf-8", newline="\n") as file:
         file.write(text)
+    return path

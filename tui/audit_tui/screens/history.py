@@ -129,7 +129,7 @@ class HistoryKeys(MainPart):
             elif place.at_ms is not None:
                 self._go_to_time(place.at_ms)
 
-        self.app.push_screen(GoToScreen(), go)
+        self.app.push_screen(GoToScreen(utc=self.table.time_format in ("utc", "full")), go)
 
     def go_to_event(self, event_id: int) -> None:
         """Put the cursor on an event, from memory or from the daemon."""

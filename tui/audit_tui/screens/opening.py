@@ -176,7 +176,7 @@ class OpeningKeys(MainPart):
             self._copy_curl(curl_line(self.session.log.url, row.event_id))
 
     def _copy_curl(self, line: str | None) -> None:
-        if line is None:
+        if not line:
             self.say("a file has no address that curl could ask", severity="warning")
         else:
             self.copy_text(line, "a curl line")

@@ -1,0 +1,70 @@
+"""Find within what is shown, while one types."""
+
+from __future__ import annotations
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.message import Message
+from textual.widgets import Input, Static
+
+__all__ = ["FindBar"]
+
+
+class FindBar(Horizontal):
+    """One line below the table while somebody types into it."""
+
+    class Changed(Message):
+        """What is looked for, so far."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    class Done(Message):
+        """That is it: back to the table, where n and N go on."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    class Cancelled(Message):
+        """Nothing is looked for any more."""
+
+    DEFAULT_CSS = """
+    FindBar {
+        height: 1; display: none; background: $panel;
+        & Static { width: 7; padding: 0 1; }
+        & Input { width: 1fr; height: 1; border: none; padding: 0; background: $panel; }
+    }
+    """
+
+    def compose(self) -> ComposeResult:
+        """A label and the input."""
+        yield Static("find", markup=False)
+        yield Input(placeholder="text in the id, kind, source or payload")
+
+    def open(self) -> None:
+        """Show it, empty, and put the cursor into it."""
+        self.display = True
+        self.query_one(Input).value = ""
+        self.query_one(Input).focus()
+
+    @on(Input.Changed)
+    def _changed(self, message: Input.Changed) -> None:
+        message.stop()
+        if self.display:
+            self.post_message(self.Changed(message.value))
+
+    @on(Input.Submitted)
+    def _submitted(self, message: Input.Submitted) -> None:
+        message.stop()
+        self.display = False
+        self.post_message(self.Done(message.value))
+
+    def on_key(self, event: events.Key) -> None:
+        """Escape ends it."""
+        if event.key == "escape":
+            event.stop()
+            self.display = False
+            self.post_message(self.Cancelled())
