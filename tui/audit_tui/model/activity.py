@@ -46,6 +46,8 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 class Activity:
     """Counts, rates and paces of one log's kinds and sources. Belongs to one thread; `now_s` is a monotonic clock.
 
+    `kinds` may be replaced when the daemon has told of more.
+
     Time while the console is not connected (`paused` to `resumed`) is cut out: a source is not silent, nor the stream
     slow, because nobody listened.
 
@@ -54,7 +56,7 @@ class Activity:
     """
 
     def __init__(self, kinds: KindRegistry = DEFAULT_KINDS, *, max_names: int = 2_000) -> None:
-        self._kinds = kinds
+        self.kinds = kinds
         self._names: dict[Dimension, Tallies] = {"kind": Tallies(max_names), "source": Tallies(max_names)}
         self._clock = _ListeningClock()
         self._recent: deque[tuple[float, int]] = deque()
@@ -75,12 +77,13 @@ class Activity:
         self._clock.start(now_s)
 
     def add_many(self, rows: Sequence[Row], now_s: float, *, live: bool = True) -> None:
-        """Count what one tick brought, in the order of ids. Events up to the last that was counted are left out.
+        """Count what one tick brought, in the order of ids; no event up to the last that was counted counts twice.
 
         `live=False` is for what the daemon sends to catch up: it counts, but says nothing of the pace. One call for
-        500 events of 20 sources takes about 0.1 ms; one event a call some 5 µs.
+        500 events of 20 sources takes about 0.2 ms.
         """
         if rows and rows[0].event_id <= self._counted_to:
+            self._hear([row for row in rows if row.event_id <= self._counted_to], now_s)
             rows = [row for row in rows if row.event_id > self._counted_to]
         if not rows:
             return
@@ -91,7 +94,7 @@ class Activity:
             self._forget_before(at_s - _STREAM_WINDOW_S)
         kinds, sources = self._names["kind"], self._names["source"]
         for (kind, source), count in Counter(map(_PAIR, rows)).items():
-            severity = self._kinds.severity(kind)
+            severity = self.kinds.severity(kind)
             kinds.add(kind, count, severity, at_s, live=live)
             sources.add(source, count, severity, at_s, live=live)
         kinds.fold()
@@ -117,12 +120,17 @@ class Activity:
             entries.append(self._entry(names.rest, total, at_s, dimension, rest=True))
         return entries
 
+    def _hear(self, rows: Sequence[Row], now_s: float) -> None:
+        """The daemon's totals hold these, but they show that their sources spoke while nobody listened."""
+        for source in {row.source for row in rows}:
+            self._names["source"].hear(source, self._clock.at(now_s))
+
     def _entry(self, tally: Tally, total: int, at_s: float, dimension: Dimension, *, rest: bool = False) -> Entry:
         spark = tally.spark(bucket_of(at_s))
         if dimension == "source" or rest:
             severity = tally.severity if any(spark) else Severity.INFO
         else:
-            severity = self._kinds.severity(tally.name)
+            severity = self.kinds.severity(tally.name)
         return Entry(
             name=tally.name,
             total=tally.total,

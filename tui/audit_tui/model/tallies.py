@@ -135,8 +135,14 @@ class Tallies:
         if live:
             tally.count(count, severity, bucket_of(at_s))
             tally.beat(at_s)
-        elif tally.first_s is not None:
-            tally.last_s = at_s  # it has spoken meanwhile, whenever that was
+        else:
+            self.hear(name, at_s)
+
+    def hear(self, name: str, at_s: float) -> None:
+        """It has spoken meanwhile, whenever that was, so it is not silent."""
+        tally = self.by_name.get(name)
+        if tally is not None and tally.first_s is not None:
+            tally.last_s = at_s
 
     def fold(self) -> None:
         """Once a quarter too many are there, so that a flood of new names is not sorted for each of them."""

@@ -1,31 +1,82 @@
-"""Kinds and sources by how busy they are; choosing rows filters."""
+"""The panel of kinds and sources: how busy each is, and choosing among them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import ClassVar
 
-from rich.text import Text
-from textual import on
-from textual.binding import Binding
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.binding import Binding, BindingType
+from textual.geometry import Size
 from textual.message import Message
-from textual.widgets import OptionList
-from textual.widgets.option_list import Option
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
 
-from audit_stream.display import safe
-from audit_tui.model.activity import Entry
-from audit_tui.text import ago, fit, short_count
+from audit_tui.model.activity import Dimension, Entry
+from audit_tui.widgets.activity_lines import Layout, Line, entry_parts, header_text
 
 __all__ = ["ActivityPanel"]
 
-_BARS = " ▁▂▃▄▅▆▇█"
-_SHOWN = 200
+_STILL_S = 3.0
+"""After a key or the mouse the order stays for so long: no row jumps away from under the hand."""
 
 
-class ActivityPanel(OptionList):
-    """Two lists in one: kinds, then sources."""
+class ActivityPanel(ScrollView, can_focus=True):
+    """Kinds, then sources, each the busiest first. The cursor stays on its name when the order changes.
+
+    `clock` is monotonic, in seconds.
+    """
+
+    DEFAULT_CSS = """
+    ActivityPanel {
+        width: 44;
+        height: 1fr;
+        background: $surface;
+        overflow-x: hidden;
+        overflow-y: scroll;
+        scrollbar-size-vertical: 1;
+    }
+    ActivityPanel > .activity-panel--header { color: $text-primary; text-style: bold; }
+    ActivityPanel > .activity-panel--muted { color: $text-muted; }
+    ActivityPanel > .activity-panel--notice { color: $text-accent; }
+    ActivityPanel > .activity-panel--warning { color: $text-warning; }
+    ActivityPanel > .activity-panel--critical { color: $text-error; text-style: bold; }
+    ActivityPanel > .activity-panel--silent { color: $text-warning; text-style: italic; }
+    ActivityPanel > .activity-panel--chosen { text-style: bold; }
+    ActivityPanel > .activity-panel--cursor { text-style: reverse; }
+    """
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "activity-panel--header",
+        "activity-panel--muted",
+        "activity-panel--info",
+        "activity-panel--notice",
+        "activity-panel--warning",
+        "activity-panel--critical",
+        "activity-panel--silent",
+        "activity-panel--chosen",
+        "activity-panel--cursor",
+    }
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up,k", "move(-1)", "Up", show=False),
+        Binding("down,j", "move(1)", "Down", show=False),
+        Binding("pageup", "page(-1)", "Page up", show=False),
+        Binding("pagedown", "page(1)", "Page down", show=False),
+        Binding("home", "edge(-1)", "First", show=False),
+        Binding("end", "edge(1)", "Last", show=False),
+        Binding("left", "section('kind')", "Kinds", show=False),
+        Binding("right", "section('source')", "Sources", show=False),
+        Binding("space,enter", "choose", "Choose", id="activity-choose"),
+        Binding("x", "exclude", "Exclude", id="exclude"),
+        Binding("escape", "clear", "Clear the choice", id="activity-clear"),
+    ]
 
     class Chosen(Message):
-        """Only these kinds and sources are wanted; empty means all."""
+        """Another choice: what to show. Nothing chosen in a dimension means everything; sorted by name."""
 
         def __init__(self, kinds: tuple[str, ...], sources: tuple[str, ...]) -> None:
             super().__init__()
@@ -33,79 +84,215 @@ class ActivityPanel(OptionList):
             self.sources = sources
 
     class Excluded(Message):
-        """The events of a term are not wanted."""
+        """One kind or source is not to be shown."""
 
-        def __init__(self, term: str) -> None:
+        def __init__(self, dimension: Dimension, name: str) -> None:
             super().__init__()
-            self.term = term
+            self.dimension = dimension
+            self.name = name
 
-    BINDINGS = [  # noqa: RUF012 - Textual's own convention
-        Binding("x", "exclude", "Without it"),
-        Binding("escape", "all", "All again", show=False),
-    ]
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        id: str | None = None,  # noqa: A002 - Textual's word
+        classes: str | None = None,
+    ) -> None:
+        super().__init__(id=id, classes=classes)
+        self._clock = clock
+        self._lines: list[Line] = [Line("kind"), Line("source")]
+        self._cursor = 1
+        self._chosen: dict[Dimension, set[str]] = {"kind": set(), "source": set()}
+        self._touched_s: float | None = None
 
-    DEFAULT_CSS = """
-    ActivityPanel { border: none; padding: 0; height: 1fr; background: $panel; text-wrap: nowrap; }
-    """
-
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own name
-        super().__init__(id=id, markup=False)
-        self._chosen: set[tuple[str, str]] = set()
-        self._names: list[tuple[str, str]] = []
+    def on_mount(self) -> None:
+        """Two headers, until there is more."""
+        self._resize()
 
     def show(self, kinds: Sequence[Entry], sources: Sequence[Entry]) -> None:
-        """Draw the entries anew, with the cursor on the name that it was on."""
-        current = self.highlighted
-        at = None if current is None or current >= len(self._names) else self._names[current]
-        options: list[Option] = []
-        names: list[tuple[str, str]] = []
-        for title, field, entries in (("KINDS", "kind", kinds), ("SOURCES", "source", sources)):
-            options.append(Option(title, disabled=True))
-            names.append(("", title))
-            for entry in entries[:_SHOWN]:
-                options.append(Option(self._line(field, entry)))
-                names.append((field, entry.name))
-        self._names = names
-        self.set_options(options)
-        if at in names:
-            self.highlighted = names.index(at)
+        """Show these, ranked; about once a second. Costs nothing but the look when nothing that is visible changed."""
+        before = self._visible()
+        key = self._current.key
+        if self._still:
+            kinds, sources = self._in_order("kind", kinds), self._in_order("source", sources)
+        self._lines = [
+            Line("kind"),
+            *(Line("kind", entry) for entry in kinds),
+            Line("source"),
+            *(Line("source", entry) for entry in sources),
+        ]
+        self._cursor = self._find(key)
+        self._resize()
+        if self.has_focus:
+            self._scroll_into_view()
+        if self._visible() != before:
+            self.refresh()
 
-    def _line(self, field: str, entry: Entry) -> Text:
-        width = max(20, self.size.width - 2)
-        mark = "✓" if (field, entry.name) in self._chosen else " "
-        silent = f" silent {ago(entry.silent_for_s).removesuffix(' ago')}" if entry.silent_for_s is not None else ""
-        spark = _spark(entry.spark, 8)
-        numbers = f"{short_count(entry.total):>6} {entry.share:>4.0%} {entry.rate_per_s:>6.1f}/s {spark}"
-        name = fit(f"{mark}{safe(entry.name)}{silent}", max(6, width - len(numbers) - 1))
-        return Text(f"{name} {numbers}", no_wrap=True)
+    def set_choice(self, kinds: Iterable[str] = (), sources: Iterable[str] = ()) -> None:
+        """Show these as chosen, such as when the filter was changed elsewhere. Posts nothing."""
+        self._chosen = {"kind": set(kinds), "source": set(sources)}
+        self.refresh()
 
-    @on(OptionList.OptionSelected)
-    def _selected(self, message: OptionList.OptionSelected) -> None:
-        message.stop()
-        self._chosen ^= {self._names[message.option_index]}
-        self._tell()
+    # What is done with keys and the mouse
+
+    def action_move(self, lines: int) -> None:
+        """Move the cursor, over headers too."""
+        self._go(self._cursor + lines, 1 if lines > 0 else -1)
+
+    def action_page(self, pages: int) -> None:
+        """Move the cursor by what is visible."""
+        self._go(self._cursor + pages * max(1, self.size.height - 1), pages)
+
+    def action_edge(self, direction: int) -> None:
+        """To the first or the last."""
+        self._go(0 if direction < 0 else len(self._lines) - 1, direction)
+
+    def action_section(self, dimension: Dimension) -> None:
+        """To the first kind or source, with the header in view."""
+        header = self._lines.index(Line(dimension))
+        self._go(header + 1, 1)
+        self.scroll_to(y=header, animate=False)
+
+    def action_choose(self) -> None:
+        """Choose what is under the cursor, or no longer."""
+        self._touch()
+        line = self._current
+        if line.entry is None or line.entry.rest:
+            return
+        self._chosen[line.dimension] ^= {line.entry.name}
+        self._post_choice()
 
     def action_exclude(self) -> None:
-        """Filter out what the cursor is on."""
-        from audit_tui.model.filter_text import term_of
+        """Ask for everything but what is under the cursor."""
+        self._touch()
+        line = self._current
+        if line.entry is not None and not line.entry.rest:
+            self.post_message(self.Excluded(line.dimension, line.entry.name))
 
-        if self.highlighted is not None and self._names[self.highlighted][0]:
-            field, name = self._names[self.highlighted]
-            self.post_message(self.Excluded(f"-{term_of(field, name)}"))
+    def action_clear(self) -> None:
+        """Choose nothing."""
+        self._touch()
+        if any(self._chosen.values()):
+            self._chosen = {"kind": set(), "source": set()}
+            self._post_choice()
 
-    def action_all(self) -> None:
-        """Choose nothing, so that all are shown."""
-        self._chosen.clear()
-        self._tell()
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Without a choice, escape is for whoever holds the panel."""
+        return any(self._chosen.values()) if action == "clear" else super().check_action(action, parameters)
 
-    def _tell(self) -> None:
-        kinds = tuple(sorted(name for field, name in self._chosen if field == "kind"))
-        sources = tuple(sorted(name for field, name in self._chosen if field == "source"))
-        self.post_message(self.Chosen(kinds, sources))
+    def on_click(self, event: events.Click) -> None:
+        """Choose what was clicked, or no longer."""
+        offset = event.get_content_offset(self)
+        if offset is None:
+            return
+        event.stop()
+        index = self.scroll_offset.y + offset.y
+        if index < len(self._lines) and self._lines[index].entry is not None:
+            self._cursor = index
+            self.action_choose()
+            self.refresh()
 
+    def on_mouse_move(self) -> None:
+        """Someone is pointing at a row."""
+        self._touch()
 
-def _spark(counts: Sequence[int], cells: int) -> str:
-    size = max(1, len(counts) // cells)
-    sums = [sum(counts[start : start + size]) for start in range(0, size * cells, size)]
-    top = max(sums, default=0) or 1
-    return "".join(_BARS[(value * 8 + top - 1) // top] for value in sums)
+    def on_mouse_scroll_up(self) -> None:
+        """Someone is looking for a row."""
+        self._touch()
+
+    def on_mouse_scroll_down(self) -> None:
+        """Someone is looking for a row."""
+        self._touch()
+
+    def on_resize(self) -> None:
+        """The columns follow the width."""
+        self._resize()
+
+    # Drawing
+
+    def render_line(self, y: int) -> Strip:
+        """One line of the screen."""
+        width = self.scrollable_content_region.width
+        index = self.scroll_offset.y + y
+        if index >= len(self._lines):
+            return Strip.blank(width, self.rich_style)
+        line, layout = self._lines[index], Layout.of(width)
+        if line.entry is None:
+            text = header_text(line.dimension, self._lines, len(self._chosen[line.dimension]), layout)
+            segments = [Segment(text, self._style("header"))]
+        else:
+            segments = self._entry_segments(line, line.entry, layout, cursor=index == self._cursor and self.has_focus)
+        return Strip(segments).adjust_cell_length(width, self.rich_style)
+
+    def _entry_segments(self, line: Line, entry: Entry, layout: Layout, *, cursor: bool) -> list[Segment]:
+        chosen = not entry.rest and entry.name in self._chosen[line.dimension]
+        marks, name, numbers = entry_parts(entry, layout, cursor=cursor, chosen=chosen)
+        loud = self._style(entry.severity.label)
+        quiet = self._style("muted" if entry.silent_for_s is None else "silent")
+        over = Style(bold=chosen or None, reverse=cursor or None)
+        return [Segment(marks, loud + over), Segment(name, loud + over), Segment(numbers, quiet + over)]
+
+    def _style(self, name: str) -> Style:
+        return self.get_component_rich_style(f"activity-panel--{name}")
+
+    def _visible(self) -> list[str]:
+        return [self.render_line(y).text for y in range(self.size.height)] if self.is_attached else []
+
+    # The cursor and the order
+
+    @property
+    def _current(self) -> Line:
+        return self._lines[self._cursor]
+
+    @property
+    def _still(self) -> bool:
+        return self._touched_s is not None and self._clock() - self._touched_s < _STILL_S
+
+    def _touch(self) -> None:
+        self._touched_s = self._clock()
+
+    def _in_order(self, dimension: Dimension, entries: Sequence[Entry]) -> list[Entry]:
+        """The new entries in the places that they had; names that are new wait until the order may change."""
+        new = {(dimension, entry.name, entry.rest): entry for entry in entries}
+        shown = [line for line in self._lines if line.dimension == dimension and line.entry is not None]
+        return [new.get(line.key, line.entry) for line in shown if line.entry and line.key] if shown else list(entries)
+
+    def _find(self, key: tuple[Dimension, str, bool] | None) -> int:
+        if key is not None:
+            for index, line in enumerate(self._lines):
+                if line.key == key:
+                    return index
+        return self._nearest(self._cursor, 1)
+
+    def _nearest(self, index: int, direction: int) -> int:
+        """The entry at this line or the next in the direction, else in the other; a header if there is no entry."""
+        last = len(self._lines) - 1
+        index = max(0, min(index, last))
+        ahead = range(index, last + 1) if direction > 0 else range(index, -1, -1)
+        behind = range(index, -1, -1) if direction > 0 else range(index, last + 1)
+        return next((at for at in (*ahead, *behind) if self._lines[at].entry is not None), index)
+
+    def _go(self, index: int, direction: int) -> None:
+        self._touch()
+        self._cursor = self._nearest(index, direction)
+        self._scroll_into_view()
+        self.refresh()
+
+    def _scroll_into_view(self) -> None:
+        top, height = self.scroll_offset.y, max(1, self.size.height)
+        # The header above the first entry of all comes into view with it.
+        wanted = 0 if self._cursor == 1 else self._cursor
+        if wanted < top:
+            self.scroll_to(y=wanted, animate=False)
+        elif self._cursor >= top + height:
+            self.scroll_to(y=self._cursor - height + 1, animate=False)
+
+    def _resize(self) -> None:
+        size = Size(self.scrollable_content_region.width, len(self._lines))
+        if size != self.virtual_size:
+            self.virtual_size = size
+
+    def _post_choice(self) -> None:
+        self.refresh()
+        self.refresh_bindings()
+        self.post_message(self.Chosen(tuple(sorted(self._chosen["kind"])), tuple(sorted(self._chosen["source"]))))

@@ -1,0 +1,125 @@
+"""Lines of the kind and source panel: what stands in them and where, in cells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from audit_stream.display import safe
+from audit_tui.model.activity import SPARK_BUCKET_S, Dimension, Entry
+from audit_tui.model.columns import SEVERITY_MARKS
+from audit_tui.text import duration, fit, short_count
+
+__all__ = ["Layout", "Line", "entry_parts", "header_text", "rate_text", "share_text", "spark_text"]
+
+_BARS = "▁▂▃▄▅▆▇█"
+
+_MARK_CELLS = 4
+_COUNT_CELLS = 6
+_SHARE_CELLS = 4
+_RATE_CELLS = 6
+_SILENT_CELLS = 13
+"""`silent 59 min`, which stands in the sparkline's place."""
+_MAX_SPARK_CELLS = 24
+_WIDEST_USUAL_NAME = 24
+
+
+class Line(msgspec.Struct, frozen=True):
+    """A line of the panel; `entry` is None for a section's header."""
+
+    dimension: Dimension
+    entry: Entry | None = None
+
+    @property
+    def key(self) -> tuple[Dimension, str, bool] | None:
+        """What stays the same when the order changes."""
+        return None if self.entry is None else (self.dimension, self.entry.name, self.entry.rest)
+
+
+class Layout(msgspec.Struct, frozen=True):
+    """Cells of each column, 0 for one that there is no room for."""
+
+    name: int
+    share: int = 0
+    rate: int = 0
+    spark: int = 0
+
+    @classmethod
+    def of(cls, width: int) -> Layout:
+        """What fits a panel of `width` cells; a name has at least 12 of them, if there are as many."""
+        room = width - _MARK_CELLS - 1 - _COUNT_CELLS
+        if room < 19:
+            return cls(max(0, room))
+        if room < 26:
+            return cls(room - _RATE_CELLS - 1, rate=_RATE_CELLS)
+        share = _SHARE_CELLS if room >= 38 else 0
+        rate = _RATE_CELLS if room >= 33 else 0
+        room -= sum(cells + 1 for cells in (share, rate) if cells) + 1
+        spark = min(_MAX_SPARK_CELLS, max(_SILENT_CELLS, room - _WIDEST_USUAL_NAME))
+        return cls(room - spark, share, rate, spark)
+
+
+def header_text(dimension: Dimension, lines: Sequence[Line], chosen: int, layout: Layout) -> str:
+    """`Sources 27 · 2 silent · 1 chosen` and what the columns are."""
+    entries = [line.entry for line in lines if line.entry is not None and line.dimension == dimension]
+    silent = sum(entry.silent_for_s is not None for entry in entries)
+    title = f"{'Kinds' if dimension == 'kind' else 'Sources'} {short_count(sum(not entry.rest for entry in entries))}"
+    if chosen:
+        title += f" · {chosen} chosen"
+    if silent:
+        title += f" · {silent} silent"
+    columns = [f"{'count':>{_COUNT_CELLS}}"]
+    if layout.share:
+        columns.append(f"{'%':>{layout.share}}")
+    if layout.rate:
+        columns.append(f"{'rate':>{layout.rate}}")
+    if layout.spark:
+        columns.append(fit(f"last {duration(layout.spark * SPARK_BUCKET_S)}", layout.spark))
+    return f"{fit(title, _MARK_CELLS + layout.name)} {' '.join(columns)}"
+
+
+def entry_parts(entry: Entry, layout: Layout, *, cursor: bool, chosen: bool) -> tuple[str, str, str]:
+    """The marks, the name, and the numbers with the sparkline, of an entry."""
+    marks = f"{'›' if cursor else ' '}{'✓' if chosen else ' '}{SEVERITY_MARKS[entry.severity][0]} "
+    name = fit("all others" if entry.rest else safe(entry.name) or '""', layout.name)
+    silent = entry.silent_for_s is not None
+    count = short_count(entry.total)
+    columns = [f"{'silent' if silent and not layout.spark else count:>{_COUNT_CELLS}}"]
+    if layout.share:
+        columns.append(f"{share_text(entry.share):>{layout.share}}")
+    if layout.rate:
+        columns.append(f"{rate_text(entry.rate_per_s):>{layout.rate}}")
+    if layout.spark:
+        said = f"silent {duration(entry.silent_for_s)}" if entry.silent_for_s is not None else None
+        columns.append(fit(said, layout.spark) if said else spark_text(entry.spark, layout.spark))
+    return marks, name, f" {' '.join(columns)}"
+
+
+def share_text(share: float) -> str:
+    """`12%`; never `0%` of something nor `100%` of less than everything."""
+    if 0 < share < 0.01:
+        return "<1%"
+    return f"{int(share * 100 + 1e-9)}%"
+
+
+def rate_text(rate_per_s: float) -> str:
+    """At most six cells: `4.9k/s`, `12/s`, `0.3/s`, `4/min`, and nothing for nothing."""
+    if rate_per_s <= 0:
+        return ""
+    if rate_per_s >= 1_000:
+        thousands = rate_per_s / 1_000
+        return f"{thousands:.1f}k/s" if thousands < 9.95 else f"{min(999, int(thousands))}k/s"
+    if rate_per_s >= 9.95:
+        return f"{int(rate_per_s)}/s"
+    if rate_per_s >= 0.2:
+        return f"{rate_per_s:.1f}/s"
+    return f"{max(1, round(rate_per_s * 60))}/min"
+
+
+def spark_text(spark: Sequence[int], width: int) -> str:
+    """The last `width` counts as bars up to the highest of them; blank for none, and nothing is lower than one dot."""
+    shown = spark[-width:] if width else ()
+    top = max(shown, default=0)
+    bars = (_BARS[(count * len(_BARS) - 1) // top] if count else " " for count in shown)
+    return "".join(bars).rjust(width)
