@@ -67,7 +67,7 @@ async def collect(
             head=known,
             written=Writer(log=log.url, console=__version__, at=now),
             verdict=verdict or stats.last_verdict,
-            remembered=[*remembered, *([] if head is None else [head])],
+            remembered=[each for each in (*remembered, head) if each is not None and each != known],
             left_out=left_out,
         )
     except BundleError as error:

@@ -77,11 +77,7 @@ class ExportScreen(ModalScreen[Path | None]):
         if self._written is not None:
             self.dismiss(self._written)
         elif self._worker is None and message.value.strip():
-            path = Path(message.value.strip()).expanduser()
-            if format_of(path) is None:
-                self._say("✗ the name must end in .jsonl or .csv", error=True)
-            else:
-                self._begin(path)
+            self._begin_at(message.value.strip())
 
     def action_leave(self) -> None:
         """Cancel what is being written, otherwise close."""
@@ -98,6 +94,18 @@ class ExportScreen(ModalScreen[Path | None]):
         self._show_writing(False)
         if message.state is WorkerState.CANCELLED:
             self.dismiss(None)
+
+    def _begin_at(self, name: str) -> None:
+        try:
+            path = Path(name).expanduser()
+        except RuntimeError:  # ~ of somebody who is not there
+            path = Path(name)
+        if not name.isprintable():
+            self._say("✗ the name holds a character that cannot be shown", error=True)
+        elif format_of(path) is None:
+            self._say("✗ the name must end in .jsonl or .csv", error=True)
+        else:
+            self._begin(path)
 
     def _begin(self, path: Path) -> None:
         self._say("writing; Escape cancels")

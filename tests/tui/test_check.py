@@ -1,0 +1,92 @@
+"""`audit-tui check FILE`, without a daemon."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from audit_stream.bundle import Writer, make
+from audit_tui.check import check_file
+from tests.tui.fake_log import make_log, tampered
+
+LOG = make_log(10)
+WRITTEN = Writer(log="http://x\x1b[31m", console="0.2.0", at="2026-05-15T03:14:15Z")
+
+
+def bundle(*, events: list[bytes] = LOG.raw, left_out: bool = False) -> bytes:
+    return make(events, selected=[4, 5], head=LOG.head, written=WRITTEN, left_out=left_out)
+
+
+def checked(path: Path, content: bytes | None) -> tuple[int, str]:
+    if content is not None:
+        path.write_bytes(content)
+    out = io.StringIO()
+    return check_file(path, out=out), out.getvalue()
+
+
+def test_an_intact_bundle_exits_0_and_tells_proven_from_claimed(tmp_path: Path) -> None:
+    code, text = checked(tmp_path / "b.json", bundle())
+    assert code == 0
+    assert text.startswith("INTACT, linked to the head #10: 2 selected events, 10 in the bundle\n")
+    assert text.index("Proven:") < text.index("Claimed, not proven:") < text.index("Not proven:")
+
+
+def test_text_from_the_file_is_escaped(tmp_path: Path) -> None:
+    _, text = checked(tmp_path / "b.json", bundle())
+    assert "http://x\\x1b[31m" in text
+    assert "\x1b" not in text
+
+
+def test_a_bundle_that_is_not_linked_says_so_first(tmp_path: Path) -> None:
+    code, text = checked(tmp_path / "b.json", bundle(events=LOG.raw[3:5], left_out=True))
+    assert code == 0
+    assert text.startswith("INTACT, but not linked to the head #10")
+
+
+def test_a_broken_bundle_exits_1_and_names_the_event(tmp_path: Path) -> None:
+    events = [*LOG.raw[:6], tampered(LOG.raw[6], source="mallory"), *LOG.raw[7:]]
+    code, text = checked(tmp_path / "b.json", bundle(events=events))
+    assert code == 1
+    assert text.startswith("BROKEN at #7")
+    assert "hash mismatch at event #7" in text
+
+
+def test_many_faults_are_counted_and_not_all_printed(tmp_path: Path) -> None:
+    log = make_log(60)
+    events = [tampered(raw, source="mallory") for raw in log.raw]
+    _, text = checked(tmp_path / "b.json", make(events, selected=[1], head=log.head, written=WRITTEN))
+    assert "(and 40 more)" in text
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{}", b"\xff\xfe", b"PK\x03\x04", b"[]"])
+def test_what_is_no_bundle_exits_2_with_one_line(tmp_path: Path, content: bytes | None) -> None:
+    code, text = checked(tmp_path / "b.json", content)
+    assert code == 2
+    assert len(text.splitlines()) == 1
+
+
+def test_a_directory_exits_2(tmp_path: Path) -> None:
+    code, text = checked(tmp_path, None)
+    assert code == 2
+    assert "directory" in text
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\n".join(LOG.raw), b"[" + b",\n".join(LOG.raw) + b"]", b"[" + b",".join(LOG.raw) + b"]", LOG.raw[0]],
+    ids=["lines", "array of lines", "array", "one event"],
+)
+def test_an_export_is_pointed_to_what_opens_it(tmp_path: Path, content: bytes) -> None:
+    code, text = checked(tmp_path / "e.jsonl", content)
+    assert code == 2
+    assert f"audit-tui --file {tmp_path / 'e.jsonl'}" in text
+
+
+def test_it_needs_neither_textual_nor_a_client_for_a_bundle() -> None:
+    code = "import audit_tui.check, sys; print([m for m in ('textual', 'rich', 'httpx', 'lark') if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"
