@@ -290,9 +290,23 @@ def test_every_width_is_filled_exactly(width: int) -> None:
     layout = Layout.of(width)
     lines: Sequence[Line] = [Line("source"), *(Line("source", entry) for entry in _SOURCES)]
     assert cell_len(header_text("source", lines, 0, layout)) == width
+    assert cell_len(header_text("source", lines, 1_000_000, layout)) == width
     for entry in (*_SOURCES, _entry("very-long-name" * 5, total=10**14, silent_for_s=59 * 60)):
         assert cell_len("".join(entry_parts(entry, layout, cursor=True, chosen=True))) == width
     assert layout.name >= 12
+
+
+@pytest.mark.parametrize("width", [24, 37, 60])
+def test_names_that_differ_at_their_ends_differ_when_they_are_cut(width: int) -> None:
+    names = ("tool_invocation_required_approval", "tool_invocation_required_a_denial")
+    shown = {entry_parts(_entry(name), Layout.of(width), cursor=False, chosen=False)[1] for name in names}
+    assert len(shown) == 2
+
+
+@pytest.mark.parametrize("width", [37, 51])
+def test_the_header_says_how_many_are_silent_before_what_the_columns_are(width: int) -> None:
+    lines: Sequence[Line] = [Line("source"), *(Line("source", entry) for entry in _SOURCES)]
+    assert "Sources 3 · 1 silent" in header_text("source", lines, 0, Layout.of(width))
 
 
 @pytest.mark.parametrize("width", [24, 40, 60])

@@ -11,7 +11,18 @@ from audit_tui.model.activity import SPARK_BUCKET_S, Dimension, Entry
 from audit_tui.model.columns import SEVERITY_MARKS
 from audit_tui.text import duration, fit, short_count
 
-__all__ = ["Layout", "Line", "entry_parts", "header_text", "rate_text", "share_text", "spark_text"]
+__all__ = [
+    "Layout",
+    "Line",
+    "entry_parts",
+    "header_text",
+    "in_order_of",
+    "lines_of",
+    "nearest_entry",
+    "rate_text",
+    "share_text",
+    "spark_text",
+]
 
 _BARS = "▁▂▃▄▅▆▇█"
 
@@ -60,15 +71,41 @@ class Layout(msgspec.Struct, frozen=True):
         return cls(room - spark, share, rate, spark)
 
 
+def lines_of(kinds: Sequence[Entry], sources: Sequence[Entry]) -> list[Line]:
+    """The two sections."""
+    return [
+        Line("kind"),
+        *(Line("kind", entry) for entry in kinds),
+        Line("source"),
+        *(Line("source", entry) for entry in sources),
+    ]
+
+
+def in_order_of(lines: Sequence[Line], dimension: Dimension, entries: Sequence[Entry]) -> list[Entry]:
+    """The entries in the places that they have in `lines`, without those that are not there, unless nothing is."""
+    new = {(entry.name, entry.rest): entry for entry in entries}
+    shown = [line.entry for line in lines if line.dimension == dimension and line.entry is not None]
+    return [new.get((entry.name, entry.rest), entry) for entry in shown] or list(entries)
+
+
+def nearest_entry(lines: Sequence[Line], index: int, direction: int) -> int:
+    """The entry at this line or the next in the direction, else in the other; a header if there is no entry."""
+    last = len(lines) - 1
+    index = max(0, min(index, last))
+    down, up = range(index, last + 1), range(index, -1, -1)
+    ahead, behind = (down, up) if direction > 0 else (up, down)
+    return next((at for at in (*ahead, *behind) if lines[at].entry is not None), index)
+
+
 def header_text(dimension: Dimension, lines: Sequence[Line], chosen: int, layout: Layout) -> str:
     """`Sources 27 · 2 silent · 1 chosen` and what the columns are."""
     entries = [line.entry for line in lines if line.entry is not None and line.dimension == dimension]
     silent = sum(entry.silent_for_s is not None for entry in entries)
     title = f"{'Kinds' if dimension == 'kind' else 'Sources'} {short_count(sum(not entry.rest for entry in entries))}"
-    if chosen:
-        title += f" · {chosen} chosen"
     if silent:
         title += f" · {silent} silent"
+    if chosen:
+        title += f" · {chosen} chosen"
     columns = [f"{'count':>{_COUNT_CELLS}}"]
     if layout.share:
         columns.append(f"{'%':>{layout.share}}")
@@ -76,13 +113,16 @@ def header_text(dimension: Dimension, lines: Sequence[Line], chosen: int, layout
         columns.append(f"{'rate':>{layout.rate}}")
     if layout.spark:
         columns.append(fit(f"last {duration(layout.spark * SPARK_BUCKET_S)}", layout.spark))
-    return f"{fit(title, _MARK_CELLS + layout.name)} {' '.join(columns)}"
+    room = _MARK_CELLS + layout.name
+    while len(title) > room and len(columns) > 1:  # what is silent matters more than what a column is called
+        room += 1 + len(columns.pop(0))
+    return f"{fit(title, room)} {' '.join(columns)}"
 
 
 def entry_parts(entry: Entry, layout: Layout, *, cursor: bool, chosen: bool) -> tuple[str, str, str]:
     """The marks, the name, and the numbers with the sparkline, of an entry."""
     marks = f"{'›' if cursor else ' '}{'✓' if chosen else ' '}{SEVERITY_MARKS[entry.severity][0]} "
-    name = fit("all others" if entry.rest else safe(entry.name) or '""', layout.name)
+    name = _fit_name("all others" if entry.rest else safe(entry.name) or '""', layout.name)
     silent = entry.silent_for_s is not None
     count = short_count(entry.total)
     columns = [f"{'silent' if silent and not layout.spark else count:>{_COUNT_CELLS}}"]
@@ -94,6 +134,14 @@ def entry_parts(entry: Entry, layout: Layout, *, cursor: bool, chosen: bool) -> 
         said = f"silent {duration(entry.silent_for_s)}" if entry.silent_for_s is not None else None
         columns.append(fit(said, layout.spark) if said else spark_text(entry.spark, layout.spark))
     return marks, name, f" {' '.join(columns)}"
+
+
+def _fit_name(name: str, width: int) -> str:
+    """Cut in the middle: `tool_invocation_allowed` and `tool_invocation_denied` differ at their ends."""
+    if len(name) <= width or width < 5 or not name.isascii():
+        return fit(name, width)
+    end = (width - 1) // 2
+    return f"{name[: width - 1 - end]}…{name[-end:]}"
 
 
 def share_text(share: float) -> str:

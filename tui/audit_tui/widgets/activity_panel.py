@@ -16,7 +16,15 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from audit_tui.model.activity import Dimension, Entry
-from audit_tui.widgets.activity_lines import Layout, Line, entry_parts, header_text
+from audit_tui.widgets.activity_lines import (
+    Layout,
+    Line,
+    entry_parts,
+    header_text,
+    in_order_of,
+    lines_of,
+    nearest_entry,
+)
 
 __all__ = ["ActivityPanel"]
 
@@ -100,7 +108,7 @@ class ActivityPanel(ScrollView, can_focus=True):
     ) -> None:
         super().__init__(id=id, classes=classes)
         self._clock = clock
-        self._lines: list[Line] = [Line("kind"), Line("source")]
+        self._lines = lines_of((), ())
         self._cursor = 1
         self._chosen: dict[Dimension, set[str]] = {"kind": set(), "source": set()}
         self._touched_s: float | None = None
@@ -114,13 +122,8 @@ class ActivityPanel(ScrollView, can_focus=True):
         before = self._visible()
         key = self._current.key
         if self._still:
-            kinds, sources = self._in_order("kind", kinds), self._in_order("source", sources)
-        self._lines = [
-            Line("kind"),
-            *(Line("kind", entry) for entry in kinds),
-            Line("source"),
-            *(Line("source", entry) for entry in sources),
-        ]
+            kinds, sources = in_order_of(self._lines, "kind", kinds), in_order_of(self._lines, "source", sources)
+        self._lines = lines_of(kinds, sources)
         self._cursor = self._find(key)
         self._resize()
         if self.has_focus:
@@ -251,30 +254,16 @@ class ActivityPanel(ScrollView, can_focus=True):
     def _touch(self) -> None:
         self._touched_s = self._clock()
 
-    def _in_order(self, dimension: Dimension, entries: Sequence[Entry]) -> list[Entry]:
-        """The new entries in the places that they had; names that are new wait until the order may change."""
-        new = {(dimension, entry.name, entry.rest): entry for entry in entries}
-        shown = [line for line in self._lines if line.dimension == dimension and line.entry is not None]
-        return [new.get(line.key, line.entry) for line in shown if line.entry and line.key] if shown else list(entries)
-
     def _find(self, key: tuple[Dimension, str, bool] | None) -> int:
         if key is not None:
             for index, line in enumerate(self._lines):
                 if line.key == key:
                     return index
-        return self._nearest(self._cursor, 1)
-
-    def _nearest(self, index: int, direction: int) -> int:
-        """The entry at this line or the next in the direction, else in the other; a header if there is no entry."""
-        last = len(self._lines) - 1
-        index = max(0, min(index, last))
-        ahead = range(index, last + 1) if direction > 0 else range(index, -1, -1)
-        behind = range(index, -1, -1) if direction > 0 else range(index, last + 1)
-        return next((at for at in (*ahead, *behind) if self._lines[at].entry is not None), index)
+        return nearest_entry(self._lines, self._cursor, 1)
 
     def _go(self, index: int, direction: int) -> None:
         self._touch()
-        self._cursor = self._nearest(index, direction)
+        self._cursor = nearest_entry(self._lines, index, direction)
         self._scroll_into_view()
         self.refresh()
 
