@@ -1,7 +1,6 @@
-"""An evidence bundle: selected events with everything that links them to a known head, in one JSON file.
+"""A bundle as a file: made, and read again.
 
-`docs/evidence.md` specifies the format. Pure functions on bytes; no I/O. `make` and `read` accept events that do not
-hold, because those are evidence too; `check` says what holds.
+Both accept events that do not hold, because those are evidence too.
 """
 
 from __future__ import annotations
@@ -11,8 +10,7 @@ from itertools import pairwise
 
 import msgspec
 
-from audit_stream.canonical import canonical_event, hash_of
-from audit_stream.chain import GENESIS_HASH, Head, Verdict
+from audit_stream.chain import Head, Verdict
 from audit_stream.display import safe
 from audit_stream.errors import AuditStreamError
 from audit_stream.event import Event
@@ -23,12 +21,11 @@ __all__ = [
     "MAX_BUNDLE_EVENTS",
     "Bundle",
     "BundleError",
-    "Fault",
-    "Report",
     "Writer",
-    "check",
+    "counted",
     "make",
     "read",
+    "read_event",
 ]
 
 FORMAT = "audit-stream-bundle/1"
@@ -68,7 +65,7 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def runs(self) -> tuple[tuple[int, int], ...]:
         """First and last id of each row of consecutive events."""
-        return _runs([_event(raw).event_id for raw in self.events])
+        return _runs([read_event(raw).event_id for raw in self.events])
 
     @property
     def linked(self) -> bool:
@@ -80,32 +77,6 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
     def statement(self) -> str:
         """In one sentence, whether the events are linked to the head."""
         return _statement(self.runs, self.head, linked=self.linked, left_out=self.left_out)
-
-
-class Fault(msgspec.Struct, frozen=True):
-    """What does not hold, at which event; worded as in a verdict where it has such a word."""
-
-    event_id: int
-    reason: str
-
-
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What `check` found. The sentences are safe to show.
-
-    `proven` follows from the bytes in the bundle alone; `claimed` is what somebody said; `not_proven` what a reader
-    might take for proven.
-    """
-
-    faults: tuple[Fault, ...]
-    reaches_head: bool
-    proven: tuple[str, ...]
-    claimed: tuple[str, ...]
-    not_proven: tuple[str, ...]
-
-    @property
-    def intact(self) -> bool:
-        """Whether nothing contradicts the bundle."""
-        return not self.faults
 
 
 class _File(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
@@ -147,7 +118,7 @@ def make(
     Remembered heads that do not lie among the events are dropped. Raises BundleError when a selected event is not
     among them, an event is none, or one comes after the head.
     """
-    by_id = {_event(raw).event_id: raw for raw in events}
+    by_id = {read_event(raw).event_id: raw for raw in events}
     bundle = Bundle(
         written=written,
         selected=tuple(sorted(set(selected))),
@@ -200,99 +171,9 @@ def read(content: bytes) -> Bundle:
     return bundle
 
 
-def check(bundle: Bundle) -> Report:
-    """Recompute every hash and link, and compare with the heads."""
-    events = [_event(raw) for raw in bundle.events]
-    faults = [
-        *_hash_faults(bundle.events, events),
-        *_link_faults(events),
-        *_head_faults(events, bundle.head, "known"),
-        *(fault for head in bundle.remembered for fault in _head_faults(events, head, "remembered")),
-    ]
-    faults.sort(key=lambda fault: fault.event_id)
-    reaches_head = bundle.linked and not faults
-    return Report(
-        faults=tuple(faults),
-        reaches_head=reaches_head,
-        proven=() if faults else tuple(_proven(bundle)),
-        claimed=tuple(_claimed(bundle)),
-        not_proven=tuple(_not_proven(bundle, reaches_head=reaches_head)),
-    )
-
-
-def _hash_faults(raws: Iterable[bytes], events: Iterable[Event]) -> Iterable[Fault]:
-    for raw, event in zip(raws, events, strict=True):
-        try:
-            fits = hash_of(canonical_event(raw)) == event.hash
-        except ValueError:
-            fits = False
-        if not fits:
-            yield Fault(event.event_id, f"hash mismatch at event #{event.event_id}")
-
-
-def _link_faults(events: list[Event]) -> Iterable[Fault]:
-    if events[0].event_id == 1 and events[0].prev_hash != GENESIS_HASH:
-        yield Fault(1, "prev_hash mismatch at event #1")
-    for before, event in pairwise(events):
-        if event.event_id == before.event_id + 1 and event.prev_hash != before.hash:
-            yield Fault(event.event_id, f"prev_hash mismatch at event #{event.event_id}")
-
-
-def _head_faults(events: Iterable[Event], head: Head, what: str) -> Iterable[Fault]:
-    for event in events:
-        if event.event_id == head.event_id and event.hash != head.hash:
-            yield Fault(
-                head.event_id,
-                f"the {what} head #{head.event_id} was {safe(head.hash)}, the event here has {event.hash}",
-            )
-
-
-def _proven(bundle: Bundle) -> Iterable[str]:
-    runs = bundle.runs
-    yield f"{_count(len(bundle.events), 'event')}: each hash is the SHA-256 of the event's bytes."
-    if runs[0][0] == 1:
-        yield "Event #1 is the first of its chain."
-    for first, last in runs:
-        if last > first:
-            yield f"Events #{first} to #{last} follow one another, none missing, none changed since they were linked."
-    if bundle.linked:
-        yield (
-            f"All of it leads to the head #{bundle.head.event_id} {bundle.head.hash}: "
-            "whoever trusts this head can trust each of these events."
-        )
-    yield from (
-        f"Event #{head.event_id} is the head that the console remembered: {head.hash}." for head in bundle.remembered
-    )
-
-
-def _claimed(bundle: Bundle) -> Iterable[str]:
-    written, verdict = bundle.written, bundle.verdict
-    yield f"Written by audit-tui {safe(written.console)} from {safe(written.log)} at {safe(written.at)}."
-    if verdict is None:
-        yield "The daemon had given no verdict."
-    elif verdict.valid:
-        yield f"The daemon's last verdict: valid, {_count(verdict.checked, 'event')} checked{_when(verdict)}."
-    else:
-        reason = safe(verdict.reason or "no reason given")
-        yield f"The daemon's last verdict: broken at #{verdict.first_break_at}, {reason}{_when(verdict)}."
-
-
-def _not_proven(bundle: Bundle, *, reaches_head: bool) -> Iterable[str]:
-    first, last = bundle.runs[0][0], bundle.head.event_id
-    if not bundle.linked:
-        yield bundle.statement
-    elif not reaches_head:
-        yield f"The events do not lead to the known head #{last} unbroken."
-    yield f"That #{last} {safe(bundle.head.hash)} was the head of the log: compare it with one that you know."
-    if first > 1:
-        yield f"Anything about the events before #{first}."
-    yield f"Anything about events after #{last}."
-    yield "Who wrote the bundle and when, and the daemon's verdict: these are claimed."
-
-
 def _validate(bundle: Bundle) -> None:
     """Raise BundleError for what `check` could not speak of."""
-    ids = [_event(raw).event_id for raw in bundle.events]
+    ids = [read_event(raw).event_id for raw in bundle.events]
     if not ids or not bundle.selected:
         raise BundleError("the bundle holds no event")
     if ids[0] < 1 or any(before >= after for before, after in pairwise(ids)):
@@ -310,7 +191,8 @@ def _validate(bundle: Bundle) -> None:
         raise BundleError(f"event #{ids[-1]} comes after the known head #{bundle.head.event_id}")
 
 
-def _event(raw: bytes) -> Event:
+def read_event(raw: bytes) -> Event:
+    """The fields of one event of a bundle. Raises BundleError when it is none."""
     try:
         event = _event_decoder.decode(raw)
     except _MALFORMED as error:
@@ -335,17 +217,14 @@ def _statement(runs: tuple[tuple[int, int], ...], head: Head, *, linked: bool, l
         else "The log did not hold all that lies between"
     )
     return (
-        f"{why}: the events here form {_count(len(runs), 'separate run')} of linked events "
+        f"{why}: the events here form {counted(len(runs), 'separate run')} of linked events "
         f"and are not linked to the known head #{head.event_id}."
     )
 
 
-def _count(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """`1 event`, `2,000 events`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def _when(verdict: Verdict) -> str:
-    return f", at {safe(verdict.verified_at)}" if verdict.verified_at else ""
 
 
 def _place(head: Head) -> tuple[int, str]:
