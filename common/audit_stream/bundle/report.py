@@ -96,7 +96,7 @@ def _proven(bundle: Bundle) -> Iterable[str]:
         yield "Event #1 is the first of its chain."
     for first, last in runs:
         if last > first:
-            yield f"Events #{first} to #{last} follow one another, none missing, none changed since they were linked."
+            yield f"Events #{first} to #{last} are linked one to the next: none is missing between them."
     if bundle.linked:
         yield (
             f"All of it leads to the head #{bundle.head.event_id} {bundle.head.hash}: "
@@ -125,7 +125,10 @@ def _not_proven(bundle: Bundle, *, reaches_head: bool) -> Iterable[str]:
         yield bundle.statement
     elif not reaches_head:
         yield f"The events do not lead to the known head #{last} unbroken."
-    yield f"That #{last} {safe(bundle.head.hash)} was the head of the log: compare it with one that you know."
+    yield (
+        f"That #{last} {safe(bundle.head.hash)} was the head of the log, and so that nobody has recomputed the hashes: "
+        "compare it with a head that you know."
+    )
     if first > 1:
         yield f"Anything about the events before #{first}."
     yield f"Anything about events after #{last}."
