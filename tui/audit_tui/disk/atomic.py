@@ -76,6 +76,7 @@ def locked(path: Path) -> Iterator[None]:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
     finally:
+        fcntl.flock(lock, fcntl.LOCK_UN)  # closing would not do it while a forked process has the descriptor too
         os.close(lock)
 
 
