@@ -170,7 +170,7 @@ class ConsoleApp(App[None]):
     def raise_alarm(self, alarm: Alarm) -> None:
         """The bell once, and a notification of the terminal (OSC 9), which shows even when one looks elsewhere."""
         self.bell()
-        self.notify(alarm.detail, title=alarm.text, severity="error", timeout=30, markup=False)
+        self.notify(alarm.detail, title=alarm.text, severity="error", timeout=10, markup=False)
         driver = self._driver
         if driver is not None and not self.is_headless and os.environ.get("TERM") != "dumb":
             driver.write(f"\x1b]9;audit-tui: {alarm.text}\x07")

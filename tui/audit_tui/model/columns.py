@@ -26,7 +26,7 @@ SEVERITY_MARKS = {
     Severity.WARNING: "! WARN",
     Severity.CRITICAL: "‼ CRIT",
 }
-"""A mark and a word, so that it reads without colour; the first two characters where room is short."""
+"""A mark and a word, so that it reads without colour; the first character where room is short."""
 
 _TIME_CELLS = {"local": 12, "utc": 13, "relative": 10, "full": 24}
 

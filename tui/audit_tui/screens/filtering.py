@@ -111,9 +111,11 @@ class FilterKeys(MainPart):
 
     @on(ActivityPanel.Excluded)
     def _activity_panel_excluded(self, message: ActivityPanel.Excluded) -> None:
+        from audit_stream.filters.literals import pattern_text
         from audit_tui.model.filter_text import with_term
 
-        self.apply_filter(with_term(self.session.filter_text, message.term))
+        term = f"-{message.dimension}:{pattern_text((message.name,))}"
+        self.apply_filter(with_term(self.session.filter_text, term))
 
     def apply_filter(self, text: str) -> None:
         """Show what passes; a text that is no filter is said to be none, and changes nothing."""

@@ -84,6 +84,7 @@ class MainScreen(HistoryKeys, FilterKeys, OpeningKeys):
         self.show_change()
 
     async def _begin(self) -> None:
+        self.run_worker(self.query_one(FilterBar).warm_up(), group="warm-up")
         if self._state.filter:
             self.apply_filter(self._state.filter)
         await self.session.run()

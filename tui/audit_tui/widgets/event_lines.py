@@ -20,6 +20,10 @@ from audit_tui.text import fit
 __all__ = ["Line", "Styles", "draw_gap", "draw_row"]
 
 
+_SECONDS_CELLS = 8
+"""A column of this width shows times without their milliseconds."""
+
+
 class Styles(msgspec.Struct, frozen=True, kw_only=True):
     """The table's styles in the theme of the moment."""
 
@@ -83,8 +87,8 @@ def draw_row(
     gutter = Segment(CHECK_MARKS[row.check] + ("★" if marked else " "), styles.broken if is_broken else muted)
     cells: list[tuple[str, int, Style]] = [
         (f"{row.event_id:>{widths.id}}", widths.id, muted),
-        (when, widths.time, muted),
-        (SEVERITY_MARKS[row.severity], widths.severity, loud),
+        (when[:8] if widths.time == _SECONDS_CELLS else when, widths.time, muted),
+        (SEVERITY_MARKS[row.severity][: widths.severity], widths.severity, loud),
         (safe(row.kind), widths.kind, loud),
         (safe(row.source), widths.source, styles.severity[Severity.INFO]),
     ]

@@ -132,7 +132,7 @@ class EventTable(Widget, can_focus=True):
         self._cursor = 0
         self._anchor: int | None = None
         self._seen_version = (-1, -1)
-        self._lines: LRUCache[tuple[int, Check, bool], Line] = LRUCache(_CACHED_LINES)
+        self._lines: LRUCache[tuple[int, Check, bool, int], Line] = LRUCache(_CACHED_LINES)
         self._styles: Styles | None = None
         self._id_digits = 4
         self._asked_at = -1
@@ -378,7 +378,7 @@ class EventTable(Widget, can_focus=True):
 
     def _line_of(self, row: Row, room: int, styles: Styles) -> Line:
         marked = row.hash in self.marked if self.marked else False
-        key = (row.event_id, row.check, marked)
+        key = (row.event_id, row.check, marked, room)
         line = self._lines.get(key)
         if line is None or line.row is not row:
             line = draw_row(

@@ -74,13 +74,15 @@ class FilterBar(Vertical):
 
     def compose(self) -> ComposeResult:
         """The input, and a line for what is wrong with it."""
-        yield Input(placeholder="filter: kind:request_denied severity:>=warning since:15m", suggester=self._words)
+        yield Input(
+            compact=True, placeholder="filter: kind:request_denied severity:>=warning since:15m", suggester=self._words
+        )
         yield Static(id="wrong", markup=False)
 
     def edit(self) -> None:
         """Show the bar and put the cursor into it."""
         self.display = True
-        self.query_one(Input).focus()
+        self.screen.set_focus(self.query_one(Input))  # at once: keys that were typed ahead belong here
 
     def set_applied(self, text: str) -> None:
         """The filter that is in force."""

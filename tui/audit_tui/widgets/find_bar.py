@@ -42,13 +42,13 @@ class FindBar(Horizontal):
     def compose(self) -> ComposeResult:
         """A label and the input."""
         yield Static("find", markup=False)
-        yield Input(placeholder="text in the id, kind, source or payload")
+        yield Input(compact=True, placeholder="text in the id, kind, source or payload")
 
     def open(self) -> None:
         """Show it, empty, and put the cursor into it."""
         self.display = True
         self.query_one(Input).value = ""
-        self.query_one(Input).focus()
+        self.screen.set_focus(self.query_one(Input))  # at once: keys that were typed ahead belong here
 
     @on(Input.Changed)
     def _changed(self, message: Input.Changed) -> None:
