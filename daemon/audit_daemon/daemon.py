@@ -16,11 +16,11 @@ from audit_daemon.http.door import Door
 from audit_daemon.http.ingest import Ingest
 from audit_daemon.http.services import Services
 from audit_daemon.settings import Settings
-from audit_daemon.store.protocol import StoreError
 from audit_daemon.store.sqlite import SqliteStore
 from audit_daemon.store.writer import WriterLimits
 from audit_daemon.tail import Tail
 from audit_daemon.verifier.schedule import Verifier
+from audit_stream.logfile.errors import StoreError
 
 __all__ = ["Daemon"]
 

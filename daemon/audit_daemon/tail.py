@@ -19,11 +19,12 @@ from itertools import islice
 
 import msgspec
 
-from audit_daemon.store.protocol import EVERYTHING, Criteria, EventQuery, Layout, Page, Store
+from audit_daemon.store.protocol import Store
 from audit_stream.canonical import splice_hash
 from audit_stream.chain import Linked
 from audit_stream.event import Event
 from audit_stream.filters import matches
+from audit_stream.logfile.query import EVERYTHING, Criteria, EventQuery, Layout, Page
 
 __all__ = ["HEARTBEAT", "SSE", "SSE_UNNAMED", "Subscription", "Tail"]
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from audit_daemon.http.events import ARRAY_ITEMS, LINES
-from audit_daemon.store.protocol import Layout
 from audit_daemon.store.sqlite import SqliteStore
 from audit_daemon.tail import SSE, SSE_UNNAMED, Subscription, Tail
 from audit_stream.canonical import prepare, splice_hash
+from audit_stream.logfile.query import Layout
 from tests.daemon.store.rig import Follower, event, in_store
 
 EVENTS = [

@@ -10,11 +10,12 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 
 import pytest
 
-from audit_daemon.store.protocol import Criteria, EventQuery, Health, IdempotencyKey, Layout, Page, Receipt, Store
+from audit_daemon.store.protocol import Health, IdempotencyKey, Receipt, Store
 from audit_daemon.tail import HEARTBEAT, SSE, SSE_UNNAMED, Subscription, Tail
 from audit_stream.canonical import Prepared, prepare, splice_hash
 from audit_stream.chain import GENESIS, Head, Linked, link
 from audit_stream.filters import parse
+from audit_stream.logfile.query import Criteria, EventQuery, Layout, Page
 
 ALL = Subscription()
 

@@ -35,7 +35,7 @@ class UnknownOption(CommandError):
 @contextmanager
 def store_errors() -> Iterator[None]:
     """Turn what a file can answer into CommandError."""
-    from audit_daemon.store.protocol import StoreError  # only here: most commands never open a file
+    from audit_stream.logfile.errors import StoreError  # only here: most commands never open a file
 
     try:
         yield

@@ -76,8 +76,8 @@ async def _from_daemon(url: str, wanted: Selection) -> AsyncIterator[_Chunk]:
 
 
 async def _from_file(path: Path, wanted: Selection) -> AsyncIterator[_Chunk]:
-    from audit_daemon.cli.file_query import file_query
     from audit_daemon.store.bulk import read_log
+    from audit_stream.logfile.selected import file_query
 
     for lines, last_id, head_id in read_log(path, file_query(wanted)):
         yield lines, last_id, head_id

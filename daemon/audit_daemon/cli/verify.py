@@ -53,7 +53,7 @@ def verify(
 
 
 def _walk(path: Path) -> Verdict:
-    from audit_daemon.verifier.walk import walk  # only here and below: a command does with one of the two
+    from audit_stream.logfile.walk import walk  # only here and below: a command does with one of the two
 
     with store_errors(), progress("verifying") as show:
         return walk(path, on_progress=show)

@@ -13,8 +13,8 @@ from litestar.response import Stream
 from audit_daemon.http.problems import Problem
 from audit_daemon.http.queries import event_id_of
 from audit_daemon.http.services import AnyRequest, Services, services_of, without_parameters
-from audit_daemon.store.protocol import EventQuery, Layout, Page
 from audit_stream.canonical import splice_hash
+from audit_stream.logfile.query import EventQuery, Layout, Page
 from audit_stream.wire import JSON, NDJSON, NDJSON_NAMES
 
 __all__ = ["ARRAY_ITEMS", "LINES", "get_canonical", "get_event", "list_events", "misspelt_append"]

@@ -13,8 +13,9 @@ from litestar import Response
 from litestar.exceptions import HTTPException
 
 from audit_daemon.http.asgi import Headers
-from audit_daemon.store.protocol import IdempotencyConflict, SearchStopped, StoreBusy, StoreError
+from audit_daemon.store.protocol import IdempotencyConflict, StoreBusy
 from audit_stream.errors import EventRejected
+from audit_stream.logfile.errors import SearchStopped, StoreError
 
 __all__ = ["MEDIA_TYPE", "Problem", "encode_problem", "on_error", "problem_headers", "problem_of"]
 

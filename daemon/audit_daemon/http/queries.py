@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import parse_qsl
 
 from audit_daemon.http.problems import Problem
-from audit_daemon.store.protocol import Criteria, EventQuery
 from audit_stream.errors import TimestampError
 from audit_stream.filters import Filter, FilterError, parse, plan
 from audit_stream.kinds import EXTRA_KINDS_SETTING, KindRegistry
+from audit_stream.logfile.query import Criteria, EventQuery
 from audit_stream.timestamps import parse_rfc3339_ms
 from audit_stream.wire import DEFAULT_PAGE_EVENTS, MAX_PAGE_EVENTS
 

@@ -10,8 +10,8 @@ from litestar.response import Stream
 
 from audit_daemon.http.queries import last_event_id_of
 from audit_daemon.http.services import AnyRequest, services_of
-from audit_daemon.store.protocol import Layout
 from audit_daemon.tail import SSE, SSE_UNNAMED, Subscription
+from audit_stream.logfile.query import Layout
 
 __all__ = ["stream", "stream_unnamed"]
 

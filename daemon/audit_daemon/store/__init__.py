@@ -2,11 +2,11 @@
 
 protocol.py  what the daemon asks of a store, and what a store answers
 sqlite.py    SqliteStore: opens, starts and closes the parts below
-schema.py    the file's tables and how connections to it are opened
+schema.py    the file's tables and the connection that writes them
 writer.py    the writer thread: number, link, hash, INSERT, COMMIT, then tell every waiter
 checkpoint.py  moves the write-ahead log into the database without holding up the writer
-reader.py    pages of events, in one SQLite step each
-series.py    the (kind, source) pairs and their counts
-spans.py     which stretches of the log can hold a time
+bulk.py      whole logs at once: imports, exports
 lock.py      one daemon a file
+
+What only reads the file, and so needs no daemon, is `audit_stream.logfile`.
 """

@@ -16,13 +16,14 @@ import msgspec
 
 from audit_daemon.store import schema
 from audit_daemon.store.lock import FileLock
-from audit_daemon.store.protocol import EventQuery, Layout, StoreUnusable
-from audit_daemon.store.reader import fetch_events, find_ids
-from audit_daemon.store.series import SeriesRegistry
-from audit_daemon.store.spans import Spans
-from audit_daemon.store.writer import load_head
 from audit_stream.chain import Head
 from audit_stream.filters import register
+from audit_stream.logfile import opening
+from audit_stream.logfile.errors import StoreUnusable
+from audit_stream.logfile.query import EventQuery, Layout
+from audit_stream.logfile.reader import fetch_events, find_ids, load_head
+from audit_stream.logfile.series import SeriesRegistry
+from audit_stream.logfile.spans import Spans
 from audit_stream.timestamps import time_ms_or_none
 
 __all__ = ["read_log", "write_chain"]
@@ -72,8 +73,8 @@ def read_log(path: Path, query: EventQuery) -> Iterator[tuple[bytes, int, int]]:
     """
     if not path.is_file():
         raise StoreUnusable(f"{path} does not exist: give the daemon's database with --db")
-    with closing(schema.open_reader(path)) as connection:
-        schema.check(connection, path)
+    with closing(opening.open_reader(path)) as connection:
+        opening.check(connection, path)
         register(connection)
         head_id = load_head(connection).event_id
         series, spans = SeriesRegistry(), Spans()

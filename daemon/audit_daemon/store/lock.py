@@ -12,8 +12,9 @@ import fcntl
 import os
 from pathlib import Path
 
-from audit_daemon.store.protocol import StoreLocked, StoreUnusable
+from audit_daemon.store.protocol import StoreLocked
 from audit_daemon.store.schema import prepare_directory
+from audit_stream.logfile.errors import StoreUnusable
 
 __all__ = ["FileLock"]
 

@@ -1,4 +1,4 @@
-"""The SQLite file: its tables, and how each kind of connection to it is opened.
+"""The SQLite file: its tables, and the connection that writes them. `audit_stream.logfile` reads them.
 
 `events` holds the truth, the canonical bytes and their hash, and columns derived from the bytes that serve queries:
 
@@ -21,14 +21,11 @@ import os
 import sqlite3
 from pathlib import Path
 
-from audit_daemon.store.protocol import StoreUnusable
+from audit_stream.logfile.errors import StoreUnusable
+from audit_stream.logfile.opening import APPLICATION_ID, SCHEMA_VERSION, check, configured
 
-__all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "check", "create", "open_reader", "open_writer", "prepare_directory"]
+__all__ = ["create", "open_writer", "prepare_directory"]
 
-APPLICATION_ID = 0x41537472
-"""`ASTr` in SQLite's header, so that file(1) and we can tell a store of ours from any other database."""
-
-SCHEMA_VERSION = 1
 _MIN_SQLITE = (3, 37, 0)  # STRICT tables
 
 _TABLES = """
@@ -122,15 +119,6 @@ def create(path: Path) -> None:
         connection.close()
 
 
-def check(connection: sqlite3.Connection, path: Path) -> None:
-    """Raise StoreUnusable unless the file is a store of this version."""
-    if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
-        raise StoreUnusable(f"{path} is a database, but not one of audit-stream: give another file with --db")
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if version != SCHEMA_VERSION:
-        raise StoreUnusable(f"{path} has format {version}; this audit-stream reads format {SCHEMA_VERSION}")
-
-
 def open_writer(path: Path) -> sqlite3.Connection:
     """The only connection that writes. A COMMIT on it returns after the fsync of the write-ahead log.
 
@@ -141,7 +129,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(
         uri, uri=True, isolation_level=None, check_same_thread=False, timeout=5.0, cached_statements=256
     )
-    return _configured(
+    return configured(
         connection,
         "journal_mode = WAL",
         "synchronous = FULL",
@@ -149,30 +137,3 @@ def open_writer(path: Path) -> sqlite3.Connection:
         f"journal_size_limit = {64 << 20}",
         "temp_store = MEMORY",
     )
-
-
-def open_reader(path: Path, *, cache_kib: int = 4096) -> sqlite3.Connection:
-    """A connection that cannot write. Raises sqlite3.Error when the file is missing or unreadable.
-
-    Beside a file in WAL mode SQLite makes its index of the log. Where that is not allowed, as on read-only media, and
-    there is no log, the file is read as one that nobody can change (https://www.sqlite.org/uri.html, "immutable").
-    """
-    log = path.with_name(path.name + "-wal")
-    sealed = not os.access(path.absolute().parent, os.W_OK) and not (log.exists() and log.stat().st_size)
-    uri = f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if sealed else ''}"
-    connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=5.0)
-    return _configured(connection, "query_only = ON", f"cache_size = -{cache_kib}", "temp_store = MEMORY")
-
-
-def _configured(connection: sqlite3.Connection, *pragmas: str) -> sqlite3.Connection:
-    """The connection, or sqlite3.Error, and then it is closed."""
-    try:
-        for pragma in pragmas:
-            connection.execute(f"PRAGMA {pragma}")
-    except UnicodeDecodeError:  # SQLite's message quotes what it could not read
-        connection.close()
-        raise sqlite3.DatabaseError("the schema is damaged") from None
-    except BaseException:
-        connection.close()
-        raise
-    return connection

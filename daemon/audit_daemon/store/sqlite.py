@@ -15,24 +15,18 @@ from typing import Self, TypeVar
 
 from audit_daemon.store import schema
 from audit_daemon.store.lock import FileLock
-from audit_daemon.store.protocol import (
-    EventQuery,
-    Health,
-    IdempotencyKey,
-    Layout,
-    Page,
-    Receipt,
-    SearchStopped,
-    StoreUnusable,
-)
-from audit_daemon.store.reader import fetch_event, fetch_events, find_ids, how_many_fit
-from audit_daemon.store.series import SeriesRegistry
-from audit_daemon.store.spans import Spans
+from audit_daemon.store.protocol import Health, IdempotencyKey, Receipt
 from audit_daemon.store.writer import Writer, WriterLimits
 from audit_stream.canonical import Prepared
 from audit_stream.chain import Head, Linked
 from audit_stream.event import system_clock_ms
 from audit_stream.filters import register
+from audit_stream.logfile.errors import SearchStopped, StoreUnusable
+from audit_stream.logfile.opening import open_reader
+from audit_stream.logfile.query import EventQuery, Layout, Page
+from audit_stream.logfile.reader import fetch_event, fetch_events, find_ids, how_many_fit
+from audit_stream.logfile.series import SeriesRegistry
+from audit_stream.logfile.spans import Spans
 
 __all__ = ["SqliteStore"]
 
@@ -164,7 +158,7 @@ class SqliteStore:
         self._lock.release()
 
     def _open_reader(self) -> sqlite3.Connection:
-        connection = schema.open_reader(self.path)
+        connection = open_reader(self.path)
         register(connection)  # the exact test of a filter's payload and free-text terms
         return connection
 

@@ -29,20 +29,15 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from audit_daemon.store.checkpoint import Checkpointer
-from audit_daemon.store.protocol import (
-    IdempotencyConflict,
-    IdempotencyKey,
-    Receipt,
-    StoreBusy,
-    StoreError,
-    StoreUnavailable,
-)
-from audit_daemon.store.series import SeriesRegistry, SeriesUpdate
-from audit_daemon.store.spans import Spans, SpanUpdate
+from audit_daemon.store.protocol import IdempotencyConflict, IdempotencyKey, Receipt, StoreBusy, StoreUnavailable
 from audit_stream.canonical import Prepared
 from audit_stream.chain import GENESIS, Head, Linked, link
+from audit_stream.logfile.errors import StoreError
+from audit_stream.logfile.reader import load_head
+from audit_stream.logfile.series import SeriesRegistry, SeriesUpdate
+from audit_stream.logfile.spans import Spans, SpanUpdate
 
-__all__ = ["Writer", "WriterLimits", "load_head"]
+__all__ = ["Writer", "WriterLimits"]
 
 _log = structlog.get_logger(__name__)
 
@@ -445,20 +440,6 @@ def _insert(rows: int) -> str:
 def _hash_at(connection: sqlite3.Connection, event_id: int) -> str:
     row = connection.execute("SELECT hash FROM events WHERE event_id = ?", (event_id,)).fetchone()
     return str(row[0]) if row else ""
-
-
-def load_head(connection: sqlite3.Connection) -> Head:
-    """The end of the chain as the file's `head` row has it, or the last event when that is further.
-
-    A `head` that was tampered with must not keep the daemon from taking new events.
-    """
-    row = connection.execute(
-        "SELECT event_id, hash FROM (SELECT 0 AS rank, event_id, hash FROM head UNION ALL SELECT * FROM"
-        " (SELECT 1, event_id, hash FROM events ORDER BY event_id DESC LIMIT 1)) ORDER BY event_id DESC, rank LIMIT 1"
-    ).fetchone()
-    if row is None:
-        raise sqlite3.DatabaseError("the record of the log's head is gone")
-    return Head(row[0], row[1])
 
 
 def _read_linked(connection: sqlite3.Connection, after_id: int) -> list[Linked]:

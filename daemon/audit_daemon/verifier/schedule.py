@@ -103,7 +103,7 @@ class Verifier:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "audit_daemon.verifier.process",
+            "audit_stream.logfile.process",
             str(self._path),
             *((str(head.event_id), head.hash) if head.event_id else ()),
             stdin=asyncio.subprocess.DEVNULL,

@@ -12,12 +12,12 @@ from time import monotonic
 from typing import Any
 
 from audit_daemon.http.events import ARRAY_ITEMS
-from audit_daemon.store.protocol import EventQuery
 from audit_daemon.store.sqlite import SqliteStore
-from audit_daemon.verifier.walk import walk
 from audit_stream.canonical import Prepared
 from audit_stream.chain import Head, Linked
 from audit_stream.event import EventReader
+from audit_stream.logfile.query import EventQuery
+from audit_stream.logfile.walk import walk
 
 DEADLINE_S = 20.0
 START_MS = 1_780_000_000_000

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from audit_daemon.store.protocol import EventQuery, Receipt, StoreBusy, StoreUnavailable
+from audit_daemon.store.protocol import Receipt, StoreBusy, StoreUnavailable
 from audit_daemon.store.sqlite import SqliteStore
 from audit_daemon.store.writer import WriterLimits
 from audit_stream.chain import GENESIS
 from audit_stream.event import EventReader
+from audit_stream.logfile.query import EventQuery
 from tests.daemon.store.faulty import Faults
 from tests.daemon.store.rig import (
     Follower,

@@ -10,7 +10,7 @@ import pytest
 
 from audit_daemon.store.protocol import IdempotencyKey, StoreUnavailable
 from audit_daemon.store.sqlite import SqliteStore
-from audit_daemon.verifier.walk import walk
+from audit_stream.logfile.walk import walk
 from tests.daemon.store.faulty import OPEN, Faults, When
 from tests.daemon.store.rig import (
     DEADLINE_S,

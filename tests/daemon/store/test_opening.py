@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 
 from audit_daemon.store.bulk import write_chain
-from audit_daemon.store.protocol import StoreLocked, StoreUnusable
-from audit_daemon.store.schema import APPLICATION_ID, SCHEMA_VERSION
-from audit_daemon.store.series import SeriesRegistry
-from audit_daemon.store.spans import SPAN_EVENTS, Spans
+from audit_daemon.store.protocol import StoreLocked
 from audit_daemon.store.sqlite import SqliteStore
-from audit_daemon.verifier.walk import walk
+from audit_stream.logfile.errors import StoreUnusable
+from audit_stream.logfile.opening import APPLICATION_ID, SCHEMA_VERSION
+from audit_stream.logfile.series import SeriesRegistry
+from audit_stream.logfile.spans import SPAN_EVENTS, Spans
+from audit_stream.logfile.walk import walk
 from tests.daemon.store.rig import Follower, assert_whole, build, event, events, in_store, opened, stored
 
 PAIRS = [("other", "a"), ("other", "b"), ("request_denied", "a"), ("watch_drifted", "c")]

@@ -16,11 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audit_daemon.http.events import ARRAY_ITEMS, LINES
-from audit_daemon.store.protocol import Criteria, EventQuery, Layout, SearchStopped
 from audit_daemon.store.sqlite import SqliteStore
 from audit_daemon.tail import SSE, SSE_UNNAMED
 from audit_stream.canonical import Prepared, prepare, splice_hash
 from audit_stream.filters import parse
+from audit_stream.logfile.errors import SearchStopped
+from audit_stream.logfile.query import Criteria, EventQuery, Layout
 from audit_stream.timestamps import format_rfc3339_ms
 from tests.daemon.store.rig import (
     DEADLINE_S,

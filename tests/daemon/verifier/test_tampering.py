@@ -14,10 +14,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from audit_daemon.store.protocol import StoreUnusable
-from audit_daemon.verifier.walk import walk
 from audit_stream.canonical import hash_of
 from audit_stream.chain import Head, Verdict
+from audit_stream.logfile.errors import StoreUnusable
+from audit_stream.logfile.walk import walk
 from tests.daemon.store.rig import opened
 from tests.daemon.verifier.logs import COUNT, copy, edit, editing, forged_next, make, rechain, sample
 

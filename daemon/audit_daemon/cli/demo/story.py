@@ -15,9 +15,9 @@ from audit_daemon.cli.demo.producers import Producers
 from audit_daemon.cli.demo.screen import Screen, our_command
 from audit_daemon.cli.demo.tampering import EDITED_KIND, copy_database, edit_an_event, rehash_event
 from audit_daemon.settings import SettingsError, load
-from audit_daemon.verifier.walk import walk
 from audit_stream.chain import Verdict
 from audit_stream.client import Client, Lost, Served
+from audit_stream.logfile.walk import walk
 
 __all__ = ["Pace", "Told", "farewell", "tell"]
 

@@ -1,4 +1,4 @@
-"""The verifying process: `python -m audit_daemon.verifier.process DB [ID HASH]`.
+"""The verifying process: `python -m audit_stream.logfile.process DB [ID HASH]`.
 
 Prints JSON lines: `{"started":true}` right before the first byte is read, then the report or `{"error": "…"}`.
 It runs at the lowest priority, so that appends keep their processor.
@@ -15,9 +15,9 @@ from pathlib import Path
 
 import msgspec
 
-from audit_daemon.store.protocol import StoreUnusable
-from audit_daemon.verifier.walk import walk
 from audit_stream.chain import Head
+from audit_stream.logfile.errors import StoreUnusable
+from audit_stream.logfile.walk import walk
 
 _NICENESS = 19
 

@@ -17,11 +17,11 @@ from pathlib import Path
 
 import msgspec
 
-from audit_daemon.store import schema
-from audit_daemon.store.protocol import StoreUnusable
-from audit_daemon.store.spans import SPAN_EVENTS
-from audit_daemon.verifier.segment import Break, SegmentState, check_segment, state_before
 from audit_stream.chain import GENESIS_HASH, Head, Verdict
+from audit_stream.logfile import opening
+from audit_stream.logfile.errors import StoreUnusable
+from audit_stream.logfile.segment import Break, SegmentState, check_segment, state_before
+from audit_stream.logfile.spans import SPAN_EVENTS
 from audit_stream.timestamps import format_rfc3339_ms
 
 __all__ = ["walk"]
@@ -82,7 +82,7 @@ def _open(path: Path) -> sqlite3.Connection:
     try:
         connection = _reader(path)
         try:
-            schema.check(connection, path)
+            opening.check(connection, path)
         except BaseException:
             connection.close()
             raise
@@ -92,7 +92,7 @@ def _open(path: Path) -> sqlite3.Connection:
 
 
 def _reader(path: Path) -> sqlite3.Connection:
-    connection = schema.open_reader(path, cache_kib=16_384)
+    connection = opening.open_reader(path, cache_kib=16_384)
     connection.text_factory = bytes  # a forged text need not be UTF-8, and reading it must not fail
     return connection
 

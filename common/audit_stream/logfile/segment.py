@@ -16,9 +16,9 @@ from json.encoder import encode_basestring_ascii
 
 import msgspec
 
-from audit_daemon.store.spans import SPAN_EVENTS
 from audit_stream.canonical import Envelope, canonical_bytes, hash_of, read_envelope
 from audit_stream.chain import GENESIS_HASH
+from audit_stream.logfile.spans import SPAN_EVENTS
 from audit_stream.timestamps import time_ms_or_none
 
 __all__ = ["Break", "SegmentState", "check_segment", "state_before"]

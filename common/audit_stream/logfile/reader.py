@@ -15,12 +15,13 @@ from string import Formatter
 
 import msgspec
 
-from audit_daemon.store.protocol import EVERYTHING, EventQuery, Layout, Page
-from audit_daemon.store.series import SeriesRegistry
-from audit_daemon.store.spans import Spans
+from audit_stream.chain import Head
 from audit_stream.filters import Plan, plan
+from audit_stream.logfile.query import EVERYTHING, EventQuery, Layout, Page
+from audit_stream.logfile.series import SeriesRegistry
+from audit_stream.logfile.spans import Spans
 
-__all__ = ["fetch_event", "fetch_events", "find_ids", "how_many_fit"]
+__all__ = ["fetch_event", "fetch_events", "find_ids", "how_many_fit", "load_head"]
 
 _MAX_MERGED_SERIES = 100
 """Series in one compound SELECT; SQLite allows 500 terms, and its merge takes longer the more there are."""
@@ -34,6 +35,20 @@ _FIELDS = {  # of a Layout, as SQL on a row of events named e
     "event_id": "event_id",
     "event": "CAST(substr(canonical, 1, length(canonical) - 1) AS TEXT) || ',\"hash\":\"' || hash || '\"}'",
 }
+
+
+def load_head(connection: sqlite3.Connection) -> Head:
+    """The end of the chain as the file's `head` row has it, or the last event when that is further.
+
+    A `head` that was tampered with must not keep the daemon from taking new events.
+    """
+    row = connection.execute(
+        "SELECT event_id, hash FROM (SELECT 0 AS rank, event_id, hash FROM head UNION ALL SELECT * FROM"
+        " (SELECT 1, event_id, hash FROM events ORDER BY event_id DESC LIMIT 1)) ORDER BY event_id DESC, rank LIMIT 1"
+    ).fetchone()
+    if row is None:
+        raise sqlite3.DatabaseError("the record of the log's head is gone")
+    return Head(row[0], row[1])
 
 
 def fetch_event(connection: sqlite3.Connection, event_id: int) -> tuple[bytes, str] | None:
