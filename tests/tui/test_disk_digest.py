@@ -37,7 +37,7 @@ def but(**fields: object) -> Mark:
 
 def test_a_digest_of_one_event() -> None:
     assert written(but(note="Started here.\nSee #41.")) == (
-        "# Hand\\-over\n"
+        "# Hand-over\n"
         "\n"
         "Written by audit-tui at 2026-05-28T20:26:40.000+00:00: 1 event is marked (1 critical).\n"
         "\n"
@@ -103,8 +103,9 @@ def test_controls_and_reordering_characters_are_escaped() -> None:
 
 
 def test_a_title_is_only_text() -> None:
-    assert written(title="<b>[x](http://y)</b> `z`").startswith(
-        "# \\<b\\>\\[x\\]\\(http\\:\\/\\/y\\)\\<\\/b\\> \\`z\\`\n"
+    title = "<b>[x](http://y)</b> `z` a_b_ é #1 \\"
+    assert written(title=title).startswith(
+        "# \\<b\\>\\[x\\]\\(http\\:\\/\\/y\\)\\<\\/b\\> \\`z\\` a\\_b\\_ é \\#1 \\\\\n"
     )
 
 

@@ -348,6 +348,34 @@ def test_names_and_texts_of_filters_are_shown_as_text() -> None:
     run(NamedFiltersScreen({HOSTILE: HOSTILE}, "", save=Saved()), steps)
 
 
+@pytest.mark.parametrize("size", [(20, 5), (80, 24)])
+@pytest.mark.parametrize(
+    ("screen", "keys"),
+    [
+        (lambda: NoteScreen(mark()), ()),
+        (lambda: ProfilesScreen(KNOWN), ()),
+        (lambda: DigestScreen("# A\n" * 100), ("w",)),
+        (lambda: Saved(a="x", b="x", c="x", d="x").screen("kind:now"), ("s",)),
+    ],
+    ids=["note", "profiles", "digest", "named-filters"],
+)
+def test_what_is_typed_is_seen(screen: Callable[[], Screen[Any]], keys: tuple[str, ...], size: tuple[int, int]) -> None:
+    async def steps(pilot: Pilot[None], app: OneScreen) -> None:
+        await pressing(*keys, *"typed")(pilot, app)
+        assert "typed" in app.screen_text
+
+    run(screen(), steps, size=size)
+
+
+@pytest.mark.parametrize("size", [(20, 5), (80, 24)])
+def test_a_wrong_address_is_seen_to_be_wrong(size: tuple[int, int]) -> None:
+    async def steps(pilot: Pilot[None], app: OneScreen) -> None:
+        await pressing("?", "enter")(pilot, app)
+        assert "✗" in app.screen_text
+
+    run(ProfilesScreen(KNOWN), steps, size=size)
+
+
 @pytest.mark.parametrize("size", [(20, 5), (80, 24), (200, 60)])
 @pytest.mark.parametrize(
     ("screen", "keys"),

@@ -17,8 +17,8 @@ from audit_tui.disk.marks import Mark
 
 __all__ = ["digest"]
 
-_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
-"""Any ASCII punctuation may be escaped by a backslash (CommonMark 0.31, section 2.4)."""
+_MEANINGFUL = re.compile(r"([!#$%&()*+./:<=>@\[\\\]^_`{|}~])")
+"""What may mean something within a line, escaped by a backslash (CommonMark 0.31, section 2.4)."""
 _BACKTICKS = re.compile("`+")
 
 
@@ -114,4 +114,4 @@ def _longer_than_within(text: str) -> int:
 
 
 def _escaped(text: str) -> str:
-    return _PUNCTUATION.sub(r"\\\1", safe(text))
+    return _MEANINGFUL.sub(r"\\\1", safe(text))

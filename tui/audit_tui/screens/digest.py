@@ -28,7 +28,7 @@ class DigestScreen(ModalScreen[None]):
         width: 110; max-width: 100%; height: 90%; padding: 0 1; background: $panel; border: round $primary;
     }
     DigestScreen VerticalScroll { height: 1fr; }
-    DigestScreen Input { border: none; height: 1; padding: 0; display: none; }
+    DigestScreen Input { display: none; }
     DigestScreen Input.-asked { display: block; }
     DigestScreen #said { height: auto; max-height: 3; color: $text-muted; }
     DigestScreen #said.-error { color: $text-error; }
@@ -53,7 +53,7 @@ class DigestScreen(ModalScreen[None]):
             box.border_title = "Hand-over"
             with VerticalScroll():
                 yield Static("\n".join(safe(line) for line in self._text.split("\n")), id="digest", markup=False)
-            yield Input(placeholder="path of the file, such as hand-over.md")
+            yield Input(placeholder="path of the file, such as hand-over.md", compact=True)
             yield Static(_HINT, id="said", markup=False)
 
     def on_mount(self) -> None:

@@ -36,10 +36,10 @@ class NamedFiltersScreen(ModalScreen[str | None]):
         background: $panel; border: round $primary;
     }
     NamedFiltersScreen OptionList {
-        height: auto; max-height: 16; border: none; padding: 0; background: $panel;
+        height: auto; max-height: 16; background: $panel;
         text-wrap: nowrap; text-overflow: ellipsis;
     }
-    NamedFiltersScreen Input { border: none; height: 1; padding: 0; display: none; }
+    NamedFiltersScreen Input { display: none; }
     NamedFiltersScreen Input.-asked { display: block; }
     NamedFiltersScreen #said { height: auto; color: $text-muted; }
     NamedFiltersScreen #said.-error { color: $text-error; }
@@ -64,11 +64,11 @@ class NamedFiltersScreen(ModalScreen[str | None]):
         self._save = save
 
     def compose(self) -> ComposeResult:
-        """The list, the line for a name, and what is said."""
+        """The line for a name, the list, and what is said."""
         with Vertical() as box:
             box.border_title = "Named filters"
-            yield OptionList(*self._options())
-            yield Input(placeholder="a name for the present filter", max_length=_MAX_NAME)
+            yield Input(placeholder="a name for the present filter", max_length=_MAX_NAME, compact=True)
+            yield OptionList(*self._options(), compact=True)
             yield Static(self._hint, id="said", markup=False)
 
     def on_mount(self) -> None:

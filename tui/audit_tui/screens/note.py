@@ -26,7 +26,7 @@ class NoteScreen(ModalScreen[str | None]):
         background: $panel; border: round $primary;
     }
     NoteScreen Static { height: 1; color: $text-muted; text-wrap: nowrap; text-overflow: ellipsis; }
-    NoteScreen TextArea { height: 1fr; border: none; padding: 0; }
+    NoteScreen TextArea { height: 1fr; padding: 0; }
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -45,7 +45,7 @@ class NoteScreen(ModalScreen[str | None]):
         with Vertical() as box:
             box.border_title = "Note"
             yield Static(f"#{mark.event_id} {safe(mark.kind)}, {safe(mark.source)}", markup=False)
-            yield TextArea(_shown(mark.note))
+            yield TextArea(_shown(mark.note), compact=True)
             yield Static("Ctrl+S or F2 saves · Escape leaves it as it was", id="said", markup=False)
 
     def on_mount(self) -> None:

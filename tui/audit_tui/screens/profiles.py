@@ -33,11 +33,10 @@ class ProfilesScreen(ModalScreen[str | None]):
         width: 72; max-width: 100%; height: auto; max-height: 100%; padding: 0 1;
         background: $panel; border: round $primary;
     }
-    ProfilesScreen Input { border: none; height: 1; padding: 0; }
     ProfilesScreen #said { height: auto; color: $text-muted; }
     ProfilesScreen #said.-error { color: $text-error; }
     ProfilesScreen OptionList {
-        height: auto; max-height: 12; border: none; padding: 0; background: $panel;
+        height: auto; max-height: 12; background: $panel;
         text-wrap: nowrap; text-overflow: ellipsis;
     }
     """
@@ -56,9 +55,9 @@ class ProfilesScreen(ModalScreen[str | None]):
         """The line, what is said of it, and the list."""
         with Vertical() as box:
             box.border_title = self._title
-            yield Input(placeholder="address of a daemon, or a profile's name")
-            yield OptionList(*(Option(_line(name, url)) for name, url in self._known.items()))
+            yield Input(placeholder="address of a daemon, or a profile's name", compact=True)
             yield Static(_HINT, id="said", markup=False)
+            yield OptionList(*(Option(_line(name, url)) for name, url in self._known.items()), compact=True)
 
     def on_input_changed(self) -> None:
         """A mistake is being corrected."""
