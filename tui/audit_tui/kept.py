@@ -27,7 +27,7 @@ class Kept:
         self.state = SessionState()
         self._file = SessionFile(state_directory)
         self._filters: dict[str, Mapping[str, str]] = {}
-        self._said = 0
+        self._said: set[str] = set()
 
     def load(self) -> None:
         """Read how the console was left; two small files, before the first frame."""
@@ -40,7 +40,7 @@ class Kept:
 
     def named_filters(self, url: str) -> dict[str, str]:
         """The settings' filters and this daemon's own."""
-        return {**self.config.filters, **self.state.daemon(url).filters, **self._filters.get(url, {})}
+        return {**self.config.filters, **self._filters.get(url, self.state.daemon(url).filters)}
 
     def save_filter(self, url: str, name: str, text: str | None) -> Mapping[str, str]:
         """Keep a filter under a name, or remove it."""
@@ -81,5 +81,6 @@ class Kept:
     def new_problems(self) -> list[str]:
         """What went wrong with files since the last call."""
         problems = [*self.heads.problems, *self.marks.problems, *self._file.problems]
-        new, self._said = problems[self._said :], len(problems)
+        new = [problem for problem in problems if problem not in self._said]
+        self._said.update(new)
         return new

@@ -157,7 +157,8 @@ class Session:
             extra = ",".join(f"{kind}:{label}" for kind, label in self.stats.severities.items())
             with contextlib.suppress(ValueError):
                 self.kinds = DEFAULT_KINDS.with_extra(extra)
-        self.activity.seed(self.stats.by_kind, self.stats.by_source)
+        self.activity.kinds = self.kinds
+        self.activity.seed(self.stats.by_kind, self.stats.by_source, up_to_id=self.stats.head.event_id)
         if not len(self.ring):
             await self._load_end()
             return

@@ -62,7 +62,12 @@ class ExportScreen(ModalScreen[Path | None]):
         with Vertical() as box:
             box.border_title = "Export"
             yield Static(f"Events: {safe(self._description)}", id="what", markup=False)
-            yield Input(time.strftime("./audit-stream-%Y%m%d-%H%M%S.jsonl"), placeholder="file", select_on_focus=False)
+            yield Input(
+                time.strftime("./audit-stream-%Y%m%d-%H%M%S.jsonl"),
+                placeholder="file",
+                select_on_focus=False,
+                compact=True,
+            )
             yield ProgressBar(total=1)
             yield Static(_HINT, id="said", markup=False)
 

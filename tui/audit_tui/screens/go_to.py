@@ -48,7 +48,7 @@ class GoToScreen(ModalScreen[GoTo | None]):
         """The line, and what is said of it."""
         with Vertical() as box:
             box.border_title = "Go to"
-            yield Input(placeholder="id or time")
+            yield Input(placeholder="id or time", compact=True)
             yield Static(_HINT, id="said", markup=False)
 
     def on_input_changed(self, message: Input.Changed) -> None:
