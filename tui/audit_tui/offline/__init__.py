@@ -1,7 +1,11 @@
 """Evidence without a daemon, read as if one served it.
 
-database.py  a daemon's SQLite file, also beside a daemon that writes it
-export.py    events as `GET /events` or `audit-stream export` gives them, one a line
+database.py       a daemon's SQLite file, also beside a daemon that writes it
+database_file.py  what its thread reads there
+export.py         events as `GET /events` or `audit-stream export` gives them
+export_file.py    where they stand in the file, and what they are
+export_check.py   the verdict on them
+wanted.py         which events are selected
 """
 
 from audit_tui.offline.database import DatabaseLog

@@ -1,55 +1,52 @@
-"""An export as a log: one event a line, as `GET /events` gives them as NDJSON and `audit-stream export` writes them."""
+"""An export as a log: a file of events as `GET /events` gives them and `audit-stream export` writes them."""
 
 from __future__ import annotations
 
 import asyncio
-import mmap
-from array import array
-from bisect import bisect_left, bisect_right
-from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterator
+from bisect import bisect_left
+from collections.abc import AsyncGenerator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self, TypeVar
 
-import msgspec
-
-from audit_stream.canonical import canonical_bytes, canonical_event, hash_of, splice_hash
-from audit_stream.chain import GENESIS_HASH, Head, Verdict, check_link
+from audit_stream.chain import Verdict
 from audit_stream.client import EVERYTHING, Live, Selection, Served, Stats, Tailed
-from audit_stream.errors import ClientError, TimestampError
-from audit_stream.event import Event, system_clock_ms
-from audit_stream.filters import FilterError, matches, parse
-from audit_stream.timestamps import format_rfc3339_ms, parse_rfc3339_ms, time_ms_or_none
+from audit_stream.errors import ClientError
+from audit_stream.timestamps import time_ms_or_none
+from audit_stream.wire import DEFAULT_PAGE_EVENTS
+from audit_tui.offline.export_check import ExportCheck
+from audit_tui.offline.export_file import ExportFile, as_served, fingerprint, read_event, scan
+from audit_tui.offline.wanted import criteria_of
+
+if TYPE_CHECKING:
+    from audit_stream.logfile.query import Criteria
 
 __all__ = ["ExportLog"]
 
-_SLICE = 1_000
-_DEFAULT_LIMIT = 1_000
+_T = TypeVar("_T")
 
-_events = msgspec.json.Decoder(Event)
+_STEP_EVENTS = 500
 
 
 class ExportLog:
-    """Lines of a file that is mapped, not read; their places and ids take 16 bytes an event. Never changes."""
+    """Reads in one thread of its own. A file that is edited or replaced meanwhile is read anew."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._map: mmap.mmap | None = None
-        self._starts = array("Q")
-        self._ids = array("Q")
-        self._by_kind: Counter[str] = Counter()
-        self._by_source: Counter[str] = Counter()
-        self._first_bad_line = 0
+        self._thread: ThreadPoolExecutor | None = ThreadPoolExecutor(1, thread_name_prefix="export")
+        self._export: ExportFile | None = None
         self._last_verdict: Verdict | None = None
 
     @classmethod
     async def open(cls, path: Path) -> Self:
-        """Raises ClientError when the file cannot be read or holds no event."""
+        """Reads the whole file once, 5 µs an event. Raises ClientError when it cannot be read or holds no event."""
         log = cls(path)
         try:
-            await asyncio.to_thread(log._index)
-        except OSError as error:
-            raise ClientError(f"cannot read {path}: {error.strerror}") from None
+            await log._in_thread(log._current)
+        except BaseException:
+            await log.close()
+            raise
         return log
 
     @property
@@ -58,27 +55,22 @@ class ExportLog:
         return str(self._path)
 
     async def stats(self) -> Stats:
-        """Counts of what the file holds."""
-        last = self._at(len(self._ids) - 1) if self._ids else None
-        return Stats(
-            count=len(self._ids),
-            last_event_id=self._ids[-1] if self._ids else None,
-            latest_hash=None if last is None else _events.decode(last.raw).hash,
-            by_kind=dict(self._by_kind),
-            by_source=dict(self._by_source),
-            database_bytes=len(self._map or b""),
-            last_verdict=self._last_verdict,
-        )
+        """Counts of the events that are there."""
+        return await self._in_thread(self._stats)
 
     async def verify(self) -> Verdict:
-        """Recompute every hash and link; of an export that begins later than event 1, the first link is not known."""
-        self._last_verdict = await asyncio.to_thread(self._walk)
-        return self._last_verdict
+        """Recompute every hash and link. Of a part that begins later than event 1, the first link is not known."""
+        check = await self._in_thread(lambda: ExportCheck(self._path, self._current()))
+        verdict: Verdict | None = None
+        while verdict is None:  # step by step: keys and pages come between
+            verdict = await self._in_thread(partial(check.step, _STEP_EVENTS))
+        self._last_verdict = verdict
+        return verdict
 
     async def event(self, event_id: int, /) -> Served | None:
         """One event, None when the file has none of this id."""
-        index = bisect_left(self._ids, event_id)
-        return self._at(index) if index < len(self._ids) and self._ids[index] == event_id else None
+        found = await self._in_thread(lambda: self._read([event_id], None))
+        return found[0] if found else None
 
     async def events(
         self,
@@ -90,148 +82,110 @@ class ExportLog:
         newest_first: bool = False,
     ) -> AsyncGenerator[Served]:
         """Events as `Client.events` gives them."""
-        passes = _test(selection)
-        low = 0 if since_id is None else bisect_right(self._ids, since_id)
-        high = len(self._ids) if before_id is None else bisect_left(self._ids, before_id)
+        criteria = await self._in_thread(partial(criteria_of, selection))
         recent = since_id is None and not newest_first
-        left = (_DEFAULT_LIMIT if recent else len(self._ids)) if limit is None else limit
-        indexes = range(high - 1, low - 1, -1) if newest_first or recent else range(low, high)
+        if recent and limit is None:
+            limit = DEFAULT_PAGE_EVENTS
+        ids = await self._in_thread(partial(self._ids, (since_id or 0) + 1, before_id))
+        if recent or newest_first:
+            ids = ids[::-1]
         found: list[Served] = []
-        for start in range(0, len(indexes), _SLICE):
-            part = indexes[start : start + _SLICE]
-            page = await asyncio.to_thread(lambda part=part: [s for i in part if passes(s := self._at(i))])  # type: ignore[misc]  # mypy does not infer defaults of a lambda
-            page, left = page[:left], left - min(left, len(page))
-            if recent:
-                found += page
+        for start in range(0, len(ids), _STEP_EVENTS):
+            step = await self._in_thread(partial(self._read, ids[start : start + _STEP_EVENTS], criteria))
+            step = step[:limit]
+            limit = None if limit is None else limit - len(step)
+            if recent:  # read from the newest on, answered oldest first
+                found += step
             else:
-                for served in page:
+                for served in step:
                     yield served
-            if not left:
+            if limit == 0:
                 break
         for served in reversed(found):
             yield served
 
     async def tail(self, selection: Selection = EVERYTHING, *, since_id: int | None = None) -> AsyncGenerator[Tailed]:
         """What the file holds after event `since_id`; then nothing more comes."""
-        place = (self._ids[-1] if self._ids else 0) if since_id is None else since_id
+        place = (await self.stats()).head.event_id if since_id is None else since_id
         yield Live(after_id=place)
         async for served in self.events(selection, since_id=place):
             yield served
         await asyncio.Event().wait()
 
     async def close(self) -> None:
-        """Unmap the file."""
-        if self._map is not None:
-            self._map.close()
-            self._map = None
+        """End the thread, after the step that it is at."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.shutdown(wait=False)
 
-    def _at(self, index: int) -> Served:
-        assert self._map is not None
-        start = self._starts[index]
-        end = self._map.find(b"\n", start)
-        return Served(_as_served(self._map[start : end if end >= 0 else len(self._map)]))
+    async def _in_thread(self, work: Callable[[], _T]) -> _T:
+        if self._thread is None:
+            raise ClientError(f"{self._path} was closed")
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except OSError as error:
+            raise ClientError(f"cannot read {self._path}: {error.strerror}") from None
 
-    def _index(self) -> None:
-        if not self._path.is_file() or not self._path.stat().st_size:
-            raise ClientError(f"{self._path} holds no event: give an export, one event a line")
+    # In the thread
+
+    def _current(self) -> ExportFile:
+        """The file as it is now."""
+        if self._export is None or self._export.fingerprint != fingerprint(self._path):
+            self._export = scan(self._path)
+        return self._export
+
+    def _stats(self) -> Stats:
+        export = self._current()
+        last_id = export.ids[-1] if export.ids else None
+        last = self._read([last_id], None) if last_id is not None else []
+        event = read_event(last[0].raw) if last else None
+        return Stats(
+            count=len(export.ids),
+            last_event_id=last_id,
+            latest_hash=None if event is None else event.hash,
+            by_kind=dict(export.by_kind),
+            by_source=dict(export.by_source),
+            database_bytes=export.fingerprint[2],
+            last_verdict=self._last_verdict,
+        )
+
+    def _ids(self, low: int, before_id: int | None) -> Sequence[int]:
+        ids = self._current().ids
+        high = len(ids) if before_id is None else bisect_left(ids, before_id)
+        return ids[bisect_left(ids, low) : high]
+
+    def _read(self, ids: Sequence[int], criteria: Criteria | None) -> list[Served]:
+        """Those of `ids` that are there and fit, each once: of several with one id, the first in the file."""
+        export = self._current()
+        found, before = [], None
         with self._path.open("rb") as file:
-            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        for number, (start, line) in enumerate(self._lines(), 1):
-            try:
-                event = _events.decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                self._first_bad_line = self._first_bad_line or number
-                continue
-            if self._ids and event.event_id <= self._ids[-1]:
-                self._first_bad_line = self._first_bad_line or number
-                continue
-            self._starts.append(start)
-            self._ids.append(event.event_id)
-            self._by_kind[event.kind] += 1
-            self._by_source[event.source] += 1
-        if not self._ids:
-            raise ClientError(f"{self._path} holds no event: give an export, one event a line")
-
-    def _lines(self) -> Iterator[tuple[int, bytes]]:
-        assert self._map is not None
-        start, size = 0, len(self._map)
-        while start < size:
-            end = self._map.find(b"\n", start)
-            end = size if end < 0 else end
-            line = self._map[start:end]
-            if line.strip():
-                yield start, line
-            start = end + 1
-
-    def _walk(self) -> Verdict:
-        started_ms = system_clock_ms()
-        before: Head | None = Head(0, GENESIS_HASH) if self._ids[0] == 1 else None
-        checked, reason, broken_at = 0, None, None
-        for index in range(len(self._ids)):
-            served = self._at(index)
-            event = _events.decode(served.raw)
-            if before is not None:
-                reason = check_link(
-                    before.event_id + 1, before.hash, event_id=event.event_id, prev_hash=event.prev_hash
-                )
-                broken_at = before.event_id + 1
-            if reason is None and not _fits(served, event):
-                reason, broken_at = f"hash mismatch at event #{event.event_id}", event.event_id
-            if reason is not None:
-                break
-            checked, before = checked + 1, Head(event.event_id, event.hash)
-        if reason is None and self._first_bad_line:
-            reason, broken_at = f"line {self._first_bad_line} is no event in its place", self._ids[-1] + 1
-        return Verdict(
-            valid=reason is None,
-            checked=checked,
-            first_break_at=None if reason is None else broken_at,
-            reason=reason,
-            head=before,
-            duration_ms=system_clock_ms() - started_ms,
-            started_at=format_rfc3339_ms(started_ms),
-            verified_at=format_rfc3339_ms(system_clock_ms()),
-        )
+            for event_id in ids:
+                index = bisect_left(export.ids, event_id)
+                if event_id == before or index == len(export.ids) or export.ids[index] != event_id:
+                    continue
+                before = event_id
+                raw = as_served(export.read(file, index))
+                if raw is not None and (criteria is None or _fits(raw, criteria)):
+                    found.append(Served(raw))
+        return found
 
 
-def _fits(served: Served, event: Event) -> bool:
-    try:
-        return hash_of(canonical_event(served.raw)) == event.hash
-    except ValueError:
+def _fits(raw: bytes, criteria: Criteria) -> bool:
+    event = read_event(raw)
+    if event is None:
         return False
-
-
-def _as_served(line: bytes) -> bytes:
-    """The line in the form that our daemon serves; that of 0.1.0 has other spaces and another order of keys."""
-    line = line.strip()
-    try:
-        canonical_event(line)
-    except ValueError:
-        fields = msgspec.json.decode(line)
-        return splice_hash(canonical_bytes(fields), str(fields["hash"]))
-    return line
-
-
-def _test(selection: Selection) -> Callable[[Served], bool]:
-    """Whether an event is selected. Raises ClientError for a malformed filter or time."""
-    try:
-        filter_ = parse(selection.q, now_ms=system_clock_ms()) if selection.q.strip() else None
-        since_ms = parse_rfc3339_ms(selection.since) if selection.since else None
-        until_ms = parse_rfc3339_ms(selection.until) if selection.until else None
-    except (FilterError, TimestampError) as error:
-        raise ClientError(str(error), status=400) from None
-    if selection == EVERYTHING:
-        return lambda served: True
-
-    def passes(served: Served) -> bool:
-        event = _events.decode(served.raw)
+    if criteria.since_ms is not None or criteria.until_ms is not None:
         at_ms = time_ms_or_none(event.timestamp)
-        return (
-            (not selection.kinds or event.kind in selection.kinds)
-            and (not selection.sources or event.source in selection.sources)
-            and (since_ms is None or (at_ms is not None and at_ms >= since_ms))
-            and (until_ms is None or (at_ms is not None and at_ms <= until_ms))
-            and (filter_ is None or matches(filter_, event))
-        )
+        if at_ms is None:
+            return False
+        low, high = criteria.since_ms, criteria.until_ms
+        if (low is not None and at_ms < low) or (high is not None and at_ms > high):
+            return False
+    if criteria.filter is not None:
+        from audit_stream.filters import matches
 
-    return passes
+        if not matches(criteria.filter, event):
+            return False
+    return (criteria.kinds is None or event.kind in criteria.kinds) and (
+        criteria.sources is None or event.source in criteria.sources
+    )

@@ -1,0 +1,316 @@
+"""A database file as a log, also one that somebody has edited: what is there is served, and nothing escapes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from audit_stream.canonical import canonical_event, hash_of
+from audit_stream.client import Client, Live, Lost, OtherHistory, Selection, Served, Tailed
+from audit_stream.errors import ClientError
+from audit_tui.offline import DatabaseLog
+from tests.daemon.store.rig import build, event
+from tests.daemon_process import start_daemon
+
+COUNT = 2_300
+"""More than two spans, so that times are looked for by them."""
+
+KINDS = [("request_denied", "policy"), ("request_allowed", "policy"), ("other", "cron"), ("breaker_opened", "api")]
+EVERYTHING = Selection()
+
+
+def minute(number: int) -> str:
+    return f"2026-06-{1 + number // 1440:02d}T{number // 60 % 24:02d}:{number % 60:02d}:00+00:00"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("whole") / "audit.db"
+    made = []
+    for number in range(COUNT):
+        kind, source = KINDS[number % 4]
+        payload = {"number": number, "text": "学生 🔐" if number % 7 == 0 else "plain"}
+        made.append(event(kind=kind, source=source, payload=payload, timestamp=minute(number)))
+    build(path, made)
+    return path
+
+
+@pytest.fixture(scope="module")
+def url(whole: Path) -> Iterator[str]:
+    with start_daemon(whole) as daemon:
+        yield daemon.url
+
+
+@pytest.fixture
+def edited(whole: Path, tmp_path: Path) -> Callable[..., Path]:
+    """A copy of the whole file on which statements were run."""
+
+    def edit(*statements: str) -> Path:
+        path = tmp_path / "edited.db"
+        source, target = sqlite3.connect(whole), sqlite3.connect(path, isolation_level=None)
+        with contextlib.closing(source), contextlib.closing(target):
+            source.backup(target)
+            for statement in statements:
+                target.execute(statement)
+        return path
+
+    return edit
+
+
+@contextlib.asynccontextmanager
+async def opened(path: Path) -> AsyncIterator[DatabaseLog]:
+    log = await DatabaseLog.open(path, poll_s=0.02)
+    try:
+        yield log
+    finally:
+        await log.close()
+
+
+def in_log(path: Path, body: Callable[[DatabaseLog], Awaitable[None]]) -> None:
+    async def run() -> None:
+        async with opened(path) as log:
+            await body(log)
+
+    asyncio.run(run())
+
+
+async def read(log: DatabaseLog | Client, selection: Selection = EVERYTHING, **arguments: Any) -> list[bytes]:
+    return [served.raw async for served in log.events(selection, **arguments)]
+
+
+def ids(raws: Sequence[bytes]) -> list[int]:
+    return [json.loads(raw)["event_id"] for raw in raws]
+
+
+SELECTIONS: list[tuple[Selection, dict[str, Any]]] = [
+    (Selection(since=minute(1_100), until=minute(1_110)), {"since_id": 0}),
+    (Selection(since=minute(2_290)), {}),
+    (Selection(until=minute(3)), {"newest_first": True}),
+    (Selection(q="since:2026-06-02T00:00:00Z kind:other"), {"since_id": 1_500, "limit": 40}),
+    (Selection(q="id:5..9,2000..2003"), {"newest_first": True}),
+    (Selection(q="-source:policy payload.number:>2200"), {}),
+    (Selection(q="学生"), {"newest_first": True, "since_id": 2_000}),
+    (Selection(q="学生", kinds=("other", "request_denied")), {"before_id": 1_025, "limit": 30}),
+    (Selection(sources=("policy",)), {"since_id": 100, "before_id": 140}),
+    (Selection(q="   "), {"limit": 3}),
+    (EVERYTHING, {"newest_first": True, "since_id": 2_200, "before_id": 2_290}),
+    (EVERYTHING, {"since_id": COUNT}),
+    (EVERYTHING, {"before_id": 1}),
+]
+
+
+@pytest.mark.parametrize("number", range(len(SELECTIONS)))
+def test_what_is_selected_is_what_the_daemon_answers(whole: Path, url: str, number: int) -> None:
+    selection, arguments = SELECTIONS[number]
+
+    async def compare(log: DatabaseLog) -> None:
+        async with Client(url) as client:
+            assert await read(log, selection, **arguments) == await read(client, selection, **arguments)
+
+    in_log(whole, compare)
+
+
+@pytest.mark.parametrize("selection", [Selection(q="kind:"), Selection(since="yesterday")])
+def test_a_malformed_selection_is_refused_as_the_daemon_refuses_it(whole: Path, selection: Selection) -> None:
+    async def refused(log: DatabaseLog) -> None:
+        for started in (log.events(selection), log.tail(selection)):
+            with pytest.raises(ClientError) as caught:
+                await anext(started)
+            assert caught.value.status == 400
+
+    in_log(whole, refused)
+
+
+def test_an_id_beyond_every_number_of_the_file_is_of_no_event(whole: Path) -> None:
+    async def look(log: DatabaseLog) -> None:
+        for event_id in (0, -1, 2**63, 10**30):
+            assert await log.event(event_id) is None
+        assert len(await read(log, before_id=10**30, limit=5)) == 5
+        assert await read(log, since_id=10**30) == []
+
+    in_log(whole, look)
+
+
+def test_removed_rows_leave_no_page_short(edited: Callable[..., Path]) -> None:
+    async def look(log: DatabaseLog) -> None:
+        assert ids(await read(log, limit=600)) == [*range(1_500, 1_600), *range(1_801, 2_301)]
+        assert ids(await read(log, Selection(kinds=("other",)), since_id=1_590, limit=4)) == [
+            1_591,
+            1_595,
+            1_599,
+            1_803,
+        ]
+        assert (await log.stats()).count == COUNT - 201
+        verdict = await log.verify()
+        assert (verdict.valid, verdict.first_break_at) == (False, 1_600)
+
+    in_log(edited("DELETE FROM events WHERE event_id BETWEEN 1600 AND 1800"), look)
+
+
+def test_a_forged_id_far_away_does_not_send_a_search_there(edited: Callable[..., Path]) -> None:
+    async def look(log: DatabaseLog) -> None:
+        found = await read(log, Selection(q="payload.number:>=2297"), since_id=0)
+        assert ids(found)[:3] == [2_298, 2_299, 2_300]
+        assert (await log.stats()).head.event_id == 2**61
+        assert (await log.verify()).valid is False
+
+    in_log(
+        edited(f"INSERT INTO events SELECT {2**61}, 1, 9, NULL, hash, canonical FROM events WHERE event_id = 2300"),
+        look,
+    )
+
+
+def test_bytes_with_a_false_id_are_served_once_in_the_place_of_their_row(edited: Callable[..., Path]) -> None:
+    forged = "CAST(replace(canonical, '\"event_id\":1500,', '\"event_id\":7,') AS BLOB)"
+
+    async def look(log: DatabaseLog) -> None:
+        found = ids(await read(log, since_id=1_000))
+        assert found == [7 if number == 1_500 else number for number in range(1_001, COUNT + 1)]
+
+    in_log(edited(f"UPDATE events SET canonical = {forged} WHERE event_id = 1500"), look)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE events SET hash = CAST(x'ff00fe22' AS TEXT) WHERE event_id = 2290",
+        "UPDATE events SET hash = 'ключ' WHERE event_id = 2290",
+        "UPDATE events SET canonical = x'ff00fe' WHERE event_id = 2290",
+        "UPDATE events SET canonical = x'' WHERE event_id = 2290",
+        "UPDATE series SET source = CAST(x'ff' AS TEXT) WHERE source = 'cron'",
+        "DELETE FROM series WHERE source = 'cron'",
+        "DELETE FROM spans",
+        "DELETE FROM head",
+        "UPDATE head SET event_id = 9000000",
+    ],
+)
+def test_a_forged_column_keeps_nobody_from_reading_the_rest(edited: Callable[..., Path], statement: str) -> None:
+    async def look(log: DatabaseLog) -> None:
+        assert len(await read(log, limit=300)) == 300
+        assert len(await read(log, Selection(q="kind:breaker_opened"), limit=10)) == 10
+        assert len(await read(log, Selection(since=minute(2_250), until=minute(2_260)), limit=50)) == 11
+        assert (await log.stats()).head.event_id == COUNT
+        assert (await log.verify()).valid is False
+
+    in_log(edited(statement), look)
+
+
+def test_tables_rebuilt_without_their_types_are_reported_as_what_no_daemon_writes(edited: Callable[..., Path]) -> None:
+    path = edited(
+        "DROP TABLE spans",
+        "CREATE TABLE spans (span INTEGER PRIMARY KEY, min_ms, max_ms)",
+        "INSERT INTO spans VALUES (0, 'soon', 'late'), (1, 'soon', 'late')",
+    )
+
+    async def look(log: DatabaseLog) -> None:
+        with pytest.raises(ClientError, match="holds what no daemon writes"):
+            await log.stats()
+        assert len(await read(log, limit=10)) == 10
+
+    in_log(path, look)
+
+
+async def next_of(tail: Any, kind: type) -> Any:
+    async with asyncio.timeout(20):
+        while not isinstance(item := await anext(tail), kind):
+            pass
+    return item
+
+
+def test_a_tail_gives_what_a_daemon_beside_it_appends_in_order_and_once(tmp_path: Path) -> None:
+    path = tmp_path / "audit.db"
+
+    async def follow(url: str) -> None:
+        async with opened(path) as log, httpx.AsyncClient() as http:
+            tail = log.tail(Selection(kinds=("other",)), since_id=0)
+            assert await anext(tail) == Live(after_id=0)
+            for number in range(3):
+                for kind in ("other", "request_denied"):
+                    body = {"kind": kind, "source": "s", "payload": {"number": number}}
+                    (await http.post(f"{url}/events", json=body)).raise_for_status()
+                served = await next_of(tail, Served)
+                assert json.loads(served.raw)["event_id"] == 2 * number + 1
+                assert hash_of(canonical_event(served.raw)) == json.loads(served.raw)["hash"]
+            await tail.aclose()
+
+    with start_daemon(path) as daemon:
+        asyncio.run(follow(daemon.url))
+
+
+def test_a_tail_says_that_the_file_was_replaced_by_a_shorter_one(edited: Callable[..., Path], tmp_path: Path) -> None:
+    path = edited()
+    build(tmp_path / "other.db", [event(number) for number in range(5)])
+
+    async def follow(log: DatabaseLog) -> None:
+        tail = log.tail(since_id=COUNT)
+        await next_of(tail, Live)
+        seen = (await log.stats()).head
+        waiting = asyncio.create_task(next_of(tail, OtherHistory))
+        await asyncio.sleep(0)
+        (tmp_path / "other.db").replace(path)
+        found = await waiting
+        assert (found.seen, found.head.event_id) == (seen, 5)
+        assert (await log.stats()).count == 5
+        await tail.aclose()
+
+    in_log(path, follow)
+
+
+def test_a_tail_is_lost_while_the_file_is_away_and_live_again_after(
+    edited: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = edited()
+    monkeypatch.setattr("audit_tui.offline.database._RETRY_S", 0.02)
+
+    async def follow(log: DatabaseLog) -> None:
+        tail = log.tail(since_id=COUNT)
+        assert await anext(tail) == Live(after_id=COUNT)
+        path.rename(tmp_path / "away.db")
+        lost: Tailed = await next_of(tail, Lost)
+        assert isinstance(lost, Lost)
+        assert "does not exist" in lost.reason
+        (tmp_path / "away.db").rename(path)
+        assert await next_of(tail, Live) == Live(after_id=COUNT)
+        await tail.aclose()
+
+    in_log(path, follow)
+
+
+def test_a_verification_that_is_given_up_leaves_no_process(whole: Path) -> None:
+    async def give_up(log: DatabaseLog) -> None:
+        walking = asyncio.create_task(log.verify())
+        await asyncio.sleep(0)
+        walking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await walking
+        assert (await log.verify()).valid
+
+    in_log(whole, give_up)
+
+
+def test_a_closed_log_says_so(whole: Path) -> None:
+    async def use() -> None:
+        log = await DatabaseLog.open(whole)
+        await log.close()
+        await log.close()
+        with pytest.raises(ClientError, match="was closed"):
+            await log.stats()
+
+    asyncio.run(use())
+
+
+def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:
+    with contextlib.closing(sqlite3.connect(tmp_path / "theirs.db")) as connection:
+        connection.execute("CREATE TABLE events (event_id INTEGER PRIMARY KEY)")
+    with pytest.raises(ClientError, match="not one of audit-stream"):
+        asyncio.run(DatabaseLog.open(tmp_path / "theirs.db"))
+    with pytest.raises(ClientError, match="is no file"):
+        asyncio.run(DatabaseLog.open(tmp_path))

@@ -1,0 +1,107 @@
+"""The verdict on an export: every hash recomputed and every link compared, in the order of the ids."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from audit_stream.canonical import canonical_event, hash_of
+from audit_stream.chain import GENESIS, Head, Verdict, check_link
+from audit_stream.event import Event
+from audit_stream.timestamps import format_rfc3339_ms
+from audit_tui.offline.export_file import ExportFile, as_served, read_event
+
+__all__ = ["ExportCheck"]
+
+
+class _Links(msgspec.Struct):
+    event_id: int
+    prev_hash: str
+    hash: str
+
+
+_links = msgspec.json.Decoder(_Links)
+
+
+def _read(raw: bytes) -> _Links | Event | None:
+    try:
+        return _links.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return read_event(raw)
+
+
+def _fits(raw: bytes, hash_: str) -> bool:
+    try:
+        return hash_of(canonical_event(raw)) == hash_
+    except ValueError:
+        return False
+
+
+class ExportCheck:
+    """A walk in steps, so that other work comes between. All of it belongs to one thread.
+
+    The first link of an export that begins later than event 1 is not known: it is taken as it is.
+    """
+
+    def __init__(self, path: Path, export: ExportFile) -> None:
+        self._path = path
+        self._export = export
+        self._index = 0
+        self._started_ms = time.time_ns() // 1_000_000
+        self._started_s = time.perf_counter()
+        first = export.ids[0] if export.ids else 1
+        self._before: Head | None = GENESIS if first <= 1 else None
+        leads = any(each.after_id == 0 for each in export.not_events)
+        self._expected = max(1, first - 1 if leads else first)
+        self._broken: tuple[int, str] | None = None
+
+    def step(self, events: int) -> Verdict | None:
+        """Check the next events; the verdict once it stands. Raises OSError."""
+        export = self._export
+        last = min(self._index + events, len(export.ids))
+        with self._path.open("rb") as file:
+            while self._index < last and self._broken is None:
+                self._broken = self._misplaced() or self._check(file)
+        if self._broken is None and self._index == len(export.ids):
+            self._broken = self._misplaced()
+        done = self._broken is not None or self._index == len(export.ids)
+        return self._verdict() if done else None
+
+    def _misplaced(self) -> tuple[int, str] | None:
+        """The break when what comes next in the file is no event."""
+        after_id = self._export.ids[self._index - 1] if self._index else 0
+        for each in self._export.not_events:
+            if each.after_id == after_id:
+                return self._expected, f"{each.where} of the file is no event"
+        return None
+
+    def _check(self, file: BinaryIO) -> tuple[int, str] | None:
+        event_id = self._export.ids[self._index]
+        raw = as_served(self._export.read(file, self._index))
+        event = None if raw is None else _read(raw)
+        if raw is None or event is None or event.event_id != event_id:
+            return self._expected, f"event #{event_id} cannot be read: the file has changed"
+        if self._before is not None:
+            reason = check_link(self._expected, self._before.hash, event_id=event_id, prev_hash=event.prev_hash)
+            if reason is not None:
+                return self._expected, reason
+        if not _fits(raw, event.hash):
+            return event_id, f"hash mismatch at event #{event_id}"
+        self._before, self._expected, self._index = Head(event_id, event.hash), event_id + 1, self._index + 1
+        return None
+
+    def _verdict(self) -> Verdict:
+        broken = self._broken
+        return Verdict(
+            valid=broken is None,
+            checked=self._index,
+            first_break_at=None if broken is None else broken[0],
+            reason=None if broken is None else broken[1],
+            head=self._before,
+            duration_ms=round((time.perf_counter() - self._started_s) * 1000),
+            started_at=format_rfc3339_ms(self._started_ms),
+            verified_at=format_rfc3339_ms(time.time_ns() // 1_000_000),
+        )
