@@ -29,7 +29,6 @@ _CONFIG = """
 set -g default-terminal tmux-256color
 set -g history-limit 50000
 set -g status off
-set -g window-size manual
 set -s escape-time 0
 set -s set-clipboard on
 set -g exit-empty off

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import time
 from collections.abc import Awaitable, Callable
 
@@ -57,7 +58,20 @@ class ConsoleApp(App[None]):
         theme = self.kept.config.theme or self.kept.state.theme
         if theme in self.available_themes:
             self.theme = theme
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._end, 128 + signal.SIGTERM)
+        # Not by the loop, which may be waiting to write to the terminal that is gone.
+        signal.signal(signal.SIGHUP, lambda *_: self._hung_up())
         await self.open_daemon(self.opening.url)
+
+    def _end(self, code: int) -> None:
+        """Give the terminal back as it was, whoever wants the console gone."""
+        self.exit(return_code=code)
+
+    def _hung_up(self) -> None:
+        """The terminal is gone: there is nothing to give back, and writing to it would fail or wait for ever."""
+        if self._main is not None:
+            self.kept.save_session(self._main.session.log.url, self._main.left_as(), theme=self.theme)
+        os._exit(128 + signal.SIGHUP)
 
     # Daemons
 

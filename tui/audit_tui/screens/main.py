@@ -133,7 +133,7 @@ class MainScreen(HistoryKeys, FilterKeys, OpeningKeys):
             return
         now_s = time.monotonic()
         session = self.session
-        self.table.empty_text = self._empty_text()
+        self.table.show_empty(self._empty_text())
         status = self.query_one(StatusBar)
         status.show(self._status_parts(now_s))
         status.show_badge(session.integrity.badge(now_s))

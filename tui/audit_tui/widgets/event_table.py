@@ -127,7 +127,7 @@ class EventTable(Widget, can_focus=True):
         self.marked: frozenset[str] = frozenset()  # hashes of events that carry a mark or note
         self.finder: Finder | None = None
         self.column = 3
-        self.empty_text = ""
+        self._empty_text = ""
         self._top = 0
         self._cursor = 0
         self._anchor: int | None = None
@@ -198,6 +198,13 @@ class EventTable(Widget, can_focus=True):
             self._lines.clear()
         self.refresh()
         self._ask_for_more()
+
+    def show_empty(self, text: str) -> None:
+        """What to say while there is no event."""
+        if text != self._empty_text:
+            self._empty_text = text
+            if not self.view.items:
+                self.refresh()
 
     def redraw(self) -> None:
         """Draw all lines anew, because what they look like has changed."""
@@ -364,7 +371,7 @@ class EventTable(Widget, can_focus=True):
         place = index - self.view.first
         items = self.view.items
         if not 0 <= place < len(items):
-            text = self.empty_text if not items and y == 2 else ""
+            text = self._empty_text if not items and y == 2 else ""
             return Strip([Segment(fit(f"  {text}" if text else "", width), styles.muted)], width)
         item = items[place]
         room = width - 1
