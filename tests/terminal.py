@@ -128,7 +128,7 @@ class Terminal:
         """Take the terminal away, as when its window is closed; returns when the command is gone."""
         pid = self.pid
         self.kill()
-        self._wait(lambda: not Path(f"/proc/{pid}").exists(), f"process {pid} outlived its terminal")
+        self._wait(lambda: _is_gone(pid), f"process {pid} outlived its terminal")
 
     def kill(self) -> None:
         """End the tmux server and all in it."""
@@ -230,9 +230,18 @@ def _environment(directory: Path) -> dict[str, str]:
 def _end(pid: int) -> None:
     """Wait for a command whose terminal has gone; kill it when it stays."""
     deadline = time.monotonic() + 5
-    while Path(f"/proc/{pid}").exists():
+    while not _is_gone(pid):
         if time.monotonic() > deadline:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
             return
         time.sleep(_POLL_S)
+
+
+def _is_gone(pid: int) -> bool:
+    """Whether a process has ended; one that nobody has waited for yet has."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+    return stat.rpartition(")")[2].split()[0] == "Z"
