@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["DEADLINE_S", "MISSING_TMUX", "Terminal", "has_tmux", "terminal"]
+__all__ = ["DEADLINE_S", "MISSING_TMUX", "Terminal", "TmuxError", "has_tmux", "terminal"]
 
 DEADLINE_S = 20.0
 MISSING_TMUX = "needs tmux (Debian: apt-get install tmux)"
@@ -52,6 +52,10 @@ def has_tmux() -> bool:
     return shutil.which("tmux") is not None or "CI" in os.environ
 
 
+class TmuxError(Exception):
+    """What tmux says that it cannot do."""
+
+
 class Terminal:
     """The command and the terminal that it runs in."""
 
@@ -60,9 +64,11 @@ class Terminal:
         self.socket = directory / "tmux"
 
     def tmux(self, *arguments: str, env: Mapping[str, str] | None = None) -> str:
-        """What a tmux command prints. CalledProcessError when tmux refuses it."""
+        """What a tmux command prints. TmuxError when tmux refuses it."""
         command = ["tmux", "-S", str(self.socket), "-f", str(self.directory / "tmux.conf"), *arguments]
-        done = subprocess.run(command, env=env, capture_output=True, check=True)
+        done = subprocess.run(command, env=env, capture_output=True, check=False)
+        if done.returncode:
+            raise TmuxError(f"{' '.join(arguments[:2])}: {done.stderr.decode(errors='backslashreplace').strip()}")
         return done.stdout.decode("utf-8", "backslashreplace")
 
     def keys(self, *names: str) -> None:
@@ -132,7 +138,7 @@ class Terminal:
 
     def kill(self) -> None:
         """End the tmux server and all in it."""
-        with suppress(subprocess.CalledProcessError):
+        with suppress(TmuxError):
             self.tmux("kill-server")
 
     @property
@@ -170,7 +176,7 @@ class Terminal:
             time.sleep(_POLL_S)
 
     def _last_screen(self) -> str:
-        with suppress(subprocess.CalledProcessError):
+        with suppress(TmuxError):
             return self.screen()
         return "(no terminal any more)"
 
