@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from audit_stream.chain import Head, Verdict
+from audit_stream.client import Served
 from audit_stream.errors import ClientError
 from audit_tui.model.badge import State
 from audit_tui.model.connection import Link
@@ -256,3 +257,22 @@ def test_a_log_without_events_is_live() -> None:
             await until(lambda: state(session) is State.VERIFIED)
 
     asyncio.run(main())
+
+
+def test_a_damaged_event_is_said_and_the_rest_is_shown() -> None:
+    async def main() -> None:
+        log = make_log(50)
+        log.raw[44] = b"\xff\x00\xfe"
+        log.verdict = Verdict(valid=False, checked=44, first_break_at=45, reason="hash mismatch at event #45")
+        session = Session(log)
+
+        rows = [session._read(served) async for served in _raw(log)]
+        assert [row.event_id for row in rows if row is not None] == [*range(1, 45), *range(46, 51)]
+        assert "no event" in session.notices[0]
+
+    asyncio.run(main())
+
+
+async def _raw(log: FakeLog) -> AsyncIterator[Served]:
+    for raw in log.raw:
+        yield Served(raw)

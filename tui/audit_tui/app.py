@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import time
 from collections.abc import Awaitable, Callable
 
@@ -69,9 +70,12 @@ class ConsoleApp(App[None]):
 
     def _hung_up(self) -> None:
         """The terminal is gone: there is nothing to give back, and writing to it would fail or wait for ever."""
-        if self._main is not None:
-            self.kept.save_session(self._main.session.log.url, self._main.left_as(), theme=self.theme)
         os._exit(128 + signal.SIGHUP)
+
+    def leave_if_alone(self) -> None:
+        """End when the terminal is gone and nobody said so, as when a shell that ignores SIGHUP stands between."""
+        if not self.is_headless and sys.__stderr__ is not None and not os.isatty(sys.__stderr__.fileno()):
+            self._hung_up()
 
     # Daemons
 

@@ -109,12 +109,8 @@ class Session:
         rows = []
         before = self.ring.newest
         for _ in range(count):
-            try:
-                row = read_row(self._inbox.popleft(), self.kinds)
-            except ClientError as error:
-                self.notices.append(str(error))
-                continue
-            if self.ring.add(row):
+            row = self._read(self._inbox.popleft())
+            if row is not None and self.ring.add(row):
                 rows.append(row)
                 if row.check is Check.BROKEN:
                     self.integrity.found_broken(row, before, now_ms=_now_ms(), now_s=time.monotonic())
@@ -164,12 +160,13 @@ class Session:
             return
         seen = self.ring.head  # a tail begun anew knows its place by id only
         there = await self.log.event(seen.event_id)
-        if there is None or read_row(there, self.kinds).hash != seen.hash:
+        found = None if there is None else self._read(there)
+        if found is None or found.hash != seen.hash:
             self._other_history(seen, self.stats.head)
             await self._load_end()
 
     async def _load_end(self) -> None:
-        rows = [read_row(served, self.kinds) async for served in self.log.events(limit=FIRST_PAGE)]
+        rows = [row async for served in self.log.events(limit=FIRST_PAGE) if (row := self._read(served)) is not None]
         new = [row for row in rows if self.ring.add(row)]
         before: Row | None = None
         for row in new:
@@ -283,7 +280,7 @@ class Session:
         """Whether the log still holds what earlier sessions saw, the newest first."""
         for known in sorted(self.known_heads, key=lambda head: -head.event_id):
             found = await self.log.event(known.event_id)
-            there = None if found is None else read_row(found, self.kinds)
+            there = None if found is None else self._read(found)
             if there is None or there.hash != known.hash:
                 other = None if there is None else Head(known.event_id, there.hash)
                 self.integrity.history_differs(known, other, now_ms=_now_ms(), now_s=time.monotonic())
@@ -309,7 +306,7 @@ class Session:
         version = view.version_of_filter
         rows = await self._page(limit=PAGE, before_id=before_id)
         if view.version_of_filter == version:
-            view.prepend(rows, exhausted=len(rows) < PAGE)
+            view.prepend(rows, exhausted=not rows)
         return len(rows)
 
     async def load_newer(self) -> int:
@@ -346,7 +343,7 @@ class Session:
         before = await self._page(limit=PAGE, before_id=event_id)
         after = await self._page(limit=PAGE, since_id=event_id - 1)
         self.view.show_page([*before, *after])
-        if len(before) < PAGE:
+        if not before:
             self.view.at_start = True
 
     async def id_at(self, at: str) -> int | None:
@@ -366,7 +363,15 @@ class Session:
         selection = Selection() if everything else self._selection()
         events = self.log.events(selection, limit=limit, since_id=since_id, before_id=before_id)
         async with contextlib.aclosing(events) as served:
-            return [read_row(event, self.kinds) async for event in served]
+            return [row async for event in served if (row := self._read(event)) is not None]
+
+    def _read(self, served: Served) -> Row | None:
+        """An event; None for bytes that are none, such as a damaged row of a file: that is said, and the rest shown."""
+        try:
+            return read_row(served, self.kinds)
+        except ClientError as error:
+            self.notices.append(str(error))
+            return None
 
 
 def _now_ms() -> int:

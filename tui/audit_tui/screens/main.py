@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 
 from textual import on
@@ -117,6 +118,7 @@ class MainScreen(HistoryKeys, FilterKeys, OpeningKeys):
             self._slow_tick()
 
     def _slow_tick(self) -> None:
+        self.console_app.leave_if_alone()
         for alarm in self.session.integrity.alarms(time.monotonic()):
             self.console_app.raise_alarm(alarm)
         while self.session.notices:
@@ -125,7 +127,15 @@ class MainScreen(HistoryKeys, FilterKeys, OpeningKeys):
             self.say(problem, severity="warning")
         if self.table.time_format == "relative" and self.is_current:
             self.table.refresh()
-        self.run_worker(self.console_app.kept.save_if_due(), group="disk")
+        self.run_worker(self._save(), group="disk")
+
+    async def _save(self) -> None:
+        """Keep what has changed, so that a window that is closed or a machine that fails takes little away."""
+        kept, state = self.console_app.kept, self.left_as()
+        await kept.save_if_due()
+        if state != self._state:
+            self._state = state
+            await asyncio.to_thread(kept.save_session, self.session.log.url, state, theme=self.app.theme)
 
     def show_change(self) -> None:
         """The status, the badge, and the panel if it is open."""
