@@ -14,7 +14,7 @@ MAKE_VENV = test "$$($(BIN)/python $(VERSION_OF) 2>/dev/null)" = "$(PYTHON_VERSI
 .PHONY: help install check format lint imports types test wheel bench demo screenshots clean
 
 help:
-	@echo "make demo     start a daemon on a temporary file with producers, follow it, tamper with a copy"
+	@echo "make demo     a daemon on a temporary file with producers, and the console on it"
 	@echo "make test     run the tests"
 	@echo "make check    what CI runs: format, lint, import rules, types, tests on the built wheel"
 	@echo "make format   rewrite the code in the house format"
@@ -75,7 +75,7 @@ $(RUNTIME): pyproject.toml
 	@touch $@
 
 demo: $(if $(wildcard $(STAMP)),$(STAMP),$(RUNTIME))
-	@$(BIN)/audit-stream demo
+	@if [ -t 0 ] && [ -t 1 ]; then $(BIN)/audit-stream demo --console; else $(BIN)/audit-stream demo; fi
 
 # The pictures of README.md and docs/console.md, from the running app.
 screenshots: $(STAMP)

@@ -19,6 +19,9 @@ def demo(
             validator=Number(gt=0, lte=86_400),
         ),
     ] = None,
+    console: Annotated[
+        bool, Parameter(help="Open the console `audit-tui` on it instead of telling a story.", negative="")
+    ] = False,
 ) -> int:
     """Start a daemon on a temporary file, post sample events, follow them live, tamper with a copy, see it found out.
 
@@ -27,8 +30,9 @@ def demo(
     ```
     audit-stream demo
     audit-stream demo --seconds 30
+    audit-stream demo --console
     ```
     """
     from audit_daemon.cli.demo.run import run  # only here: the overview of all commands does without
 
-    return run(seconds)
+    return run(seconds, console=console)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from audit_daemon.cli.errors import CommandError
 
-__all__ = ["DemoDaemon"]
+__all__ = ["DemoDaemon", "environment"]
 
 _START_S = 30.0
 """A start takes half a second; on a machine that is busy or wakes from sleep it may take much longer."""
@@ -40,7 +40,7 @@ class DemoDaemon:
             str(self.database.parent),
             *("--host", "127.0.0.1", "--port", "0", "--db", str(self.database)),
             *("--log-level", "info", "--log-format", "json"),
-            env=_environment(),
+            env=environment(),
             stdin=asyncio.subprocess.PIPE,  # its end tells the child that the demo is gone
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
@@ -105,10 +105,10 @@ def _listening_url(line: str) -> str:
     return str(entry["url"]) if is_it else ""
 
 
-def _environment() -> dict[str, str]:
-    """The user's environment without settings of a daemon, and with a module path that no working directory shadows."""
+def environment() -> dict[str, str]:
+    """The user's environment without settings of a daemon or console, and with a module path that no working directory shadows."""
     ours = ("HOST", "PORT")
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("AUDIT_STREAM_")}
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("AUDIT_STREAM_", "AUDIT_TUI_"))}
     return {name: value for name, value in clean.items() if name not in ours} | {
         "AUDIT_STREAM_CONFIG": os.devnull,
         "PYTHONSAFEPATH": "1",

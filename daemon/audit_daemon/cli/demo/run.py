@@ -4,23 +4,44 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 import tempfile
 from pathlib import Path
 
 from audit_daemon.cli.demo.daemon import DemoDaemon
+from audit_daemon.cli.demo.producers import Producers
 from audit_daemon.cli.demo.screen import Screen
 from audit_daemon.cli.demo.story import Pace, Told, farewell, tell
 from audit_daemon.cli.errors import OK, CommandError, store_errors
+from audit_stream.client import Client
 
 __all__ = ["run"]
 
 _PREFIX = "audit-stream-demo-"
 
 
-def run(seconds: float | None) -> int:
-    """Show it; returns the exit code. None: until Ctrl-C on a terminal, for ten seconds without one."""
+def run(seconds: float | None, *, console: bool = False) -> int:
+    """Show it; returns the exit code. None: until Ctrl-C on a terminal, for ten seconds without one.
+
+    With `console` people look at it by `audit-tui`, and it ends when they quit that.
+    """
+    if console:
+        return asyncio.run(_run_console())
     screen = Screen()
     return asyncio.run(_run(screen, Pace.of(seconds, is_terminal=screen.is_terminal)))
+
+
+async def _run_console() -> int:
+    """The daemon and its producers as long as the console is open. It is another program: they meet only over HTTP."""
+    with _directory() as directory, store_errors():
+        daemon = DemoDaemon(Path(directory))
+        try:
+            await daemon.start()
+            async with Client(daemon.url) as client, Producers(client).posting():
+                process = await asyncio.create_subprocess_exec(sys.executable, "-m", "audit_tui", daemon.url)
+                return await process.wait()
+        finally:
+            await daemon.stop()
 
 
 async def _run(screen: Screen, pace: Pace) -> int:
