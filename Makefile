@@ -75,7 +75,7 @@ $(RUNTIME): pyproject.toml
 	@touch $@
 
 demo: $(if $(wildcard $(STAMP)),$(STAMP),$(RUNTIME))
-	@if [ -t 0 ] && [ -t 1 ]; then $(BIN)/audit-stream demo --console; else $(BIN)/audit-stream demo; fi
+	@$(BIN)/audit-stream demo
 
 # The pictures of README.md and docs/console.md, from the running app.
 screenshots: $(STAMP)

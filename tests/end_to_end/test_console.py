@@ -330,12 +330,3 @@ def test_an_evidence_bundle_is_written_and_checked_without_a_daemon(tmp_path: Pa
     bundle.write_bytes(bundle.read_bytes().replace(b"request_allowed", b"request_denied", 1))
     done = subprocess.run([*CONSOLE, "check", str(bundle)], capture_output=True, text=True, timeout=30)
     assert done.returncode in (1, 2), done.stdout
-
-
-def test_the_demo_opens_the_console_over_its_producers() -> None:
-    with terminal((sys.executable, "-m", "audit_daemon", "demo", "--console")) as term:
-        term.wait_for("VERIFIED", deadline_s=40)
-        term.wait_for("policy-as-code-engine")
-        term.keys("q")
-        assert term.exit_code() == 0
-        term.assert_clean()

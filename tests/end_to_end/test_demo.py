@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -20,6 +19,7 @@ import pytest
 from audit_daemon.cli.demo.producers import read_samples, vary
 from audit_daemon.cli.demo.screen import clip
 from tests.daemon.command_line import call, environment
+from tests.terminal import MISSING_TMUX, Terminal, has_tmux, terminal
 
 DEADLINE_S = 60.0
 """A demo takes seconds; on a machine that is busy with other tests much longer."""
@@ -30,9 +30,7 @@ SCRIPT = Path(sys.executable).with_name("audit-stream")
 EVENT_LINE = re.compile(r"^#\d+ ", re.MULTILINE)
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds processes in Linux's /proc")
-needs_tmux = pytest.mark.skipif(
-    shutil.which("tmux") is None and "CI" not in os.environ, reason="needs tmux (Debian: apt-get install tmux)"
-)
+needs_tmux = pytest.mark.skipif(not has_tmux(), reason=MISSING_TMUX)
 
 
 @pytest.fixture
@@ -285,46 +283,83 @@ def test_without_a_temporary_directory_it_says_what_to_do(tmp_path: Path) -> Non
     )
 
 
-class Terminal:
-    """A command in a real terminal of a tmux server of its own."""
-
-    def __init__(self, socket: Path) -> None:
-        self._socket = socket
-
-    def tmux(self, *arguments: str, env: dict[str, str] | None = None) -> str:
-        command = ["tmux", "-S", str(self._socket), "-f", os.devnull, *arguments]
-        done = subprocess.run(command, env=env, capture_output=True, text=True, encoding="utf-8", check=True)
-        return done.stdout
-
-    def screen(self, *, styles: bool = False) -> str:
-        """All that was printed, also what has scrolled away."""
-        return self.tmux("capture-pane", "-p", "-S", "-", *(["-e"] if styles else []))
-
-    def wait_for(self, pattern: str) -> None:
-        wait_until(lambda: re.search(pattern, self.screen(), re.MULTILINE), self.screen)
-
-
 @contextmanager
-def terminal(socket: Path, command: str, env: dict[str, str], *, columns: int) -> Iterator[Terminal]:
-    found = Terminal(socket)
-    size = ("-x", str(columns), "-y", "24")
-    found.tmux("new-session", "-d", *size, f"{command}; echo exit=$?; exec cat", env=env)
-    try:
-        yield found
-    finally:
-        found.tmux("kill-server")
+def on_terminal(scratch: Path, *arguments: str, width: int = 80, **extra: str) -> Iterator[Terminal]:
+    with terminal([SCRIPT, "demo", *arguments], width=width, height=24, env={"TMPDIR": str(scratch)} | extra) as term:
+        yield term
 
 
 @needs_proc
 @needs_tmux
-def test_on_a_terminal_it_is_coloured_and_goes_on_until_ctrl_c(scratch: Path, tmp_path: Path) -> None:
-    with terminal(tmp_path / "tmux", f"{SCRIPT} demo", env(scratch, TERM="xterm-256color"), columns=80) as term:
-        term.wait_for(r"^5 The log itself(.*\n)+#\d+ ")
-        coloured = term.screen(styles=True)
-        term.tmux("send-keys", "C-c")
-        term.wait_for(r"^exit=")
+@pytest.mark.parametrize("key", ["q", "C-c"])
+def test_on_a_terminal_it_opens_the_console_and_ends_with_it(scratch: Path, tmp_path: Path, key: str) -> None:
+    state = tmp_path / "state"
+    with on_terminal(scratch, AUDIT_TUI_STATE=str(state), AUDIT_TUI_CONFIG="/nowhere") as term:
+        term.wait_for(r"^│ +2 ")
+        term.wait_for("VERIFIED")
+        term.keys(key)
+        assert term.exit_code() == 0
+        term.assert_clean()
         out = term.screen()
-    assert out.rstrip().endswith("exit=0")
+    assert "Goodbye." in out
+    assert "demo --story" in out
+    assert not state.exists(), "it remembered the demo's daemon where the user's are remembered"
+    assert_nothing_is_left(scratch)
+
+
+@needs_proc
+@needs_tmux
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_console_too_and_leaves_the_terminal_clean(scratch: Path, number: signal.Signals) -> None:
+    with on_terminal(scratch) as term:
+        term.wait_for(r"^│ +2 ")
+        term.signal(number)
+        assert term.exit_code() == (0 if number is signal.SIGINT else 128 + number)
+        term.assert_clean()
+    assert_nothing_is_left(scratch)
+
+
+@needs_proc
+@needs_tmux
+def test_a_window_that_is_closed_leaves_nothing(scratch: Path) -> None:
+    with on_terminal(scratch) as term:
+        term.wait_for(r"^│ +2 ")
+        term.hang_up()
+    wait_until(lambda: not processes(scratch) and not any(scratch.iterdir()), lambda: list(scratch.iterdir()))
+
+
+@needs_proc
+@needs_tmux
+def test_the_console_too_ends_after_the_seconds_that_are_asked_for(scratch: Path) -> None:
+    with on_terminal(scratch, "--seconds", "2") as term:
+        term.wait_for(r"^│ +2 ")
+        assert term.exit_code() == 0
+        term.assert_clean()
+    assert_nothing_is_left(scratch)
+
+
+@needs_proc
+@needs_tmux
+def test_a_daemon_that_dies_ends_the_console_with_one_line(scratch: Path) -> None:
+    with on_terminal(scratch, width=160) as term:
+        term.wait_for(r"^│ +2 ")
+        for pid in processes(scratch):
+            os.kill(pid, signal.SIGKILL)
+        assert term.exit_code() == 2
+        term.assert_clean()
+        assert re.fullmatch(r"audit-stream: [^\n]+\n*", term.screen().strip("\n")), term.screen()
+    assert_nothing_is_left(scratch)
+
+
+@needs_proc
+@needs_tmux
+def test_the_story_is_coloured_on_a_terminal_and_goes_on_until_ctrl_c(scratch: Path) -> None:
+    with on_terminal(scratch, "--story") as term:
+        term.wait_for(r"^5 The log itself(.*\n)+#\d+ ", deadline_s=DEADLINE_S, history=True)
+        coloured = term.screen(styles=True, history=True)
+        term.keys("C-c")
+        assert term.exit_code() == 0
+        out = term.screen(history=True)
     assert "Goodbye." in out
     assert out.count("BROKEN at #") == 4, "both verdicts, and both again at the end"
     assert "Traceback" not in out
@@ -336,11 +371,10 @@ def test_on_a_terminal_it_is_coloured_and_goes_on_until_ctrl_c(scratch: Path, tm
 
 @needs_proc
 @needs_tmux
-def test_on_a_narrow_terminal_with_no_color_each_event_is_one_plain_line(scratch: Path, tmp_path: Path) -> None:
-    extra = {"TERM": "xterm-256color", "NO_COLOR": "1"}
-    with terminal(tmp_path / "tmux", f"{SCRIPT} demo --seconds 3", env(scratch, **extra), columns=50) as term:
-        term.wait_for(r"^exit=0")
-        out = term.screen(styles=True)
+def test_on_a_narrow_terminal_with_no_color_each_event_is_one_plain_line(scratch: Path) -> None:
+    with on_terminal(scratch, "--story", "--seconds", "3", width=50, NO_COLOR="1") as term:
+        assert term.exit_code() == 0
+        out = term.screen(styles=True, history=True)
     assert "\x1b" not in out
     following = out.partition("2 Five services")[2].partition("3 Does the log")[0].strip().splitlines()
     events = [line for line in following if line.startswith("#")]

@@ -15,24 +15,25 @@ def demo(
     seconds: Annotated[
         float | None,
         Parameter(
-            help="End after about so many seconds; by default after 10 without a terminal, with Ctrl-C on one.",
+            help="End after about so many seconds; by default after 10 without a terminal, when you quit on one.",
             validator=Number(gt=0, lte=86_400),
         ),
     ] = None,
-    console: Annotated[
-        bool, Parameter(help="Open the console `audit-tui` on it instead of telling a story.", negative="")
+    story: Annotated[
+        bool, Parameter(help="Tell it in lines, as without a terminal, instead of opening the console.", negative="")
     ] = False,
 ) -> int:
-    """Start a daemon on a temporary file, post sample events, follow them live, tamper with a copy, see it found out.
+    """Start a daemon on a temporary file, post sample events, and open the console on them.
 
-    Nothing of it stays: the daemon ends with the demo and its file is removed.
+    With `--story`, or without a terminal, it follows the events in lines instead, then tampers with a copy of the file
+    and shows how that is found out. Nothing of it stays: the daemon ends with the demo and its file is removed.
 
     ```
     audit-stream demo
+    audit-stream demo --story
     audit-stream demo --seconds 30
-    audit-stream demo --console
     ```
     """
     from audit_daemon.cli.demo.run import run  # only here: the overview of all commands does without
 
-    return run(seconds, console=console)
+    return run(seconds, story=story)

@@ -106,7 +106,7 @@ def _listening_url(line: str) -> str:
 
 
 def environment() -> dict[str, str]:
-    """The user's environment without settings of a daemon or console, and with a module path that no working directory shadows."""
+    """The user's environment without our settings, and with a module path that no working directory shadows."""
     ours = ("HOST", "PORT")
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("AUDIT_STREAM_", "AUDIT_TUI_"))}
     return {name: value for name, value in clean.items() if name not in ours} | {

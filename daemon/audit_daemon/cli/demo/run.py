@@ -4,57 +4,41 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 import tempfile
 from pathlib import Path
 
+from audit_daemon.cli.demo import console
 from audit_daemon.cli.demo.daemon import DemoDaemon
-from audit_daemon.cli.demo.producers import Producers
 from audit_daemon.cli.demo.screen import Screen
 from audit_daemon.cli.demo.story import Pace, Told, farewell, tell
 from audit_daemon.cli.errors import OK, CommandError, store_errors
-from audit_stream.client import Client
 
 __all__ = ["run"]
 
 _PREFIX = "audit-stream-demo-"
 
 
-def run(seconds: float | None, *, console: bool = False) -> int:
-    """Show it; returns the exit code. None: until Ctrl-C on a terminal, for ten seconds without one.
+def run(seconds: float | None, *, story: bool = False) -> int:
+    """Show it; returns the exit code.
 
-    With `console` people look at it by `audit-tui`, and it ends when they quit that.
+    On a terminal it opens the console, unless `story` wants to have it told. None: until the console is left, or until
+    Ctrl-C for a story; for ten seconds without a terminal.
     """
-    if console:
-        return asyncio.run(_run_console())
-    screen = Screen()
-    return asyncio.run(_run(screen, Pace.of(seconds, is_terminal=screen.is_terminal)))
+    return asyncio.run(_run(Screen(), seconds, in_console=not story and console.can_show()))
 
 
-async def _run_console() -> int:
-    """The daemon and its producers as long as the console is open. It is another program: they meet only over HTTP."""
-    with _directory() as directory, store_errors():
-        daemon = DemoDaemon(Path(directory))
-        try:
-            await daemon.start()
-            async with Client(daemon.url) as client, Producers(client).posting():
-                process = await asyncio.create_subprocess_exec(sys.executable, "-m", "audit_tui", daemon.url)
-                return await process.wait()
-        finally:
-            await daemon.stop()
-
-
-async def _run(screen: Screen, pace: Pace) -> int:
-    """The story is a task of its own, so that a signal ends it and never the clearing up after it."""
+async def _run(screen: Screen, seconds: float | None, *, in_console: bool) -> int:
+    """What is shown is a task of its own, so that a signal ends it and never the clearing up after it."""
     seen: list[Told] = []
     received: list[int] = []
     with _directory() as directory:
         daemon = DemoDaemon(Path(directory))
-        story = asyncio.create_task(tell(screen, daemon, pace, seen))
-        _end_on_signals(story, received)
+        pace = Pace.of(seconds, is_terminal=screen.is_terminal)
+        shown = asyncio.create_task(console.show(daemon, seconds) if in_console else tell(screen, daemon, pace, seen))
+        _end_on_signals(shown, received)
         try:
             with store_errors():  # such as a disk that is full
-                await story
+                await shown
         except asyncio.CancelledError:
             if not received:
                 raise
@@ -73,12 +57,12 @@ def _directory() -> tempfile.TemporaryDirectory[str]:
         raise CommandError(f"cannot make a temporary directory: {error.strerror}; set TMPDIR to one") from None
 
 
-def _end_on_signals(story: asyncio.Task[None], received: list[int]) -> None:
-    """End the story at the first of these signals; a second one must not disturb the clearing up."""
+def _end_on_signals(shown: asyncio.Task[None], received: list[int]) -> None:
+    """End what is shown at the first of these signals; a second one must not disturb the clearing up."""
 
     def end(number: int) -> None:
         if not received:
-            story.cancel()
+            shown.cancel()
         received.append(number)
 
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -211,6 +211,10 @@ def farewell(screen: Screen, seen: list[Told]) -> None:
         for told in seen:
             rest = told.rest.partition(" (")[0]
             screen.verdict(told.word, rest, good=told.good, before=f"{told.on:<24}  ")
+        if not seen:
+            screen.prose("To see somebody edit a copy of the file, and be found out:")
+            screen.blank()
+            screen.command(f"{our_command()} demo --story")
         screen.blank()
     screen.prose("To keep what your services decide, start a real daemon:")
     screen.blank()
