@@ -1,20 +1,37 @@
-"""Filter texts: one term more, one less, the term of a cell."""
+"""Filter texts: one term more, one less, the term of a cell, the chosen kinds and sources.
+
+Texts stay as they were typed, so that `since:15m` goes on meaning the last quarter of an hour whenever it is applied;
+which terms are the same is decided by what they mean. A text that is no filter is kept whole, for `parsed` to refuse.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from audit_stream.kinds import KindRegistry
+from audit_stream.timestamps import time_ms_or_none
 from audit_tui.model.rows import Row
 
 if TYPE_CHECKING:
     from audit_stream.filters import Filter, FilterError
 
-__all__ = ["cell_term", "choose", "negated", "parsed", "term_of", "with_term", "without_last_term"]
+__all__ = [
+    "cell_term",
+    "choose",
+    "negated",
+    "parsed",
+    "term_of",
+    "widen",
+    "with_term",
+    "without_last_term",
+]
+
+_TWO_MOMENTS_MS = (1_780_000_000_000, 1_790_000_000_000)
 
 
 def parsed(text: str, now_ms: int, kinds: KindRegistry) -> Filter | FilterError:
-    """The filter, or what is wrong with it."""
+    """The filter, or what is wrong with it. Relative times count back from `now_ms` (Unix milliseconds)."""
     from audit_stream.filters import FilterError, parse
 
     try:
@@ -23,69 +40,116 @@ def parsed(text: str, now_ms: int, kinds: KindRegistry) -> Filter | FilterError:
         return error
 
 
-def words(text: str) -> list[str]:
-    """The terms as they were typed: what stands between spaces outside quotes."""
-    terms, word, quoted, escaped = [], "", False, False
-    for char in text:
-        if char.isspace() and not quoted:
-            terms += [word] if word else []
-            word = ""
-            continue
-        if char == '"' and not escaped:
-            quoted = not quoted
-        escaped = char == "\\" and not escaped
-        word += char
-    return [*terms, word] if word else terms
-
-
 def negated(term: str) -> str:
-    """Its opposite."""
-    return term[1:] if term.startswith("-") else f"-{term}"
+    """The exact opposite of one term; "" of none."""
+    return term[1:] if term.startswith("-") else term and f"-{term}"
 
 
 def with_term(text: str, term: str) -> str:
-    """The filter and this term; a term that is there already changes nothing, its opposite is replaced."""
-    terms = [word for word in words(text) if word not in (negated(term), term)]
-    return " ".join([*terms, term])
+    """The filter and this term, last. One that is there already changes nothing; its exact opposite is replaced."""
+    terms = _terms(text)
+    for added in _terms(term):
+        meanings = [_meaning(each) for each in terms]
+        if _meaning(added) not in meanings:
+            opposite = _meaning(negated(added))
+            terms = [each for each, meaning in zip(terms, meanings, strict=True) if meaning != opposite]
+            terms.append(added)
+    return " ".join(terms)
 
 
 def without_last_term(text: str) -> str:
     """The filter without its last term."""
-    return " ".join(words(text)[:-1])
+    return " ".join(_terms(text)[:-1])
+
+
+def widen(text: str, term: str) -> str:
+    """The filter without this term, wherever it stands and however it is written."""
+    unwanted = {_meaning(each) for each in _terms(term)}
+    return " ".join(each for each in _terms(text) if _meaning(each) not in unwanted)
 
 
 def cell_term(column: str, row: Row) -> str:
-    """The term for a cell of the table; empty for the summary."""
+    """The term for a cell of the table; "" where there is none: the summary, and a timestamp that is no instant."""
+    from audit_stream.filters.tree import IdIn, IdRange, SeverityIs
+
     match column:
-        case "kind":
-            return f"kind:{_quoted(row.kind)}"
-        case "source":
-            return f"source:{_quoted(row.source)}"
+        case "kind" | "source":
+            return term_of(column, row.kind if column == "kind" else row.source)
         case "severity":
-            return f"severity:{row.severity.label}"
+            return str(SeverityIs(levels=(row.severity,), kinds=frozenset()))
         case "id":
-            return f"id:{row.event_id}"
+            return str(IdIn(ranges=(IdRange(first=row.event_id, last=row.event_id),)))
         case "time":
-            return f"since:{row.timestamp.replace('+00:00', 'Z')}"
+            return _since(row.timestamp)
     return ""
 
 
-def term_of(field: str, name: str) -> str:
-    """The term for a kind or a source."""
-    return f"{field}:{_quoted(name)}"
+def term_of(field: str, *names: str) -> str:
+    """The term for any of these kinds or sources: `field` is `kind` or `source`."""
+    from audit_stream.filters.globs import Glob
+    from audit_stream.filters.tree import KindIs, SourceIs
+
+    patterns = tuple(Glob(literals=(name,)) for name in names)
+    return str(KindIs(patterns=patterns) if field == "kind" else SourceIs(patterns=patterns))
 
 
-def choose(text: str, kinds: tuple[str, ...], sources: tuple[str, ...]) -> str:
-    """The filter with these kinds and sources in place of those that it had."""
-    terms = [word for word in words(text) if not word.startswith(("kind:", "source:"))]
-    if kinds:
-        terms.append("kind:" + ",".join(map(_quoted, kinds)))
-    if sources:
-        terms.append("source:" + ",".join(map(_quoted, sources)))
-    return " ".join(terms)
+def choose(text: str, kinds: Iterable[str], sources: Iterable[str]) -> str:
+    """The filter with these kinds and sources, last, in place of those that it lists.
+
+    Lists with a `*`, and what is left out by a `-`, were not chosen from a panel: they stay, as all other terms do.
+    """
+    terms = [term for term in _terms(text) if not _is_plain_list(term)]
+    chosen = (("kind", tuple(kinds)), ("source", tuple(sources)))
+    return " ".join([*terms, *(term_of(field, *names) for field, names in chosen if names)])
 
 
-def _quoted(value: str) -> str:
-    from audit_stream.filters.literals import pattern_text
+def _terms(text: str) -> list[str]:
+    """The terms as they were typed."""
+    from audit_stream.filters import FilterError
+    from audit_stream.filters.syntax import read
 
-    return pattern_text((value,))
+    if not text.strip():
+        return []
+    try:
+        found = read(text)
+    except FilterError:
+        return [text.strip()]
+    starts = [(term.name or term.values[0]).position - term.negated for term in found]
+    ends = [term.values[-1].position + term.values[-1].length for term in found]
+    return [text[start:end] for start, end in zip(starts, ends, strict=True)]
+
+
+def _meaning(term: str) -> object:
+    """Equal for terms that mean the same at every moment: a duration and an instant never do."""
+    from audit_stream.filters import FilterError, parse
+
+    try:
+        return tuple(parse(term, now_ms=now_ms) for now_ms in _TWO_MOMENTS_MS)
+    except FilterError:
+        return term
+
+
+def _is_plain_list(term: str) -> bool:
+    """Whether the term lists whole kinds or sources."""
+    from audit_stream.filters import FilterError, parse
+    from audit_stream.filters.tree import KindIs, SourceIs
+
+    try:
+        (read,) = parse(term, now_ms=_TWO_MOMENTS_MS[0]).terms
+    except FilterError:
+        return False
+    return (
+        not read.negated
+        and isinstance(read.test, KindIs | SourceIs)
+        and all(len(pattern.literals) == 1 for pattern in read.test.patterns)
+    )
+
+
+def _since(timestamp: str) -> str:
+    from audit_stream.filters.tree import Since
+
+    at_ms = time_ms_or_none(timestamp)
+    try:
+        return "" if at_ms is None else str(Since(at_ms=at_ms))
+    except OverflowError:  # an offset leads out of the years 1 to 9999
+        return ""
