@@ -29,6 +29,11 @@ class Scale(msgspec.Struct, frozen=True, kw_only=True):
     stalled_events: int
     stall_s: int
     starts: int
+    console_s: float  # at each rate
+    console_idle_s: float
+    console_keys_s: float  # of pressing keys at each rate
+    console_filters: int
+    console_page_rows: int
 
 
 FULL = Scale(
@@ -47,6 +52,11 @@ FULL = Scale(
     stalled_events=10_000,
     stall_s=7,
     starts=5,
+    console_s=60,
+    console_idle_s=30,
+    console_keys_s=20,
+    console_filters=12,
+    console_page_rows=100_000,
 )
 QUICK = Scale(
     events=50_000,
@@ -64,6 +74,11 @@ QUICK = Scale(
     stalled_events=1_000,
     stall_s=1,
     starts=2,
+    console_s=3,
+    console_idle_s=3,
+    console_keys_s=3,
+    console_filters=4,
+    console_page_rows=2_000,
 )
 
 

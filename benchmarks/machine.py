@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from statistics import median, quantiles
 
-OURS = ["audit-stream", "litestar", "uvicorn", "uvloop", "httptools", "msgspec"]
+OURS = ["audit-stream", "litestar", "uvicorn", "uvloop", "httptools", "msgspec", "textual"]
 PEERS = ["audit-stream", "fastapi", "pydantic", "sse-starlette", "uvicorn", "uvloop", "httptools"]
 FSYNCS = 200
 FSYNC_BYTES = 4096
@@ -37,7 +37,7 @@ def commit(root: Path) -> str:
     git = ["git", "-C", str(root)]
     head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     changes = subprocess.run(
-        [*git, "status", "--porcelain", "--", "common", "daemon"], capture_output=True, text=True, check=False
+        [*git, "status", "--porcelain", "--", "common", "daemon", "tui"], capture_output=True, text=True, check=False
     )
     return (head.stdout.strip() or "no commit") + (" with uncommitted changes" if changes.stdout.strip() else "")
 

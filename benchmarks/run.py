@@ -12,7 +12,7 @@ import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
-from benchmarks import batch, get, machine, memory, post, report, sse, start, verify, wrk
+from benchmarks import batch, console, get, machine, memory, post, report, sse, start, verify, wrk
 from benchmarks.bench import FULL, QUICK, Bench, Measurement, say
 from benchmarks.http_client import UnexpectedAnswerError
 from benchmarks.poster import PostError
@@ -28,8 +28,17 @@ MEASUREMENTS: dict[str, Measurement] = {  # the ones on empty stores first: the 
     "get": get.measure,
     "verify": verify.measure,
     "start": start.measure,
+    "console": console.measure,
 }
-FAILURES = (wrk.WrkError, ServerError, PostError, UnexpectedAnswerError, sse.SubscribersError, OSError)
+FAILURES = (
+    wrk.WrkError,
+    ServerError,
+    PostError,
+    UnexpectedAnswerError,
+    sse.SubscribersError,
+    console.ConsoleError,
+    OSError,
+)
 FULL_SCALE = "Full scale."
 QUICK_SCALE = "**A smoke test at a twentieth of the scale: these figures mean nothing.**"
 
@@ -93,7 +102,7 @@ def _options() -> argparse.Namespace:
         "--only", type=_names, default=list(MEASUREMENTS), metavar="NAME,...", help=f"of {', '.join(MEASUREMENTS)}"
     )
     parser.add_argument(
-        "--quick", action="store_true", help="a smoke test, under a minute, written to .make/bench/trial"
+        "--quick", action="store_true", help="a smoke test, under two minutes, written to .make/bench/trial"
     )
     parser.add_argument("--output", type=Path, help="where to write RESULTS.md and results.json")
     parser.add_argument(
