@@ -7,49 +7,38 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from textual import events, on
 from textual.app import ComposeResult
-from textual.containers import Vertical
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
 from textual.message import Message
-from textual.suggester import Suggester
-from textual.widgets import Input, Static
+from textual.widgets import Input, OptionList, Static
 
 from audit_stream.display import safe
-from audit_stream.kinds import DEFAULT_KINDS
+from audit_stream.kinds import DEFAULT_KINDS, KindRegistry, Severity
+from audit_tui.model.completion import complete, taken
+from audit_tui.model.filter_text import parsed
+from audit_tui.widgets.completion_list import CompletionList
+from audit_tui.widgets.typed_text import TypedText
 
 if TYPE_CHECKING:
-    from audit_stream.filters import Filter
+    from audit_stream.filters import Filter, FilterError
 
 __all__ = ["FilterBar"]
 
-_FIELDS = ("kind:", "source:", "severity:", "payload.", "since:", "until:", "id:")
-_SEVERITIES = ("info", "notice", "warning", "critical")
-
-
-class _Words(Suggester):
-    """Completes the last word: field names, kinds, sources, severities, payload fields."""
-
-    def __init__(self) -> None:
-        super().__init__(use_cache=False, case_sensitive=True)
-        self.values: dict[str, Sequence[str]] = {"severity": _SEVERITIES}
-        self.fields: Sequence[str] = ()
-
-    async def get_suggestion(self, value: str) -> str | None:
-        """The text with its last word completed, None when nothing begins so."""
-        word = value.rpartition(" ")[2].lstrip("-")
-        field, colon, part = word.partition(":")
-        options: Sequence[str] = [*_FIELDS, *(f"payload.{name}:" for name in self.fields)]
-        if colon:
-            options, word = self.values.get(field, ()), part.rpartition(",")[2]
-        found = next((option for option in options if word and option.startswith(word) and option != word), None)
-        return None if found is None else value + found[len(word) :]
+_SEVERITIES = tuple(severity.label for severity in Severity)
+_MAX_HISTORY = 50
 
 
 class FilterBar(Vertical):
-    """One line above the table; hidden while there is no filter and nobody edits one."""
+    """One line above the table; hidden while there is no filter and nobody edits one.
+
+    `kinds` is the registry that severities come from: the daemon's, once it has told its own.
+    """
 
     class Applied(Message):
-        """A filter is to be shown."""
+        """A filter is to be shown. Relative times in `text` stay so; in `filter` they are counted from now."""
 
         def __init__(self, text: str, filter: Filter) -> None:  # noqa: A002 - the field's word
             super().__init__()
@@ -62,81 +51,209 @@ class FilterBar(Vertical):
     DEFAULT_CSS = """
     FilterBar {
         height: auto; display: none; background: $panel;
-        & Input { height: 1; border: none; padding: 0 1; background: $panel; }
-        & Static { height: 1; padding: 0 1; color: $text-error; display: none; }
+        & Horizontal { height: 1; }
+        & .label { width: auto; padding: 0 1; }
+        & Input { width: 1fr; height: 1; border: none; padding: 0; background: $panel; }
+        & #wrong { height: auto; max-height: 4; color: $text-error; display: none; }
     }
     """
 
-    def __init__(self, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own name
+    def __init__(self, *, kinds: KindRegistry = DEFAULT_KINDS, id: str | None = None) -> None:  # noqa: A002 - Textual's
         super().__init__(id=id)
+        self.kinds = kinds
         self._applied = ""
-        self._words = _Words()
+        self._history: list[str] = []
+        self._recalled = 0  # 0 is what is being typed, 1 the last that was applied
+        self._draft = ""
+        self._offered: tuple[Sequence[str], Sequence[str], Sequence[str]] = ((), (), ())
+        self._typed_text = TypedText()
+        self._input = Input(
+            compact=True,
+            placeholder="kind:request_denied severity:>=warning since:15m",
+            highlighter=self._typed_text,
+            select_on_focus=False,  # one types on at the end of a filter
+        )
+        self._wrong = Static(id="wrong", markup=False)
+        self._list = CompletionList()
 
     def compose(self) -> ComposeResult:
-        """The input, and a line for what is wrong with it."""
-        yield Input(
-            compact=True, placeholder="filter: kind:request_denied severity:>=warning since:15m", suggester=self._words
-        )
-        yield Static(id="wrong", markup=False)
+        """The input, a line for what is wrong with it, and over the table what may be completed."""
+        with Horizontal():
+            yield Static("filter", classes="label", markup=False)
+            yield self._input
+        yield self._wrong
+        yield self._list
 
     def edit(self) -> None:
         """Show the bar and put the cursor into it."""
         self.display = True
-        self.screen.set_focus(self.query_one(Input))  # at once: keys that were typed ahead belong here
+        self._recalled = 0
+        self.screen.set_focus(self._input)  # at once: keys that were typed ahead belong here
 
     def set_applied(self, text: str) -> None:
         """The filter that is in force."""
         self._applied = text
-        self.query_one(Input).value = text
-        self.display = bool(text)
-        self._say("")
+        if text:
+            self._history = [*(each for each in self._history if each != text), text][-_MAX_HISTORY:]
+        self._restore()
 
     def offer(self, kinds: Sequence[str], sources: Sequence[str], fields: Sequence[str]) -> None:
-        """What can be completed."""
-        self._words.values = {"kind": kinds, "source": sources, "severity": _SEVERITIES}
-        self._words.fields = fields
+        """What can be completed, the likeliest first; `fields` are paths as `completion.payload_paths` writes them."""
+        self._offered = (kinds, sources, fields)
 
     async def warm_up(self) -> None:
         """Load the parser in a thread, after the first frame."""
-        await asyncio.to_thread(_parse, "kind:other")
+        await asyncio.to_thread(parsed, "kind:other", 0, self.kinds)
+
+    # What is typed
 
     @on(Input.Changed)
     def _changed(self, message: Input.Changed) -> None:
         message.stop()
-        if self.query_one(Input).has_focus:
-            _, wrong = _parse(message.value)
-            self._say(wrong)
+        if self._input.has_focus and message.value == self._input.value:  # else typed over since
+            if message.value in (self._applied, self._recall(self._recalled)):
+                self._list.close()
+            else:
+                self._open()
+            self._check(message.value)
 
     @on(Input.Submitted)
     def _submitted(self, message: Input.Submitted) -> None:
         message.stop()
-        filter_, wrong = _parse(message.value)
-        self._say(wrong)
+        if self._list.is_open and self._list.highlighted is not None:
+            self._take(self._list.highlighted)
+            return
+        self._list.close()
+        filter_ = self._check(message.value)
         if filter_ is not None:
             self.post_message(self.Applied(message.value.strip(), filter_))
 
+    @on(Input.Blurred)
+    def _blurred(self, message: Input.Blurred) -> None:
+        message.stop()
+        # Somebody clicked elsewhere: what the bar says must be what the table shows. A terminal that only loses the
+        # focus, or another screen above, leaves the cursor here.
+        if self.app.app_focus and self.screen.focused is not self._input:
+            self._restore()
+
     def on_key(self, event: events.Key) -> None:
-        """Escape leaves it as it was; tab takes the completion."""
-        if event.key == "escape":
-            event.stop()
-            self.set_applied(self._applied)
-            self.post_message(self.Left())
-        elif event.key == "tab":
+        """Keys that an input does not know, or that mean something else in a filter."""
+        handled = {
+            "escape": self._escape,
+            "tab": self._tab,
+            "down": self._down,
+            "up": self._up,
+            "ctrl+u": self._clear,
+        }.get(event.key)
+        if handled is not None:
             event.stop()
             event.prevent_default()
-            self.query_one(Input).action_cursor_right()
+            handled()
 
-    def _say(self, wrong: str) -> None:
-        line = self.query_one("#wrong", Static)
-        line.update(safe(wrong))
-        line.display = bool(wrong)
+    def _escape(self) -> None:
+        if self._list.is_open:
+            self._list.close()
+        else:
+            self._restore(leaving=True)
+            self.post_message(self.Left())
 
+    def _tab(self) -> None:
+        if self._list.is_open:
+            self._take(self._list.highlighted or 0)
+        else:
+            self._open()
 
-def _parse(text: str) -> tuple[Filter | None, str]:
-    """The filter, or what is wrong with it under a caret at its place."""
-    from audit_stream.filters import FilterError, parse
+    def _down(self) -> None:
+        if self._list.is_open:
+            self._list.action_cursor_down()
+        else:
+            self._go_to_history(self._recalled - 1)
 
-    try:
-        return parse(text, now_ms=time.time_ns() // 1_000_000, kinds=DEFAULT_KINDS), ""
-    except FilterError as error:
-        return None, f"{' ' * min(error.position, 60)}^ {error.message}"
+    def _up(self) -> None:
+        if self._list.is_open:
+            self._list.action_cursor_up()
+        else:
+            self._go_to_history(self._recalled + 1)
+
+    def _clear(self) -> None:
+        self._recalled = 0
+        self._set("")
+
+    def _set(self, text: str, cursor: int | None = None) -> None:
+        self._input.value = text
+        self._input.cursor_position = len(text) if cursor is None else cursor
+
+    def _restore(self, *, leaving: bool = False) -> None:
+        self._list.close()
+        self._recalled = 0
+        self._set(self._applied)
+        self._say(None)
+        self.display = bool(self._applied) or (self._input.has_focus and not leaving)
+
+    # History
+
+    def _past(self) -> list[str]:
+        """What can be recalled, the latest first: not what is in force, which one sees already."""
+        return [text for text in reversed(self._history) if text != self._applied]
+
+    def _recall(self, place: int) -> str | None:
+        return self._past()[place - 1] if place else None
+
+    def _go_to_history(self, place: int) -> None:
+        if not 0 <= place <= len(self._past()) or place == self._recalled:
+            return
+        if self._recalled == 0:
+            self._draft = self._input.value
+        self._recalled = place
+        self._set(self._recall(place) or self._draft)
+
+    # Completion
+
+    def _open(self) -> None:
+        kinds, sources, fields = self._offered
+        cursor = self._input.cursor_position
+        found = complete(self._input.value, cursor, kinds=kinds, sources=sources, fields=fields, severities=_SEVERITIES)
+        self._list.open(found, x=self._cells_before(found.start))
+
+    def _take(self, index: int) -> None:
+        found = self._list.completions
+        text, cursor = taken(self._input.value, found, found.options[index])
+        self._list.close()
+        self._set(text, cursor)
+
+    @on(OptionList.OptionSelected)
+    def _option_clicked(self, message: OptionList.OptionSelected) -> None:
+        message.stop()
+        self._take(message.option_index)
+        self.screen.set_focus(self._input)
+
+    # Mistakes
+
+    def _check(self, text: str) -> Filter | None:
+        """The filter; None when it is none, which is then said."""
+        found = parsed(text, time.time_ns() // 1_000_000, self.kinds)
+        if isinstance(found, Exception):
+            self._say(found)
+            return None
+        self._say(None)
+        return found
+
+    def _say(self, error: FilterError | None) -> None:
+        self._wrong.display = error is not None
+        self._typed_text.wrong = None if error is None else (error.position, error.position + error.length)
+        self._input.refresh()
+        if error is not None:
+            self._wrong.update(Content(self._under_caret(error)))
+
+    def _under_caret(self, error: FilterError) -> str:
+        """A caret at the mistake and the message beside it, or below where there is no room for it."""
+        message, room = safe(error.message), max(1, self.size.width or self.app.size.width)
+        cells = max(0, min(self._cells_before(error.position), room - 1))
+        caret = f"{' ' * cells}^"
+        return f"{caret} {message}" if cells + 2 + cell_len(message) <= room else f"{caret}\n{message}"
+
+    def _cells_before(self, position: int) -> int:
+        """How far from the bar's left edge a character of the input stands."""
+        before = self._typed_text(self._input.value[:position]).cell_len
+        label = self._input.region.x - self.region.x
+        return max(0, label + before - self._input.scroll_offset.x)
