@@ -106,6 +106,12 @@ class Terminal:
                 raise AssertionError(f"{what!r}: {why}; the screen:\n{screen}")
             time.sleep(_POLL_S)
 
+    def wait_for_change(self, *names: str) -> str:
+        """Press keys, and return the first screen that is another one."""
+        before = self.screen()
+        self.keys(*names)
+        return self.wait_for(lambda screen: screen != before)
+
     def resize(self, width: int, height: int) -> None:
         """Give the window another size."""
         self.tmux("resize-window", "-x", str(width), "-y", str(height))
