@@ -10,6 +10,7 @@ from textual import on
 from textual.binding import Binding
 
 from audit_tui.model.passing import everything, passes
+from audit_tui.model.rows import Row
 from audit_tui.screens.base import MainPart
 from audit_tui.widgets.activity_panel import ActivityPanel
 from audit_tui.widgets.filter_bar import FilterBar
@@ -34,12 +35,15 @@ class FilterKeys(MainPart):
 
     def action_filter(self) -> None:
         """Edit the filter."""
+        from audit_tui.model.completion import payload_paths
+
         bar = self.query_one(FilterBar)
+        bar.kinds = self.session.kinds
         activity = self.session.activity
         fields: set[str] = set()
         for row in list(self.session.view.items)[-200:]:
-            if hasattr(row, "payload"):
-                fields.update(row.payload)
+            if isinstance(row, Row):
+                fields.update(payload_paths(row.payload))
         now_s = time.monotonic()
         bar.offer(
             [entry.name for entry in activity.ranked(now_s, "kind")],
