@@ -504,3 +504,14 @@ def test_an_evidence_bundle_is_written_and_checked_without_a_daemon(tmp_path: Pa
     bundle.write_bytes(bundle.read_bytes().replace(b"request_allowed", b"request_denied", 1))
     done = subprocess.run([*CONSOLE, "check", str(bundle)], capture_output=True, text=True, timeout=30)
     assert done.returncode in (1, 2), done.stdout
+
+
+def test_a_filter_pasted_in_one_burst_arrives_whole(tmp_path: Path) -> None:
+    with start_daemon(tmp_path / "audit.db") as daemon, console(daemon.url) as term:
+        post(daemon, 20)
+        post(daemon, 1, kind="request_denied")
+        term.wait_for(r"^│ +21 ")
+        term.type("/kind:request_denied")
+        term.wait_for("kind:request_denied")
+        term.keys("Enter")
+        term.wait_for("1 of 21 shown")

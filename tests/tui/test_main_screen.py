@@ -287,3 +287,13 @@ def test_every_screen_opens_and_escape_leads_back(tmp_path: Path, key: str) -> N
 def test_the_console_has_no_way_to_write_to_a_daemon() -> None:
     """It reads by `Log`, which has no method that writes."""
     assert not [name for name in vars(Log) if "append" in name or "post" in name]
+
+
+def test_the_keys_of_the_bars_are_letters_while_one_types(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(make_log(50), tmp_path) as seen:
+            await seen.until(lambda: seen.cursor == 50)
+            await seen.keys("slash", *"payload.f:1", "enter")
+            await seen.until(lambda: "payload.f" in seen.main.session.filter_text)
+
+    run(main)

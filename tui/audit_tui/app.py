@@ -61,12 +61,20 @@ class ConsoleApp(App[None]):
             self.theme = theme
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._end, 128 + signal.SIGTERM)
         # Not by the loop, which may be waiting to write to the terminal that is gone.
-        signal.signal(signal.SIGHUP, lambda *_: self._hung_up())
+        loop = asyncio.get_running_loop()
+        signal.signal(signal.SIGHUP, lambda *_: self._hang_up(loop))
         await self.open_daemon(self.opening.url)
 
     def _end(self, code: int) -> None:
         """Give the terminal back as it was, whoever wants the console gone."""
         self.exit(return_code=code)
+
+    def _hang_up(self, loop: asyncio.AbstractEventLoop) -> None:
+        """SIGHUP, in whatever the main thread was doing: sent by hand, it finds the terminal still there."""
+        if sys.__stderr__ is not None and os.isatty(sys.__stderr__.fileno()):
+            loop.call_soon_threadsafe(self._end, 128 + signal.SIGHUP)
+        else:
+            self._hung_up()
 
     def _hung_up(self) -> None:
         """The terminal is gone: there is nothing to give back, and writing to it would fail or wait for ever."""

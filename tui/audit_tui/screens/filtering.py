@@ -25,7 +25,8 @@ class FilterKeys(MainPart):
     """Which events one sees. The filter is always in the bar, and stays whatever the connection does."""
 
     BINDINGS = [  # noqa: RUF012 - Textual's own convention
-        Binding("slash", "filter", "Filter", id="filter", key_display="/"),
+        # Before anything else sees the key: what is typed or pasted right after it belongs into the bar.
+        Binding("slash", "filter", "Filter", id="filter", key_display="/", priority=True),
         Binding("i", "cell_filter(False)", "Only this", id="include", show=False),
         Binding("x", "cell_filter(True)", "Without this", id="exclude", show=False),
         Binding("w", "widen", "Widen", id="widen", show=False),

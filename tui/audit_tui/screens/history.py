@@ -26,7 +26,7 @@ class HistoryKeys(MainPart):
     BINDINGS = [  # noqa: RUF012 - Textual's own convention
         Binding("space", "pause", "Pause", id="pause"),
         Binding("g", "go_to", "Go to", id="go-to"),
-        Binding("f", "find", "Find", id="find"),
+        Binding("f", "find", "Find", id="find", priority=True),  # as "filter"
         Binding("n", "find_next(1)", "Next match", id="find-next", show=False),
         Binding("N", "find_next(-1)", "Previous match", id="find-previous", show=False),
     ]

@@ -10,6 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal
 from textual.events import Resize
+from textual.widgets import Input
 
 from audit_stream.display import safe
 from audit_stream.kinds import Severity
@@ -31,6 +32,9 @@ __all__ = ["MainScreen"]
 
 _TICK_S = 0.1
 """Events are taken in ten times a second, so that the cost of the screen does not depend on how many there are."""
+
+_MANY = 50
+"""Fewer events than this are drawn at every second tick: half the cost of the screen on a quiet stream."""
 
 _SLOW_EVERY = 10
 """Ticks between two looks at what changes by itself: ages, rates, the panel."""
@@ -60,6 +64,7 @@ class MainScreen(HistoryKeys, FilterKeys, OpeningKeys):
         self._state = state
         self._ticks = 0
         self._dirty = True
+        self._undrawn = 0
         self._last_status: StatusParts | None = None
         if state.time_format in TIME_FORMATS:
             self.table.time_format = state.time_format
@@ -104,11 +109,14 @@ class MainScreen(HistoryKeys, FilterKeys, OpeningKeys):
 
     def _mark_dirty(self) -> None:
         self._dirty = True
+        self.table.changed()  # at once, so that the cursor is never where the next key does not expect it
 
     def _tick(self) -> None:
-        came = self.session.drain()
+        self._undrawn += self.session.drain()
         self._ticks += 1
         slow = self._ticks % _SLOW_EVERY == 0
+        came = self._undrawn if self._undrawn >= _MANY or self._ticks % 2 == 0 else 0
+        self._undrawn -= came
         if came or self._dirty:
             self._dirty = False
             self.table.changed()
@@ -191,6 +199,10 @@ class MainScreen(HistoryKeys, FilterKeys, OpeningKeys):
         if self.session.view.filtered:
             return "no event passes the filter: w takes its last term away"
         return "the log is empty: events appear here as they come"
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """While somebody types, the keys of the two bars are letters like others."""
+        return not (action in ("filter", "find") and isinstance(self.focused, Input))
 
     # Keys of its own
 
