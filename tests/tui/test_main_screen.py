@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Static
 
 from audit_stream.kinds import Severity
 from audit_tui.app import ConsoleApp, Opening
@@ -147,7 +148,7 @@ def test_a_filter_holds_for_live_and_history_and_survives_a_reconnect(tmp_path: 
         async with console(log, tmp_path) as seen:
             await seen.until(lambda: seen.cursor == 700)
             await seen.keys("slash", *"kind:request_denied", "enter")
-            await seen.until(lambda: "kind:request_denied" in seen.main.session.filter_text)
+            await seen.until(lambda: "kind:request_denied" in seen.main.session.view.filter_text)
             await seen.until(lambda: bool(seen.ids) and seen.ids[0] == 2)  # the history, too
             assert all(event_id % 7 == 2 for event_id in seen.ids)
             log.go_away()
@@ -168,11 +169,11 @@ def test_a_cell_is_filtered_by_and_widened_again(tmp_path: Path) -> None:
             await seen.until(lambda: seen.cursor == 100)
             kind = log_kind(seen)
             await seen.keys("i")
-            await seen.until(lambda: seen.main.session.filter_text == f"kind:{kind}")
+            await seen.until(lambda: seen.main.session.view.filter_text == f"kind:{kind}")
             await seen.keys("w")
             await seen.until(lambda: len(seen.ids) == 100)
             await seen.keys("x")
-            await seen.until(lambda: seen.main.session.filter_text == f"-kind:{kind}")
+            await seen.until(lambda: seen.main.session.view.filter_text == f"-kind:{kind}")
 
     run(main)
 
@@ -210,7 +211,7 @@ def test_what_is_left_is_restored(tmp_path: Path) -> None:
             await seen.pilot.pause()
             await seen.keys("q")
         async with console(log, tmp_path) as seen:
-            await seen.until(lambda: seen.main.session.filter_text == "severity:>=warning")
+            await seen.until(lambda: seen.main.session.view.filter_text == "severity:>=warning")
             assert seen.main.table.time_format == "utc"
 
     run(main)
@@ -294,6 +295,53 @@ def test_the_keys_of_the_bars_are_letters_while_one_types(tmp_path: Path) -> Non
         async with console(make_log(50), tmp_path) as seen:
             await seen.until(lambda: seen.cursor == 50)
             await seen.keys("slash", *"payload.f:1", "enter")
-            await seen.until(lambda: "payload.f" in seen.main.session.filter_text)
+            await seen.until(lambda: "payload.f" in seen.main.session.view.filter_text)
+
+    run(main)
+
+
+def test_a_filter_that_nothing_in_memory_passes_looks_in_the_history(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(make_log(2000), tmp_path) as seen:
+            await seen.until(lambda: seen.cursor == 2000)
+            seen.main.apply_filter("id:5..9")
+            await seen.until(lambda: seen.ids == [5, 6, 7, 8, 9])
+            assert "and 5 of the history" in seen.main._shown_text()
+
+    run(main)
+
+
+def test_find_says_which_of_how_many(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(make_log(70), tmp_path) as seen:
+            await seen.until(lambda: seen.cursor == 70)
+            await seen.keys("f", *"breaker_opened")
+            matches = seen.main.query_one("#matches", Static)
+            await seen.until(lambda: "10 of 10" in str(matches.render()))
+            await seen.keys("enter", "N")
+            await seen.until(lambda: seen.cursor == 61)
+
+    run(main)
+
+
+def test_a_bundle_never_replaces_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    async def main() -> None:
+        async with console(make_log(20), tmp_path / "state") as seen:
+            await seen.until(lambda: seen.cursor == 20)
+            await seen.keys("E")
+            await seen.until(lambda: len(list(tmp_path.glob("audit-stream-evidence-20-20*.json"))) == 1)
+            await seen.keys("E")
+            await seen.until(lambda: len(list(tmp_path.glob("audit-stream-evidence-20-20*.json"))) == 2)
+
+    run(main)
+
+
+def test_the_palette_has_what_has_a_key(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(make_log(5), tmp_path) as seen:
+            titles = {command.title for command in seen.app.get_system_commands(seen.app.screen)}
+            assert {"Filter", "Integrity", "Evidence bundle", "Export", "Live end", "Theme"} <= titles
 
     run(main)

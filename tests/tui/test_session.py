@@ -210,7 +210,7 @@ def test_older_pages_reach_event_1_and_are_linked() -> None:
             await until(lambda: session.connection.link is Link.LIVE)
             session.view.pause()
             while not session.view.at_start:
-                await session.load_older()
+                await session.pages.load_older()
             assert shown_ids(session) == list(range(1, 2001))
             assert {item.check for item in session.view.items if isinstance(item, Row)} == {Check.LINKED}
 
@@ -222,10 +222,10 @@ def test_newer_pages_lead_back_to_the_live_end() -> None:
         session = Session(make_log(3000))
         async with running(session) as until:
             await until(lambda: session.connection.link is Link.LIVE)
-            await session.show_around(700)
+            await session.pages.show_around(700)
             assert 700 in shown_ids(session)
             while not session.view.attached:
-                await session.load_newer()
+                await session.pages.load_newer()
             assert shown_ids(session)[-1] == 3000
             ids = shown_ids(session)
             assert ids == list(range(ids[0], 3001))

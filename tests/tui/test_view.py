@@ -162,3 +162,30 @@ def test_ids_ascend_and_memory_is_bounded_whatever_happens(steps: list[str]) -> 
         assert len(view.items) <= 20 + 8
         if view.attached:
             assert shown[-1] == at
+
+
+def test_memory_is_bounded_by_bytes_following_paused_and_in_the_history() -> None:
+    one = len(ROWS[0].raw) + 20
+    ring = Ring(max_bytes=one * 10)
+    view = View(max_bytes=one * 10, history_bytes=one * 10)
+
+    def held() -> int:
+        return sum(len(item.raw) for item in view.items if isinstance(item, Row))
+
+    grown(ring, view, 1, 100)
+    assert held() <= one * 10
+    view.pause()
+    grown(ring, view, 101, 200)
+    assert held() <= one * 11
+    assert not view.attached
+    view.show_page(fresh(200, 220))
+    view.prepend(fresh(150, 199), exhausted=False)
+    assert held() <= one * 10
+    view.append(fresh(200, 260), live=False)
+    assert held() <= one * 10
+
+
+def test_a_page_somewhere_in_the_history_stays_whole() -> None:
+    view = View(history_rows=10)
+    view.show_page(fresh(100, 105))
+    assert ids(view) == list(range(100, 106))

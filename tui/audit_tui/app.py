@@ -6,15 +6,18 @@ import asyncio
 import os
 import signal
 import sys
-import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from typing import Any
 
 import msgspec
-from textual.app import App
+from textual.app import App, SystemCommand
 from textual.binding import Binding
+from textual.screen import Screen
 
 from audit_stream.chain import Head
 from audit_stream.errors import ClientError
+from audit_tui.clock import SYSTEM_CLOCK, Clock
 from audit_tui.kept import Kept
 from audit_tui.log import Log
 from audit_tui.model.badge import Alarm
@@ -32,6 +35,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
     verify_every_s: float = 30.0
     is_offline: bool = False
     filter: str = ""
+    clock: Clock = SYSTEM_CLOCK
 
 
 class ConsoleApp(App[None]):
@@ -104,11 +108,13 @@ class ConsoleApp(App[None]):
         if self.opening.filter:
             state = msgspec.structs.replace(state, filter=self.opening.filter)
         known = await self.kept.known_heads(log.url)
+        clock = self.opening.clock
         session = Session(
             log,
             verify_every_s=self._verify_every_s(url),
             known_heads=tuple(Head(head.event_id, head.hash) for head in known),
-            remember=lambda head: self.kept.heads.remember(log.url, head, time.time_ns() // 1_000_000),
+            clock=clock,
+            remember=lambda head: self.kept.heads.remember(log.url, head, clock.now_ms()),
         )
         self._main = MainScreen(session, state)
         await self.push_screen(self._main)
@@ -130,7 +136,7 @@ class ConsoleApp(App[None]):
     @property
     def badge_text(self) -> str:
         """What the badge says."""
-        return "" if self._main is None else self._main.session.integrity.badge(time.monotonic()).text
+        return "" if self._main is None else self._main.session.integrity.badge(self.opening.clock.now_s()).text
 
     def action_switch(self) -> None:
         """Choose another daemon."""
@@ -165,7 +171,7 @@ class ConsoleApp(App[None]):
 
         if self._main is not None:
             term: str = message.term  # type: ignore[attr-defined]  # the screen is imported when it is opened
-            self._main.apply_filter(with_term(self._main.session.filter_text, term))
+            self._main.apply_filter(with_term(self._main.session.view.filter_text, term))
 
     def on_detail_screen_mark_wanted(self, message: object) -> None:
         """The event in the detail is to be marked."""
@@ -200,6 +206,15 @@ class ConsoleApp(App[None]):
         driver = self._driver
         if driver is not None and not self.is_headless and os.environ.get("TERM") != "dumb":
             driver.write(f"\x1b]9;audit-tui: {alarm.text}\x07")
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """For the palette: what Textual offers, and whatever has a key on the screen one is on."""
+        yield from super().get_system_commands(screen)
+        for active in screen.active_bindings.values():
+            binding = active.binding
+            if binding.description and binding.action != "command_palette":
+                action = partial(self.run_action, binding.action, active.node)
+                yield SystemCommand(binding.description, f"key: {self.get_key_display(binding)}", action)
 
     def action_help(self) -> None:
         """The keys of the screen one is on."""

@@ -11,15 +11,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-import time
 from collections import deque
 from collections.abc import Callable
 
 from audit_stream.chain import GENESIS, Head, Verdict
-from audit_stream.client import Live, Lost, OtherHistory, Selection, Served, Stats
+from audit_stream.client import Live, Lost, OtherHistory, Served, Stats
 from audit_stream.errors import ClientError
 from audit_stream.kinds import DEFAULT_KINDS, KindRegistry
 from audit_stream.timestamps import time_ms_or_none
+from audit_tui.clock import SYSTEM_CLOCK, Clock
 from audit_tui.log import Log
 from audit_tui.model.activity import Activity
 from audit_tui.model.connection import Connection, Link
@@ -27,16 +27,16 @@ from audit_tui.model.integrity import Integrity
 from audit_tui.model.ring import MAX_ROWS, Ring
 from audit_tui.model.rows import Check, Row, read_row
 from audit_tui.model.view import View
+from audit_tui.pages import Pages
 
-__all__ = ["FIRST_PAGE", "PAGE", "Session"]
+__all__ = ["FIRST_PAGE", "Session"]
 
 FIRST_PAGE = 300
 """Events that are asked for at first: more than any screen shows, few enough to be there at once."""
 
-PAGE = 500
-
 _INBOX_EVENTS = 20_000
-"""Beyond it reading waits, and the daemon keeps what follows: it loses nothing by a slow reader."""
+_INBOX_BYTES = 16 << 20
+"""Beyond either reading waits, and the daemon keeps what follows: it loses nothing by a slow reader."""
 
 _DRAIN_EVENTS = 2_000
 """Handled in one turn of the event loop, some 20 ms, so that keys are answered while a backlog comes in."""
@@ -56,6 +56,7 @@ class Session:
         known_heads: tuple[Head, ...] = (),
         on_change: Callable[[], None] = lambda: None,
         remember: Callable[[Head], None] = lambda head: None,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.log = log
         self.kinds: KindRegistry = DEFAULT_KINDS
@@ -65,24 +66,27 @@ class Session:
         self.integrity = Integrity(self.hash_of_seen, verify_every_s=verify_every_s)
         self.connection = Connection()
         self.stats: Stats | None = None
-        self.filter_text = ""
+        self.pages = Pages(log, self.ring, self.view, self._read)
         self.notices: deque[str] = deque(maxlen=50)
         self.delay_ms: float | None = None
         self.known_heads = known_heads
         self._remember = remember
         self.on_change = on_change
+        self.clock = clock
         self._inbox: deque[Served] = deque()
+        self._inbox_bytes = 0
         self._room = asyncio.Event()
         self._up = asyncio.Event()
         self._verify_now = asyncio.Event()
+        self._heads_wanted = asyncio.Event()
         self._catch_up_to = 0
-        self._fresh = False
 
     async def run(self) -> None:
         """Follow and verify for ever; a daemon that is away is a state, never an error."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._follow(), name="follow")
             group.create_task(self._verify(), name="verify")
+            group.create_task(self._compare_heads(), name="compare heads")
 
     def verify_now(self) -> None:
         """Ask for a verdict without waiting for the period's end."""
@@ -109,21 +113,23 @@ class Session:
         rows = []
         before = self.ring.newest
         for _ in range(count):
-            row = self._read(self._inbox.popleft())
+            served = self._inbox.popleft()
+            self._inbox_bytes -= len(served.raw)
+            row = self._read(served)
             if row is not None and self.ring.add(row):
                 rows.append(row)
                 if row.check is Check.BROKEN:
-                    self.integrity.found_broken(row, before, now_ms=_now_ms(), now_s=time.monotonic())
+                    self.integrity.found_broken(row, before, now_ms=self.clock.now_ms(), now_s=self.clock.now_s())
                 before = row
         self._room.set()
-        now_s = time.monotonic()
+        now_s = self.clock.now_s()
         live = self.connection.link is Link.LIVE
         self.view.grow(rows)
         self.activity.add_many(rows, now_s, live=live)
         if rows:
             newest = rows[-1]
             stamped = time_ms_or_none(newest.timestamp) if live else None
-            self.delay_ms = None if stamped is None else max(0.0, _now_ms() - stamped)
+            self.delay_ms = None if stamped is None else max(0.0, self.clock.now_ms() - stamped)
             self._tell_growth()
             self._note_catching_up(newest.event_id)
         return count
@@ -171,7 +177,7 @@ class Session:
         before: Row | None = None
         for row in new:
             if row.check is Check.BROKEN:
-                self.integrity.found_broken(row, before, now_ms=_now_ms(), now_s=time.monotonic())
+                self.integrity.found_broken(row, before, now_ms=self.clock.now_ms(), now_s=self.clock.now_s())
             before = row
         self.view.grow(new)
         self._tell_growth()
@@ -183,11 +189,13 @@ class Session:
                 match item:
                     case Served():
                         self._inbox.append(item)
-                        if len(self._inbox) >= _INBOX_EVENTS:
+                        self._inbox_bytes += len(item.raw)
+                        if len(self._inbox) >= _INBOX_EVENTS or self._inbox_bytes >= _INBOX_BYTES:
                             self._room.clear()
                             await self._room.wait()
                     case Live():
-                        await self._live(item)
+                        if not await self._live(item):
+                            return
                     case Lost():
                         self._lost(item.reason, item.retry_in_s)
                     case OtherHistory():
@@ -195,21 +203,24 @@ class Session:
                         await self._load_end()
                         return
 
-    async def _live(self, live: Live) -> None:
+    async def _live(self, live: Live) -> bool:
+        """The stream is there; False when so much came meanwhile that it is better begun anew at the live end."""
         self.stats = await self.log.stats()
         left = self.stats.head.event_id - live.after_id
         self.integrity.connected()
-        self.activity.resumed(time.monotonic())
+        self.activity.resumed(self.clock.now_s())
         if left > MAX_ROWS:  # more than fits: the newest come at once, and a row says what lies between
             await self._drain_all()
             await self._load_end()
-            raise ClientError(f"{left:,} events came meanwhile: going on at the live end")
+            self.notices.append(f"{left:,} events came meanwhile: going on at the live end")
+            return False
         self._catch_up_to = self.stats.head.event_id
         self._state(
             Connection(link=Link.CATCHING_UP, left=left) if left > 0 and len(self.ring) else Connection(link=Link.LIVE)
         )
         self._up.set()
-        await self._check_known_heads()
+        self._heads_wanted.set()
+        return True
 
     async def _drain_all(self) -> None:
         while self.drain():  # noqa: ASYNC110 - it polls nothing: it lets keys be answered between two slices
@@ -223,7 +234,7 @@ class Session:
 
     def _lost(self, reason: str, retry_in_s: float, *, refused: bool = False) -> None:
         self._up.clear()
-        now_s = time.monotonic()
+        now_s = self.clock.now_s()
         self.integrity.disconnected(reason)
         self.activity.paused(now_s)
         self._state(
@@ -232,8 +243,10 @@ class Session:
 
     def _other_history(self, seen: Head, head: Head) -> None:
         self._inbox.clear()
+        self._inbox_bytes = 0
+        self._room.set()
         found = None if head.event_id < seen.event_id else head
-        self.integrity.history_differs(seen, found, now_ms=_now_ms(), now_s=time.monotonic())
+        self.integrity.history_differs(seen, found, now_ms=self.clock.now_ms(), now_s=self.clock.now_s())
         self.notices.append(f"the daemon's history no longer holds event #{seen.event_id}: it was cut or rewritten")
         self.ring.clear()
         for _ in self.view.refill(self.ring):
@@ -254,21 +267,21 @@ class Session:
     async def _verify(self) -> None:
         while True:
             await self._up.wait()
-            started_s = time.monotonic()
+            started_s = self.clock.now_s()
             self.integrity.walk_started(started_s)
             self.on_change()
             try:
                 verdict = await self.log.verify()
             except ClientError as error:
-                self.integrity.walk_failed(str(error), now_ms=_now_ms(), now_s=time.monotonic())
+                self.integrity.walk_failed(str(error), now_ms=self.clock.now_ms(), now_s=self.clock.now_s())
             else:
                 await self._drain_all()  # what the verdict speaks of should have been seen here too
-                self.integrity.walk_ended(verdict, now_ms=_now_ms(), now_s=time.monotonic())
+                self.integrity.walk_ended(verdict, now_ms=self.clock.now_ms(), now_s=self.clock.now_s())
                 self._remember_head(verdict)
             self.on_change()
             self._verify_now.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(0.05, self.integrity.next_verify_in_s(time.monotonic()))):
+                async with asyncio.timeout(max(0.05, self.integrity.next_verify_in_s(self.clock.now_s()))):
                     await self._verify_now.wait()
 
     def _remember_head(self, verdict: Verdict) -> None:
@@ -276,94 +289,23 @@ class Session:
         if verdict.valid and head is not None and head.event_id and self.hash_of_seen(head.event_id) == head.hash:
             self._remember(head)
 
-    async def _check_known_heads(self) -> None:
-        """Whether the log still holds what earlier sessions saw, the newest first."""
+    async def _compare_heads(self) -> None:
+        """Whether the log still holds what earlier sessions saw, each time that it has been connected to."""
+        while True:
+            await self._heads_wanted.wait()
+            self._heads_wanted.clear()
+            with contextlib.suppress(ClientError):  # then the connection is lost too, and this is done again
+                await self._compare_each_head()
+
+    async def _compare_each_head(self) -> None:
         for known in sorted(self.known_heads, key=lambda head: -head.event_id):
-            found = await self.log.event(known.event_id)
-            there = None if found is None else self._read(found)
-            if there is None or there.hash != known.hash:
-                other = None if there is None else Head(known.event_id, there.hash)
-                self.integrity.history_differs(known, other, now_ms=_now_ms(), now_s=time.monotonic())
+            served = await self.log.event(known.event_id)
+            found = None if served is None else self._read(served)
+            if found is None or found.hash != known.hash:
+                other = None if found is None else Head(known.event_id, found.hash)
+                self.integrity.history_differs(known, other, now_ms=self.clock.now_ms(), now_s=self.clock.now_s())
                 self.on_change()
                 return
-
-    # Reading the history
-
-    def _selection(self) -> Selection:
-        return Selection(q=self.filter_text)
-
-    async def load_older(self) -> int:
-        """Put a page before the window; returns how many events it had. Raises ClientError."""
-        view, oldest = self.view, self.view.items[0] if self.view.items else None
-        before_id = None
-        if oldest is not None:
-            before_id = oldest.event_id if isinstance(oldest, Row) else oldest.first
-        elif self.ring.rows:
-            before_id = self.ring.rows[0].event_id
-        if before_id is not None and before_id <= 1:
-            view.at_start = True
-            return 0
-        version = view.version_of_filter
-        rows = await self._page(limit=PAGE, before_id=before_id)
-        if view.version_of_filter == version:
-            view.prepend(rows, exhausted=not rows)
-        return len(rows)
-
-    async def load_newer(self) -> int:
-        """Put a page after a detached window, from memory where it is still there. Raises ClientError."""
-        view, newest = self.view, self.view.items[-1] if self.view.items else None
-        after_id = 0 if newest is None else newest.event_id if isinstance(newest, Row) else newest.last
-        held = self.ring.after(after_id, MAX_ROWS)
-        if held is not None:
-            rows = [row for row in held if view.passes(row)][:PAGE]
-            live = not rows or len(rows) < PAGE
-        else:
-            version = view.version_of_filter
-            rows = await self._page(limit=PAGE, since_id=after_id)
-            if view.version_of_filter != version:
-                return 0
-            live = False
-            if len(rows) < PAGE:  # nothing more there that passes: go on in what is held
-                view.append(rows, live=False)
-                last = self.ring.rows[0].event_id if self.ring.rows else after_id
-                after = max(last - 1, rows[-1].event_id if rows else 0)
-                more = self.ring.after(after, MAX_ROWS) or []
-                view.append([row for row in more if view.passes(row)], live=True)
-                return len(rows) + len(more)
-        view.append(rows, live=live)
-        return len(rows)
-
-    async def load_gap(self, first: int, last: int) -> list[Row]:
-        """The events of a gap, at most a page of them. Raises ClientError."""
-        rows = await self._page(limit=min(PAGE, last - first + 1), since_id=first - 1, everything=True)
-        return [row for row in rows if row.event_id <= last]
-
-    async def show_around(self, event_id: int) -> None:
-        """Show the history around an event. Raises ClientError."""
-        before = await self._page(limit=PAGE, before_id=event_id)
-        after = await self._page(limit=PAGE, since_id=event_id - 1)
-        self.view.show_page([*before, *after])
-        if not before:
-            self.view.at_start = True
-
-    async def id_at(self, at: str) -> int | None:
-        """The first event at or after an RFC 3339 instant. Raises ClientError."""
-        selection = Selection(q=self.filter_text, since=at)
-        async for served in self.log.events(selection, since_id=0, limit=1):
-            return read_row(served, self.kinds).event_id
-        return None
-
-    async def around(self, event_id: int, *, each_side: int = 3) -> list[Row]:
-        """The events around one, whatever the filter. Raises ClientError."""
-        return await self._page(limit=2 * each_side + 1, since_id=max(0, event_id - each_side - 1), everything=True)
-
-    async def _page(
-        self, *, limit: int, since_id: int | None = None, before_id: int | None = None, everything: bool = False
-    ) -> list[Row]:
-        selection = Selection() if everything else self._selection()
-        events = self.log.events(selection, limit=limit, since_id=since_id, before_id=before_id)
-        async with contextlib.aclosing(events) as served:
-            return [row async for event in served if (row := self._read(event)) is not None]
 
     def _read(self, served: Served) -> Row | None:
         """An event; None for bytes that are none, such as a damaged row of a file: that is said, and the rest shown."""
@@ -372,7 +314,3 @@ class Session:
         except ClientError as error:
             self.notices.append(str(error))
             return None
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -11,11 +11,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
 
 from audit_stream.kinds import Severity
 from audit_tui.model.passing import Passes, everything
-from audit_tui.model.ring import MAX_ROWS, Ring
+from audit_tui.model.ring import MAX_BYTES, MAX_ROWS, Ring
 from audit_tui.model.rows import Check, Gap, Row, check_after
 
 __all__ = ["Item", "View"]
@@ -24,15 +23,27 @@ Item = Row | Gap
 
 _HISTORY_ROWS = 20_000
 _HISTORY_BYTES = 16 << 20
-"""Of a window that holds rows which the ring does not: they cost memory of their own."""
+"""Of a window that holds rows which the ring does not: they cost memory of their own. It is bounded by bytes as well as
+by rows, as the ring is: 50,000 usual events take 25 MB, as many of the largest would take 3 GB."""
 
 _SLICE_ROWS = 500
 
 
 class View:
-    """The window. `first` is the absolute index of the first item: it grows as items leave at the older end."""
+    """The window. `first` is the absolute index of the first item: it grows as items leave at the older end.
 
-    def __init__(self, *, max_rows: int = MAX_ROWS, history_rows: int = _HISTORY_ROWS) -> None:
+    `filter_text` is the filter as it was typed, `query` the same with its relative times resolved, which a daemon is
+    asked by, so that the history and what comes in go by one meaning.
+    """
+
+    def __init__(
+        self,
+        *,
+        max_rows: int = MAX_ROWS,
+        max_bytes: int = MAX_BYTES,
+        history_rows: int = _HISTORY_ROWS,
+        history_bytes: int = _HISTORY_BYTES,
+    ) -> None:
         self.items: deque[Item] = deque()
         self.first = 0
         self.following = True
@@ -42,17 +53,14 @@ class View:
         self.worst = Severity.INFO
         self.passes: Passes = everything
         self.filtered = False
-        self.scanned_from = 0
+        self.filter_text = ""
+        self.query = ""
         self.version = 0
+        self.beginning = 0  # counts how often the window was begun anew: a page that was on its way is not wanted then
         self._passing: deque[int] = deque()  # ids in the ring that pass the filter
-        self.version_of_filter = (
-            0  # changes whenever the window is begun anew: a page on its way is then no longer wanted
-        )
-        self._max_rows = max_rows
-        self._history_rows = history_rows
-
-    def __len__(self) -> int:
-        return len(self.items)
+        self._bytes = 0
+        self._max_rows, self._max_bytes = max_rows, max_bytes
+        self._history_rows, self._history_bytes = history_rows, history_bytes
 
     @property
     def oldest(self) -> Row | None:
@@ -74,9 +82,7 @@ class View:
         """Follow the live end again, of a window that is attached to it."""
         self.following = True
         self.waiting, self.worst = 0, Severity.INFO
-        excess = len(self.items) - self._max_rows
-        if excess > 0:
-            self._drop_first(excess)
+        self._trim_older(self._max_rows, self._max_bytes)
         self.version += 1
 
     def grow(self, rows: Iterable[Row]) -> None:
@@ -89,13 +95,13 @@ class View:
             if not self.following:
                 self.waiting += 1
                 self.worst = max(self.worst, row.severity)
-                if self.attached and len(self.items) >= self._max_rows:
+                if len(self.items) >= self._max_rows or self._bytes >= self._max_bytes:
                     self.attached = False
             if self.attached:
                 self._put_last(row)
-        excess = len(self.items) - self._max_rows
-        if self.following and excess > 0:
-            self._drop_first(excess)
+        self._note_start()
+        if self.following:
+            self._trim_older(self._max_rows, self._max_bytes)
         self.version += 1
 
     def refill(self, ring: Ring, passes: Passes | None = None, *, filtered: bool = False) -> Iterator[None]:
@@ -115,12 +121,10 @@ class View:
                 self._put_first(row)
             if self.filtered:
                 self._passing.extendleft(row.event_id for row in kept)
-            self.scanned_from = part[-1].event_id
             self.version += 1
             yield
-        excess = len(self.items) - self._max_rows
-        if excess > 0:
-            self._drop_first(excess)
+        if self.following:
+            self._trim_older(self._max_rows, self._max_bytes)
         self._note_start()
 
     def show_page(self, rows: Sequence[Row]) -> None:
@@ -152,9 +156,7 @@ class View:
         for row in rows:
             self._put_last(row)
         self.attached = live
-        excess = len(self.items) - self._history_rows
-        if excess > 0:
-            self._drop_first(excess)
+        self._trim_older(self._history_rows, self._history_bytes)
         self.version += 1
 
     def fill(self, gap: Gap, rows: Sequence[Row]) -> None:
@@ -176,6 +178,7 @@ class View:
         elif isinstance(after, Row) and after.check is Check.GAP and rows:
             check_after(rows[-1], after)
         self.items = deque([*items[:index], *filled, *items[index + 1 :]])
+        self._bytes += sum(len(row.raw) for row in rows)
         self.version += 1
 
     def passing_count(self, ring: Ring) -> int:
@@ -196,8 +199,9 @@ class View:
         return None
 
     def _reset(self) -> None:
-        self.version_of_filter += 1
+        self.beginning += 1
         self.items.clear()
+        self._bytes = 0
         self.first = 0
         self.following = self.attached = True
         self.at_start = False
@@ -210,6 +214,7 @@ class View:
             if row.event_id > last_id + 1:
                 self.items.append(Gap(last_id + 1, row.event_id - 1))
         self.items.append(row)
+        self._bytes += len(row.raw)
 
     def _put_first(self, row: Row) -> None:
         if self.items and not self.filtered:
@@ -219,23 +224,20 @@ class View:
                 self.items.appendleft(Gap(row.event_id + 1, first_id - 1))
                 self.first -= 1
         self.items.appendleft(row)
+        self._bytes += len(row.raw)
         self.first -= 1
 
-    def _drop_first(self, count: int) -> None:
-        for _ in range(count):
-            self.items.popleft()
-        self.first += count
-        self.at_start = False
+    def _trim_older(self, max_rows: int, max_bytes: int) -> None:
+        while len(self.items) > max_rows or (self._bytes > max_bytes and len(self.items) > 1):
+            item = self.items.popleft()
+            self._bytes -= len(item.raw) if isinstance(item, Row) else 0
+            self.first += 1
+            self.at_start = False
 
     def _trim_newer(self) -> None:
-        total = 0
-        keep = 0
-        for keep, item in enumerate(islice(self.items, self._history_rows), 1):  # noqa: B007 - counted
-            total += len(item.raw) if isinstance(item, Row) else 0
-            if total > _HISTORY_BYTES:
-                break
-        while len(self.items) > keep:
-            self.items.pop()
+        while len(self.items) > self._history_rows or (self._bytes > self._history_bytes and len(self.items) > 1):
+            item = self.items.pop()
+            self._bytes -= len(item.raw) if isinstance(item, Row) else 0
             self.attached = False
 
     def _note_start(self) -> None:

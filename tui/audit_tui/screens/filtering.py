@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import TYPE_CHECKING
 
 from textual import on
@@ -45,7 +44,7 @@ class FilterKeys(MainPart):
         for row in list(self.session.view.items)[-200:]:
             if isinstance(row, Row):
                 fields.update(payload_paths(row.payload))
-        now_s = time.monotonic()
+        now_s = self.session.clock.now_s()
         bar.offer(
             [entry.name for entry in activity.ranked(now_s, "kind")],
             [entry.name for entry in activity.ranked(now_s, "source")],
@@ -73,13 +72,13 @@ class FilterKeys(MainPart):
         if not term:
             self.say("choose a cell with the left and right keys: a payload's fields are in the detail, by Enter")
             return
-        self.apply_filter(with_term(self.session.filter_text, negated(term) if exclude else term))
+        self.apply_filter(with_term(self.session.view.filter_text, negated(term) if exclude else term))
 
     def action_widen(self) -> None:
         """Take the last term of the filter away."""
         from audit_tui.model.filter_text import without_last_term
 
-        self.apply_filter(without_last_term(self.session.filter_text))
+        self.apply_filter(without_last_term(self.session.view.filter_text))
 
     def action_named_filters(self) -> None:
         """Choose, save or remove a filter that has a name."""
@@ -93,7 +92,7 @@ class FilterKeys(MainPart):
         self.app.push_screen(
             NamedFiltersScreen(
                 kept.named_filters(self.session.log.url),
-                self.session.filter_text,
+                self.session.view.filter_text,
                 save=lambda name, text: kept.save_filter(self.session.log.url, name, text),
             ),
             chosen,
@@ -112,7 +111,7 @@ class FilterKeys(MainPart):
     def _activity_panel_chosen(self, message: ActivityPanel.Chosen) -> None:
         from audit_tui.model.filter_text import choose
 
-        self.apply_filter(choose(self.session.filter_text, message.kinds, message.sources))
+        self.apply_filter(choose(self.session.view.filter_text, message.kinds, message.sources))
 
     @on(ActivityPanel.Excluded)
     def _activity_panel_excluded(self, message: ActivityPanel.Excluded) -> None:
@@ -120,14 +119,14 @@ class FilterKeys(MainPart):
         from audit_tui.model.filter_text import with_term
 
         term = f"-{message.dimension}:{pattern_text((message.name,))}"
-        self.apply_filter(with_term(self.session.filter_text, term))
+        self.apply_filter(with_term(self.session.view.filter_text, term))
 
     def apply_filter(self, text: str) -> None:
         """Show what passes; a text that is no filter is said to be none, and changes nothing."""
         from audit_stream.filters import FilterError
         from audit_tui.model.filter_text import parsed
 
-        filter_ = parsed(text, time.time_ns() // 1_000_000, self.session.kinds)
+        filter_ = parsed(text, self.session.clock.now_ms(), self.session.kinds)
         if isinstance(filter_, FilterError):
             self.say(f"{text}: {filter_}", severity="error")
             return
@@ -135,8 +134,8 @@ class FilterKeys(MainPart):
 
     def _show_filter(self, text: str, filter_: Filter) -> None:
         session = self.session
-        session.filter_text = text.strip()
-        self.query_one(FilterBar).set_applied(session.filter_text)
+        session.view.filter_text, session.view.query = text.strip(), str(filter_)
+        self.query_one(FilterBar).set_applied(session.view.filter_text)
         is_filtered = bool(filter_.terms)
         passes_ = passes(filter_) if is_filtered else everything
         keep = self.table.cursor_row if not session.view.following else None

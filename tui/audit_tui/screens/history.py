@@ -49,7 +49,7 @@ class HistoryKeys(MainPart):
     @on(EventTable.StartWanted)
     def _event_table_start_wanted(self) -> None:
         async def to_start() -> None:
-            await self.session.show_around(1)
+            await self.session.pages.show_around(1)
             self.table.changed()
             self.table.go_to(1)
             self.show_change()
@@ -82,7 +82,7 @@ class HistoryKeys(MainPart):
     def _event_table_older_wanted(self) -> None:
         async def load() -> None:
             try:
-                await self.session.load_older()
+                await self.session.pages.load_older()
             finally:
                 self._loading_older = False
             self.table.changed()
@@ -95,7 +95,7 @@ class HistoryKeys(MainPart):
     def _event_table_newer_wanted(self) -> None:
         async def load() -> None:
             try:
-                await self.session.load_newer()
+                await self.session.pages.load_newer()
             finally:
                 self._loading_newer = False
             self.table.changed()
@@ -110,7 +110,7 @@ class HistoryKeys(MainPart):
         gap: Gap = message.gap
 
         async def load() -> None:
-            self.session.view.fill(gap, await self.session.load_gap(gap.first, gap.last))
+            await self.session.pages.load_gap(gap)
             self.table.changed()
 
         self.reading(load, group="gap")
@@ -129,7 +129,7 @@ class HistoryKeys(MainPart):
             elif place.at_ms is not None:
                 self._go_to_time(place.at_ms)
 
-        self.app.push_screen(GoToScreen(utc=self.table.time_format in ("utc", "full")), go)
+        self.app.push_screen(GoToScreen(self.session.clock.now_ms(), utc=self.table.time_format in ("utc", "full")), go)
 
     def go_to_event(self, event_id: int) -> None:
         """Put the cursor on an event, from memory or from the daemon."""
@@ -141,7 +141,7 @@ class HistoryKeys(MainPart):
             return
 
         async def show() -> None:
-            await self.session.show_around(event_id)
+            await self.session.pages.show_around(event_id)
             self.table.changed()
             self.table.go_to(event_id)
             self.show_change()
@@ -152,7 +152,7 @@ class HistoryKeys(MainPart):
 
     def _go_to_time(self, at_ms: int) -> None:
         async def show() -> None:
-            event_id = await self.session.id_at(format_rfc3339_ms(at_ms))
+            event_id = await self.session.pages.id_at(format_rfc3339_ms(at_ms))
             if event_id is None:
                 self.say("no event is as late as that: this is the live end")
                 self._to_live()
@@ -197,15 +197,32 @@ class HistoryKeys(MainPart):
         if finder is None:
             return
         items = list(view.items)
-        start = self.table.cursor_place + (0 if inclusive else direction)
+        start = self.table.cursor.place + (0 if inclusive else direction)
         end = len(items) if direction > 0 else -1
         for count, place in enumerate(range(start, end, direction), 1):
             item = items[place] if 0 <= place < len(items) else None
             if isinstance(item, Row) and finder.matches(line_text(item)):
                 self.table.go_to(item.event_id)
                 self.show_change()
+                await self._count_matches(finder)
                 return
             if count % _FIND_SLICE == 0:
                 await asyncio.sleep(0)
-        if not inclusive:
+        if inclusive:
+            await self._count_matches(finder)
+        else:
             self.say("no further match in what is shown")
+
+    async def _count_matches(self, finder: Finder) -> None:
+        """Tell the bar, while it is there, which of how many matches the cursor is on."""
+        bar, cursor_row = self.query_one(FindBar), self.table.cursor_row
+        position = total = 0
+        for count, item in enumerate(list(self.session.view.items), 1):
+            if not bar.display:
+                return
+            if isinstance(item, Row) and finder.matches(line_text(item)):
+                total += 1
+                position = total if item is cursor_row else position
+            if count % _FIND_SLICE == 0:
+                await asyncio.sleep(0)
+        bar.show_matches(position, total)

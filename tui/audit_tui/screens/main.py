@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 from textual import on
 from textual.app import ComposeResult
@@ -60,12 +59,11 @@ class MainScreen(HistoryKeys, FilterKeys, OpeningKeys):
     def __init__(self, session: Session, state: DaemonState) -> None:
         super().__init__()
         self.session = session
-        self.table = EventTable(session.view, id="events")
+        self.table = EventTable(session.view, now_ms=session.clock.now_ms, id="events")
         self._state = state
         self._ticks = 0
         self._dirty = True
         self._undrawn = 0
-        self._last_status: StatusParts | None = None
         if state.time_format in TIME_FORMATS:
             self.table.time_format = state.time_format
         self.table.hidden = frozenset(COLUMNS) - frozenset(state.columns) if state.columns else frozenset()
@@ -75,7 +73,7 @@ class MainScreen(HistoryKeys, FilterKeys, OpeningKeys):
         yield FilterBar()
         with Horizontal(id="body"):
             yield self.table
-            yield ActivityPanel()
+            yield ActivityPanel(clock=self.session.clock.now_s)
         yield FindBar()
         yield StatusBar()
 
@@ -127,7 +125,7 @@ class MainScreen(HistoryKeys, FilterKeys, OpeningKeys):
 
     def _slow_tick(self) -> None:
         self.console_app.leave_if_alone()
-        for alarm in self.session.integrity.alarms(time.monotonic()):
+        for alarm in self.session.integrity.alarms(self.session.clock.now_s()):
             self.console_app.raise_alarm(alarm)
         while self.session.notices:
             self.say(self.session.notices.popleft(), severity="warning")
@@ -149,7 +147,7 @@ class MainScreen(HistoryKeys, FilterKeys, OpeningKeys):
         """The status, the badge, and the panel if it is open."""
         if not self.is_mounted:
             return
-        now_s = time.monotonic()
+        now_s = self.session.clock.now_s()
         session = self.session
         self.table.show_empty(self._empty_text())
         status = self.query_one(StatusBar)
@@ -187,6 +185,9 @@ class MainScreen(HistoryKeys, FilterKeys, OpeningKeys):
             checked = ring.rows and ring.linked_from <= ring.rows[0].event_id
             hidden = "the hidden ones checked" if checked else "the hidden ones not all linked"
             parts.append(f"{shown:,} of {scanned:,} shown, {hidden}")
+            older = len(view.items) - shown if view.attached else len(view.items)
+            if older > 0:  # the daemon has filtered these, and what it left out was not seen here
+                parts.append(f"and {older:,} of the history")
         else:
             parts.append(f"{self.session.ring.received:,} received")
         return " · ".join(parts)
@@ -237,7 +238,7 @@ class MainScreen(HistoryKeys, FilterKeys, OpeningKeys):
     def left_as(self) -> DaemonState:
         """How this daemon is left."""
         return DaemonState(
-            filter=self.session.filter_text,
+            filter=self.session.view.filter_text,
             columns=tuple(name for name in COLUMNS if name not in self.table.hidden),
             layout={"panel": bool(self.query_one(ActivityPanel).display)} if self.is_mounted else {},
             time_format=self.table.time_format,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
+from itertools import count
 from pathlib import Path
 
 from textual import on
@@ -56,7 +57,15 @@ class OpeningKeys(MainPart):
         async def open_() -> None:
             heads = await self.console_app.kept.known_heads(session.log.url)
             await self.app.push_screen(
-                IntegrityScreen(session.integrity, heads, session.around, stored=session.ring.find, log=session.log.url)
+                IntegrityScreen(
+                    session.integrity,
+                    heads,
+                    session.pages.around,
+                    stored=session.ring.find,
+                    log=session.log.url,
+                    now_s=session.clock.now_s,
+                    now_ms=session.clock.now_ms,
+                )
             )
 
         self.reading(open_, group="open")
@@ -68,7 +77,7 @@ class OpeningKeys(MainPart):
     def action_acknowledge(self) -> None:
         """Take note of the red badge. What was rewritten is from now on compared with what there is now."""
         session = self.session
-        was_rewritten = session.integrity.acknowledge(time.monotonic())
+        was_rewritten = session.integrity.acknowledge(session.clock.now_s())
         if was_rewritten:
             head: Head = session.ring.head
 
@@ -119,7 +128,7 @@ class OpeningKeys(MainPart):
         from audit_tui.disk.digest import digest
         from audit_tui.screens.digest import DigestScreen
 
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = self.session.clock.now_ms()
         text = digest(self.console_app.kept.marks.all(), now_ms=now_ms, title="Hand-over")
         self.app.push_screen(DigestScreen(text))
 
@@ -130,17 +139,17 @@ class OpeningKeys(MainPart):
         from audit_stream.client import Selection
         from audit_tui.screens.export import ExportScreen
 
-        text = self.session.filter_text
-        self.app.push_screen(ExportScreen(self.session.log, Selection(q=text), text or "all events"))
+        text = self.session.view.filter_text
+        self.app.push_screen(ExportScreen(self.session.log, Selection(q=self.session.view.query), text or "all events"))
 
     def action_bundle(self) -> None:
         """Write the selected events, their links to a known head, and the verdict, as one file."""
         from audit_tui.model.collect import collect
 
-        rows, session = self.table.selection, self.session
+        rows, session = self.table.cursor.selected, self.session
         if not rows:
             return
-        name = f"audit-stream-evidence-{rows[0].event_id}-{rows[-1].event_id}.json"
+        name = f"audit-stream-evidence-{rows[0].event_id}-{rows[-1].event_id}"
 
         async def write() -> None:
             body = await collect(
@@ -150,19 +159,18 @@ class OpeningKeys(MainPart):
                 on_progress=lambda done, total: None,
                 remembered=session.known_heads,
             )
-            path = Path.cwd() / name
             try:
-                path.write_bytes(body)
+                path = await asyncio.to_thread(_write_new, name, body)
             except OSError as error:
-                self.say(f"{path} cannot be written: {error.strerror}", severity="error")
+                self.say(f"{name} cannot be written to {Path.cwd()}: {error.strerror}", severity="error")
             else:
-                self.say(f"{len(rows)} events in {path}: check it with `audit-tui check {name}`")
+                self.say(f"{len(rows)} events in {path}: check it with `audit-tui check {path.name}`")
 
         self.reading(write, group="bundle")
 
     def action_copy(self) -> None:
         """Copy the selected events as they were served."""
-        rows = self.table.selection
+        rows = self.table.cursor.selected
         if rows:
             text = "\n".join(row.raw.decode("utf-8", "backslashreplace") for row in rows)
             self.copy_text(text, f"{len(rows)} event{'s' * (len(rows) > 1)}")
@@ -203,3 +211,19 @@ class OpeningKeys(MainPart):
                 self.reading(lambda: compare(url), group="open")
 
         self.app.push_screen(ProfilesScreen(console.known_daemons(), title="Compare with"), chosen)
+
+
+def _write_new(name: str, body: bytes) -> Path:
+    """Write to a file that is not there yet: evidence never replaces other evidence. Blocks; raises OSError."""
+    for number in count():
+        path = Path.cwd() / f"{name}{f'-{number}' if number else ''}.json"
+        try:
+            with path.open("xb") as file:
+                file.write(body)
+        except FileExistsError:
+            continue
+        except OSError:
+            path.unlink(missing_ok=True)  # half of it is no evidence
+            raise
+        return path
+    raise AssertionError  # count() does not end

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Self
 
 import msgspec
@@ -17,7 +18,7 @@ from audit_tui.model.find import Finder
 from audit_tui.model.rows import Check, Gap, Row
 from audit_tui.text import fit
 
-__all__ = ["Line", "Styles", "draw_gap", "draw_row"]
+__all__ = ["Line", "Styles", "draw_gap", "draw_header", "draw_row"]
 
 
 _SECONDS_CELLS = 8
@@ -108,14 +109,27 @@ def draw_row(
     return Line(row, gutter, tuple(columns))
 
 
-def draw_gap(gap: Gap, room: int, styles: Styles, times: tuple[str, str]) -> Line:
-    """A line that says what is missing."""
+def draw_header(widths: Widths, room: int, styles: Styles) -> Segment:
+    """The names of the columns."""
+    cells = [
+        ("  #", widths.id + 2),
+        ("time", widths.time),
+        ("s" if widths.severity == 1 else "sev", widths.severity),
+        ("kind", widths.kind),
+        ("source", widths.source),
+    ]
+    text = "".join(f"{fit(name, width)} " for name, width in cells if width) + "payload"
+    return Segment(fit(text, room), styles.header)
+
+
+def draw_gap(gap: Gap, room: int, styles: Styles, times: Sequence[str]) -> Line:
+    """A line that says what is missing; `times` are those of the events before and after, as far as they are there."""
     ids = f"#{gap.first:,}" if gap.count == 1 else f"#{gap.first:,}–#{gap.last:,}"
-    between = "–".join(filter(None, times))
     if gap.absent:
         text = f"{gap.count:,} missing: {ids} {'is' if gap.count == 1 else 'are'} not in the log"
     else:
-        text = f"{gap.count:,} missed, {between + ', ' if between else ''}{ids}, Enter to load"
+        between = f"{'–'.join(times)}, " if times else ""
+        text = f"{gap.count:,} missed, {between}{ids}, Enter to load"
     line = fit(f"┄ {text}", room - 2)
     return Line(None, Segment("┄┄", styles.gap), ((Segment(line, styles.gap),),))
 

@@ -6,7 +6,7 @@ or leaves memory at either end, the same event stays under the cursor.
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 
 from rich.segment import Segment
 from rich.style import Style
@@ -19,16 +19,14 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from audit_tui.model.columns import COLUMNS, TIME_FORMATS, Widths, time_text
+from audit_tui.model.cursor import Cursor
 from audit_tui.model.find import Finder
 from audit_tui.model.rows import Check, Gap, Row
 from audit_tui.model.view import Item, View
 from audit_tui.text import fit
-from audit_tui.widgets.event_lines import Line, Styles, draw_gap, draw_row
+from audit_tui.widgets.event_lines import Line, Styles, draw_gap, draw_header, draw_row
 
 __all__ = ["EventTable"]
-
-_NEAR = 100
-"""Rows from an end at which more are asked for, so that they are there before one arrives."""
 
 _CACHED_LINES = 1_000
 
@@ -119,56 +117,32 @@ class EventTable(Widget, can_focus=True):
     }
     """
 
-    def __init__(self, view: View, *, id: str | None = None) -> None:  # noqa: A002 - Textual's own name
+    def __init__(self, view: View, *, now_ms: Callable[[], int], id: str | None = None) -> None:  # noqa: A002 - Textual's
         super().__init__(id=id)
         self.view = view
+        self.cursor = Cursor(view)
         self.time_format = "local"
         self.hidden: frozenset[str] = frozenset()
         self.marked: frozenset[str] = frozenset()  # hashes of events that carry a mark or note
         self.finder: Finder | None = None
-        self.column = 3
+        self.column = COLUMNS.index("kind")
+        self._now_ms = now_ms
         self._empty_text = ""
-        self._top = 0
-        self._cursor = 0
-        self._anchor: int | None = None
         self._seen_version = (-1, -1)
         self._lines: LRUCache[tuple[int, Check, bool, int], Line] = LRUCache(_CACHED_LINES)
         self._styles: Styles | None = None
         self._id_digits = 4
-        self._asked_at = -1
-
-    # What is where
-
-    @property
-    def cursor_place(self) -> int:
-        """Where in the window the cursor is."""
-        return self._cursor - self.view.first
-
-    @property
-    def cursor_item(self) -> Item | None:
-        """What the cursor is on."""
-        index = self._cursor - self.view.first
-        return self.view.items[index] if 0 <= index < len(self.view.items) else None
 
     @property
     def cursor_row(self) -> Row | None:
         """The event that the cursor is on."""
-        item = self.cursor_item
+        item = self.cursor.item
         return item if isinstance(item, Row) else None
 
     @property
     def cursor_column(self) -> str:
         """The name of the column that the cursor is in."""
         return COLUMNS[self.column]
-
-    @property
-    def selection(self) -> list[Row]:
-        """The selected events, or the one under the cursor."""
-        anchor = self._cursor if self._anchor is None else self._anchor
-        low, high = sorted((anchor, self._cursor))
-        first = self.view.first
-        indexes = range(max(0, low - first), min(len(self.view.items), high - first + 1))
-        return [item for item in (self.view.items[index] for index in indexes) if isinstance(item, Row)]
 
     @property
     def rows_shown(self) -> int:
@@ -180,17 +154,13 @@ class EventTable(Widget, can_focus=True):
     def changed(self) -> None:
         """The view has changed: follow it, or stay where one is; redraw if that changes anything one sees."""
         view = self.view
-        version = (view.version_of_filter, view.version)
+        version = (view.beginning, view.version)
         if version == self._seen_version:
             return
-        began_anew = view.version_of_filter != self._seen_version[0]
+        if view.beginning != self._seen_version[0]:
+            self.cursor.begin()
         self._seen_version = version
-        if began_anew:
-            self._anchor = None
-            self._cursor = self._top = view.first
-        if view.following:
-            self._cursor = view.first + len(view.items) - 1
-        self._settle()
+        self.cursor.settle(self.rows_shown)
         newest = view.newest
         digits = len(str(newest.event_id)) if newest is not None else 4
         if digits > self._id_digits:
@@ -214,20 +184,15 @@ class EventTable(Widget, can_focus=True):
 
     def go_to(self, event_id: int) -> None:
         """Put the cursor on this event, or the next after it, in what is in memory; pauses."""
-        index = self.view.index_of(event_id)
-        if index is None:
-            index = len(self.view.items) - 1
-        self.view.pause()
-        self._cursor = self.view.first + index
-        self._top = self._cursor - self.rows_shown // 2
-        self._settle()
+        place = self.view.index_of(event_id)
+        self.cursor.go_to(len(self.view.items) - 1 if place is None else place, self.rows_shown)
         self.refresh()
         self.post_message(self.Moved())
         self._ask_for_more()
 
     def next_time_format(self) -> str:
         """Show times in the next of the formats; returns which."""
-        place = TIME_FORMATS.index(self.time_format) if self.time_format in TIME_FORMATS else 0
+        place = TIME_FORMATS.index(self.time_format)
         self.time_format = TIME_FORMATS[(place + 1) % len(TIME_FORMATS)]
         self.redraw()
         return self.time_format
@@ -236,24 +201,24 @@ class EventTable(Widget, can_focus=True):
 
     def action_move(self, by: int) -> None:
         """Up or down."""
-        self._anchor = None
+        self._clear_selection()
         self._move(by)
 
     def action_page(self, pages: int) -> None:
         """A screenful up or down."""
-        self._anchor = None
+        self._clear_selection()
         self._move(pages * max(1, self.rows_shown - 1))
 
     def action_extend(self, by: int) -> None:
         """Up or down, selecting."""
-        if self._anchor is None:
-            self._anchor = self._cursor
+        if self.cursor.anchor is None:
+            self.cursor.anchor = self.cursor.at
         self._move(by)
         self.refresh()
 
     def action_select(self) -> None:
         """Begin to select at the cursor, or end it."""
-        self._anchor = self._cursor if self._anchor is None else None
+        self.cursor.anchor = self.cursor.at if self.cursor.anchor is None else None
         self.refresh()
 
     def action_cell(self, by: int) -> None:
@@ -261,7 +226,7 @@ class EventTable(Widget, can_focus=True):
         shown = [index for index, name in enumerate(COLUMNS) if name not in self.hidden]
         place = shown.index(self.column) if self.column in shown else 0
         self.column = shown[max(0, min(len(shown) - 1, place + by))]
-        self._refresh_line(self._cursor)
+        self._refresh_line(self.cursor.at)
 
     def action_start(self) -> None:
         """To event 1."""
@@ -269,51 +234,37 @@ class EventTable(Widget, can_focus=True):
 
     def action_live(self) -> None:
         """To the live end, following."""
-        self._anchor = None
+        self._clear_selection()
         self.post_message(self.LiveWanted())
 
     def action_open(self) -> None:
         """The event, or the events of the gap, under the cursor."""
-        match self.cursor_item:
+        match self.cursor.item:
             case Row() as row:
                 self.post_message(self.Opened(row))
             case Gap() as gap:
                 self.post_message(self.GapOpened(gap))
 
+    def _clear_selection(self) -> None:
+        if self.cursor.anchor is not None:
+            self.cursor.anchor = None
+            self.refresh()
+
     def _move(self, by: int) -> None:
-        view = self.view
-        if not view.items:
-            return
-        before, top = self._cursor, self._top
-        self._cursor = max(view.first, min(view.first + len(view.items) - 1, self._cursor + by))
-        if by < 0:
-            view.pause()
-        elif view.attached and not view.following and self._cursor == view.first + len(view.items) - 1 != before:
-            pass  # at the end without following: only the key for it follows, so that "off" holds
-        if abs(by) > 1:
-            self._top += by
-        self._settle()
-        if self._top != top:
+        before, top = self.cursor.at, self.cursor.top
+        self.cursor.move(by, self.rows_shown)
+        if self.cursor.top != top:
             self.refresh()
         else:
             self._refresh_line(before)
-            self._refresh_line(self._cursor)
+            self._refresh_line(self.cursor.at)
         self.post_message(self.Moved())
         self._ask_for_more()
 
-    def _settle(self) -> None:
-        """Keep cursor and top within the window, and the cursor within what one sees."""
-        first, count = self.view.first, len(self.view.items)
-        self._cursor = max(first, min(first + count - 1, self._cursor)) if count else first
-        rows = self.rows_shown
-        self._top = min(max(self._top, self._cursor - rows + 1), self._cursor)
-        self._top = max(first, min(self._top, first + max(0, count - rows)))
-
     def _ask_for_more(self) -> None:
-        view = self.view
-        if not view.at_start and self._top - view.first < _NEAR and len(view.items) + 1 >= min(self.rows_shown, 2):
+        if self.cursor.wants_older:
             self.post_message(self.OlderWanted())
-        elif not view.attached and view.first + len(view.items) - self._cursor < _NEAR:
+        elif self.cursor.wants_newer:
             self.post_message(self.NewerWanted())
 
     # Mouse
@@ -330,16 +281,14 @@ class EventTable(Widget, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         """The cursor to where it was clicked; a second click there opens."""
-        place = self._top + event.y - 1
-        if event.y < 1 or not self.view.first <= place < self.view.first + len(self.view.items):
+        index = self.cursor.top + event.y - 1
+        if event.y < 1 or event.x == self.size.width - 1 or self.cursor.item_at(index) is None:
             return
-        if event.x == self.size.width - 1:
-            return
-        was_here = place == self._cursor
+        was_here = index == self.cursor.at
         self.view.pause()
-        old, self._cursor = self._cursor, place
-        self._refresh_line(old)
-        self._refresh_line(place)
+        before, self.cursor.at = self.cursor.at, index
+        self._refresh_line(before)
+        self._refresh_line(index)
         self.post_message(self.Moved())
         if was_here and event.chain >= 2:
             self.action_open()
@@ -349,9 +298,7 @@ class EventTable(Widget, can_focus=True):
     def on_resize(self) -> None:
         """Another width means other columns."""
         self._lines.clear()
-        if self.view.following:
-            self._cursor = self.view.first + len(self.view.items) - 1
-        self._settle()
+        self.cursor.settle(self.rows_shown)
 
     def notify_style_update(self) -> None:
         """Another theme means other colours."""
@@ -362,41 +309,32 @@ class EventTable(Widget, can_focus=True):
     def render_line(self, y: int) -> Strip:
         """One line of the widget: the header, an event, a gap, or nothing."""
         width = self.size.width
+        if self._styles is None:
+            self._styles = Styles.of(self)
         styles = self._styles
-        if styles is None:
-            styles = self._styles = Styles.of(self)
         if y == 0:
-            return self._header(width, styles)
-        index = self._top + y - 1
-        place = index - self.view.first
-        items = self.view.items
-        if not 0 <= place < len(items):
-            text = self._empty_text if not items and y == 2 else ""
-            return Strip([Segment(fit(f"  {text}" if text else "", width), styles.muted)], width)
-        item = items[place]
-        room = width - 1
-        if isinstance(item, Gap):
-            line = draw_gap(item, room, styles, self._around_gap(place))
-        else:
-            line = self._line_of(item, room, styles)
-        over = self._over(index, styles)
-        strip = line.strip(over, self.column if index == self._cursor and self.has_focus else None, styles)
+            return Strip([draw_header(self._widths(), width, styles)], width)
+        index = self.cursor.top + y - 1
+        item = self.cursor.item_at(index)
+        if item is None:
+            text = f"  {self._empty_text}" if not self.view.items and y == 2 else ""
+            return Strip([Segment(fit(text, width), styles.muted)], width)
+        line = self._line_of(item, index, width - 1, styles)
+        column = self.column if index == self.cursor.at and self.has_focus else None
+        strip = line.strip(self._over(index, styles), column, styles)
         return Strip([*strip, Segment(self._thumb(y), styles.thumb)], width)
 
-    def _line_of(self, row: Row, room: int, styles: Styles) -> Line:
-        marked = row.hash in self.marked if self.marked else False
-        key = (row.event_id, row.check, marked, room)
+    def _line_of(self, item: Item, index: int, room: int, styles: Styles) -> Line:
+        if isinstance(item, Gap):
+            around = (self.cursor.item_at(index - 1), self.cursor.item_at(index + 1))
+            times = [time_text(row, self.time_format, self._now_ms()) for row in around if isinstance(row, Row)]
+            return draw_gap(item, room, styles, [text.partition(".")[0] for text in times])
+        marked = bool(self.marked) and item.hash in self.marked
+        key = (item.event_id, item.check, marked, room)
         line = self._lines.get(key)
-        if line is None or line.row is not row:
-            line = draw_row(
-                row,
-                self._widths(),
-                room,
-                styles,
-                when=time_text(row, self.time_format, time.time_ns() // 1_000_000),
-                marked=marked,
-                finder=self.finder,
-            )
+        if line is None or line.row is not item:
+            when = time_text(item, self.time_format, self._now_ms())
+            line = draw_row(item, self._widths(), room, styles, when=when, marked=marked, finder=self.finder)
             if self.time_format != "relative":
                 self._lines[key] = line
         return line
@@ -404,47 +342,21 @@ class EventTable(Widget, can_focus=True):
     def _widths(self) -> Widths:
         return Widths.of(self.size.width, id_digits=self._id_digits, time_format=self.time_format, hidden=self.hidden)
 
-    def _header(self, width: int, styles: Styles) -> Strip:
-        widths = self._widths()
-        cells = [
-            ("  #", widths.id + 2),
-            ("time", widths.time),
-            ("s" if widths.severity == 1 else "sev", widths.severity),
-            ("kind", widths.kind),
-            ("source", widths.source),
-        ]
-        text = "".join(f"{fit(name, cells_)} " for name, cells_ in cells if cells_) + "payload"
-        return Strip([Segment(fit(text, width), styles.header)], width)
-
     def _over(self, index: int, styles: Styles) -> Style | None:
-        if index == self._cursor:
+        if index == self.cursor.at:
             return styles.cursor
-        if self._anchor is not None:
-            low, high = sorted((self._anchor, self._cursor))
-            if low <= index <= high:
-                return styles.selected
-        return None
-
-    def _around_gap(self, place: int) -> tuple[str, str]:
-        items = self.view.items
-        around = (items[place - 1] if place else None, items[place + 1] if place + 1 < len(items) else None)
-        now_ms = time.time_ns() // 1_000_000
-        before, after = (
-            time_text(item, self.time_format, now_ms).partition(".")[0] if isinstance(item, Row) else ""
-            for item in around
-        )
-        return before, after
+        return styles.selected if self.cursor.is_selected(index) else None
 
     def _thumb(self, y: int) -> str:
+        """What the scroll bar has on this line."""
         count, rows = len(self.view.items), self.rows_shown
         if count <= rows:
             return " "
-        start = (self._top - self.view.first) * rows // count
         length = max(1, rows * rows // count)
-        start = min(start, rows - length)
+        start = min((self.cursor.top - self.view.first) * rows // count, rows - length)
         return "┃" if start <= y - 1 < start + length else " "
 
     def _refresh_line(self, index: int) -> None:
-        y = index - self._top + 1
+        y = index - self.cursor.top + 1
         if 1 <= y < self.size.height:
             self.refresh(Region(0, y, self.size.width, 1))
