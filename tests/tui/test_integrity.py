@@ -223,6 +223,17 @@ def _contradicted(rig: Rig) -> None:
     rig.walk(valid(100, "b"))
 
 
+def _verified_as_it_is_now(rig: Rig) -> None:
+    rig.seen[90] = hash_at(90, "b")
+    rig.differ(head(90), head(90, "b"))
+    rig.walk(valid(100))
+
+
+def _put_back(rig: Rig) -> None:
+    rig.walk(valid(100, "b"))
+    rig.walk(valid(100))
+
+
 def _nameless(rig: Rig) -> None:
     rig.walk(Verdict(valid=True, checked=100, first_break_at=None, reason=None))
 
@@ -253,6 +264,8 @@ STATES: list[tuple[Callable[[Rig], None], State, str]] = [
     (_gone, State.REWRITTEN, "REWRITTEN at #90"),
     (_shorter, State.REWRITTEN, "REWRITTEN at #100"),
     (_contradicted, State.REWRITTEN, "REWRITTEN at #100"),
+    (_verified_as_it_is_now, State.REWRITTEN, "REWRITTEN at #90"),
+    (_put_back, State.REWRITTEN, "was REWRITTEN at #100, holds again: acknowledge"),
 ]
 
 
@@ -458,6 +471,21 @@ def test_a_history_accepted_in_place_of_another_is_verified_once_it_agrees_with_
     assert rig.badge.state is State.VERIFIED
     rig.differ(head(50, "b"), None)
     assert rig.badge.is_alarm
+
+
+def test_a_rewritten_history_that_is_valid_is_believed_as_soon_as_a_person_accepts_it() -> None:
+    rig = Rig()
+    _verified_as_it_is_now(rig)
+    assert rig.acknowledge() is True
+    assert rig.badge.text == "VERIFIED 100 events · now"
+
+
+def test_a_history_rewritten_again_rings_again_though_nobody_has_acknowledged_the_first_time() -> None:
+    rig = Rig()
+    _verified_as_it_is_now(rig)
+    assert rig.rings() == [90]
+    rig.differ(head(95), None)
+    assert len(rig.rings()) == 1
 
 
 @pytest.mark.parametrize(("takes_s", "period_s"), [(0.1, 30.0), (3.0, 30.0), (20.0, 200.0)])

@@ -93,6 +93,8 @@ class Integrity:
         self._shown: dict[Red, int] = {}
         self._found_at: dict[int, int] = {}
         self._rewritten_at = 0
+        self._remembered: dict[int, str] = {}
+        """The hashes of the events in `_rewritten`, as this console remembers them."""
         self._acknowledged_up_to = 0
         self._step = 0
         self._pending: Judged | None = None
@@ -223,6 +225,7 @@ class Integrity:
         """
         self._step += 1
         self._rewritten_at = self._step
+        agreed_since = self.good is not None
         self.good = self._pending = None
         news = words.rewritten_reason(remembered, found)
         if (
@@ -233,7 +236,9 @@ class Integrity:
             self.rewriting = Rewriting(remembered=remembered, found=found, found_ms=now_ms)
         was_alarm = self._rewritten.is_alarm and self._rewritten.stands
         if self._rewritten.find(remembered.event_id, news):
-            if not was_alarm:  # several remembered heads differ after one rewriting
+            if remembered.event_id in self._rewritten.ids:
+                self._remembered[remembered.event_id] = remembered.hash
+            if not was_alarm or agreed_since:  # several remembered heads differ after one rewriting
                 self._ringing[self._rewritten] = None
             now = self._at(now_ms, now_s)
             self._log(Finder.CONSOLE, news, now, good=False, event_id=remembered.event_id)
@@ -271,6 +276,7 @@ class Integrity:
         self._log(Finder.PERSON, f"acknowledged: {text}", self._estimated(now_s), good=True)
         if self._rewritten not in seen:
             return False
+        self._settle_rewriting()
         self._acknowledged_up_to = self.newest.event_id if self.newest else 0
         return True
 
@@ -314,8 +320,26 @@ class Integrity:
             self._pending = judged  # told before it was received
         else:
             self.good = msgspec.structs.replace(judged, matched=seen == head.hash)
-            if self.good.matched and judged.step > self._rewritten_at:
-                self._rewritten.release_all()
+            self._settle_rewriting()
+
+    def _settle_rewriting(self) -> None:
+        """After a verdict that agrees with what is seen: a rewriting is over that a person knows of or that was undone.
+
+        A verdict alone settles nothing: whoever rewrites a history leaves one that is valid.
+        """
+        if self.good is None or not self.good.matched or self.good.step <= self._rewritten_at:
+            return
+        if self._rewritten.acknowledged or self._all_there_again():
+            self._rewritten.release_all()
+            self._remembered.clear()
+
+    def _all_there_again(self) -> bool:
+        """Whether the history that was seen linked holds every remembered event that had been found missing."""
+        newest_id = self.newest.event_id if self.newest is not None else 0
+        return not self._rewritten.more and all(
+            max(self.linked_from, 1) <= event_id <= newest_id and self._hash_of_seen(event_id) == hash_
+            for event_id, hash_ in self._remembered.items()
+        )
 
     def _contradicted(self, remembered: Head, found: Head | None, now: Moment) -> None:
         """A verdict contradicts what was seen: once, though it does so for every event of what was seen before."""
