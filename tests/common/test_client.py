@@ -426,6 +426,43 @@ def test_an_endless_answer_is_refused_before_it_fills_memory() -> None:
     asyncio.run(ask())
 
 
+@pytest.mark.parametrize("line", [b"data: x\n", b"data: x\r\n", b": x\n"])
+def test_a_message_without_an_end_is_refused_before_it_fills_memory(line: bytes) -> None:
+    async def body() -> AsyncIterator[bytes]:
+        while True:
+            yield line * 1000
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=body())
+
+    async def main() -> None:
+        async with Client(transport=httpx.MockTransport(answer)) as client:
+            with pytest.raises(ClientError, match="message of more than"):
+                async with client.stream(Selection(), 0) as served:
+                    await anext(served)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("chunk_bytes", [1000, 1001, 100_000])
+def test_many_short_messages_are_no_endless_one(newline: str, chunk_bytes: int) -> None:
+    text = f"data: {'x' * 985}{newline}{newline}".encode() * 2000
+
+    async def body() -> AsyncIterator[bytes]:
+        for start in range(0, len(text), chunk_bytes):
+            yield text[start : start + chunk_bytes]
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=body())
+
+    async def main() -> None:
+        async with Client(transport=httpx.MockTransport(answer)) as client, client.stream(Selection(), 0) as served:
+            assert [len(message.raw) async for message in served] == [985] * 2000
+
+    asyncio.run(main())
+
+
 def test_an_endless_line_ends_a_page_and_a_stream() -> None:
     async def ask() -> None:
         async with Client(transport=endless("application/x-ndjson")) as client:

@@ -19,7 +19,7 @@ from httpx_sse import aconnect_sse
 from audit_stream.chain import Verdict
 from audit_stream.client.answers import Appended, Receipt, Served, Stats, decode
 from audit_stream.client.failures import Again, back_off_s, check, translated
-from audit_stream.client.limits import ShortBody, ShortLines
+from audit_stream.client.limits import ShortBody, ShortLines, ShortMessages
 from audit_stream.client.selection import EVERYTHING, Parameters, Selection
 from audit_stream.client.tail import Tailed, follow
 from audit_stream.errors import ClientError
@@ -230,7 +230,7 @@ class Client:
                 headers={"Last-Event-ID": str(after_id)},
                 timeout=httpx.Timeout(_CONNECT_S, read=_DEAD_STREAM_S),
             ) as source:
-                source.response.stream = ShortLines(source.response.stream)
+                source.response.stream = ShortMessages(ShortLines(source.response.stream))
                 await check(source.response, self.url)
                 async with contextlib.aclosing(served()) as events:
                     yield events

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 
-__all__ = ["MAX_BODY_BYTES", "MAX_LINE_BYTES", "ShortBody", "ShortLines"]
+__all__ = ["MAX_BODY_BYTES", "MAX_LINE_BYTES", "ShortBody", "ShortLines", "ShortMessages"]
 
 MAX_LINE_BYTES = 1 << 20
 """Of a stream or a page: an event takes at most 64 KiB."""
@@ -44,6 +44,23 @@ class ShortLines(_Limited):
         self._pending = self._pending + len(chunk) if newline < 0 else len(chunk) - newline - 1
         if self._pending > MAX_LINE_BYTES:
             raise httpx.ReadError(f"a line of more than {MAX_LINE_BYTES} bytes, which no audit-stream daemon sends")
+
+
+class ShortMessages(_Limited):
+    """A stream of messages, each ended by an empty line, of which none is longer than MAX_LINE_BYTES.
+
+    Short lines are not enough: a reader of SSE joins the `data:` lines of a message until its end.
+    """
+
+    _last = b""
+
+    def _take(self, chunk: bytes) -> None:
+        text = self._last + chunk
+        end = max(text.rfind(b"\n\n"), text.rfind(b"\n\r\n"))
+        self._pending = self._pending + len(chunk) if end < 0 else len(text) - end
+        self._last = text[-2:]
+        if self._pending > MAX_LINE_BYTES:
+            raise httpx.ReadError(f"a message of more than {MAX_LINE_BYTES} bytes, which no audit-stream daemon sends")
 
 
 class ShortBody(_Limited):
