@@ -1,9 +1,10 @@
-"""What a daemon and its clients agree on beside the events: media types, limits, the form of an idempotency key."""
+"""What a daemon and its clients agree on beside the events: address, media types, limits, the form of a key."""
 
 from __future__ import annotations
 
 __all__ = [
     "DEFAULT_PAGE_EVENTS",
+    "DEFAULT_URL",
     "JSON",
     "KEY_PATTERN",
     "KEY_RULE",
@@ -13,7 +14,14 @@ __all__ = [
     "MAX_PAGE_EVENTS",
     "NDJSON",
     "NDJSON_NAMES",
+    "URL_VARIABLE",
 ]
+
+DEFAULT_URL = "http://127.0.0.1:8093"
+"""Where a daemon without any setting listens."""
+
+URL_VARIABLE = "AUDIT_STREAM_URL"
+"""The environment variable that names another one to commands and to the console."""
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"

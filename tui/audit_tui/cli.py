@@ -10,14 +10,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from audit_stream.wire import DEFAULT_URL, URL_VARIABLE
+
 if TYPE_CHECKING:
     from audit_tui.app import Opening
     from audit_tui.kept import Kept
 
 __all__ = ["main"]
-
-URL_VARIABLE = "AUDIT_STREAM_URL"
-DEFAULT_URL = "http://127.0.0.1:8093"
 
 _EPILOG = """\
 audit-tui                                the daemon of this machine, or of AUDIT_STREAM_URL

@@ -23,11 +23,9 @@ from audit_stream.client.limits import ShortBody, ShortLines, ShortMessages
 from audit_stream.client.selection import EVERYTHING, Parameters, Selection
 from audit_stream.client.tail import Tailed, follow
 from audit_stream.errors import ClientError
-from audit_stream.wire import JSON, KEY_PATTERN, KEY_RULE, NDJSON
+from audit_stream.wire import DEFAULT_URL, JSON, KEY_PATTERN, KEY_RULE, NDJSON
 
-__all__ = ["DEFAULT_URL", "Client", "base_url"]
-
-DEFAULT_URL = "http://127.0.0.1:8093"
+__all__ = ["Client", "base_url"]
 
 _CONNECT_S = 5.0
 _ANSWER_S = 30.0

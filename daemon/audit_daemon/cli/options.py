@@ -15,9 +15,9 @@ from audit_stream.client import DEFAULT_URL, Selection
 from audit_stream.errors import TimestampError
 from audit_stream.kinds import DEFAULT_KINDS, KindRegistry
 from audit_stream.timestamps import parse_rfc3339_ms
+from audit_stream.wire import URL_VARIABLE
 
 __all__ = [
-    "URL_VARIABLE",
     "Db",
     "Json",
     "Kinds",
@@ -34,7 +34,6 @@ __all__ = [
     "selection",
 ]
 
-URL_VARIABLE = "AUDIT_STREAM_URL"
 _URL_HELP = "The daemon's address; one that ends in /events, as producers have it, is fine."
 
 Url = Annotated[str, Parameter(env_var=URL_VARIABLE, help=_URL_HELP)]

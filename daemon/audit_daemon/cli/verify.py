@@ -11,10 +11,11 @@ import msgspec
 from cyclopts import Parameter
 
 from audit_daemon.cli.errors import FINDING, OK, CommandError, store_errors
-from audit_daemon.cli.options import URL_VARIABLE, Db, Json, database_path
+from audit_daemon.cli.options import Db, Json, database_path
 from audit_daemon.cli.terminal import bold, note, progress, write, write_line
 from audit_stream.chain import Verdict
 from audit_stream.display import safe
+from audit_stream.wire import URL_VARIABLE
 
 __all__ = ["verify"]
 
