@@ -28,7 +28,7 @@ from audit_tui.widgets.event_lines import Line, Styles, draw_gap, draw_header, d
 
 __all__ = ["EventTable"]
 
-_CACHED_LINES = 1_000
+_CACHED_LINES = 200
 
 
 class EventTable(Widget, can_focus=True):
