@@ -6,12 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import pytest
+
 from audit_stream.chain import Head, Verdict
 from audit_stream.client import Served
 from audit_stream.errors import ClientError
 from audit_tui.model.badge import State
 from audit_tui.model.connection import Link
-from audit_tui.model.rows import Check, Row
+from audit_tui.model.rows import Check, Gap, Row
 from audit_tui.session import FIRST_PAGE, Session
 from tests.tui.fake_log import FakeLog, make_log, tampered
 
@@ -148,7 +150,17 @@ def test_a_broken_event_in_the_stream_is_found_though_the_daemon_says_valid() ->
     asyncio.run(main())
 
 
-def test_a_shortened_history_is_rewritten() -> None:
+def recomputed(count: int) -> list[bytes]:
+    other = FakeLog([])
+    for number in range(count):
+        other.append(payload={"forged": number})
+    return other.raw
+
+
+@pytest.mark.parametrize("replacement", [make_log(30).raw, recomputed(30), recomputed(50), recomputed(60)])
+def test_a_history_that_was_shortened_or_recomputed_while_away_is_rewritten_though_it_is_valid(
+    replacement: list[bytes],
+) -> None:
     async def main() -> None:
         log = make_log(50)
         session = Session(log)
@@ -156,28 +168,31 @@ def test_a_shortened_history_is_rewritten() -> None:
             await until(lambda: state(session) is State.VERIFIED)
             log.go_away()
             await until(lambda: session.connection.link is Link.RETRYING)
-            log.replace(log.raw[:30])
+            log.replace(replacement)
             log.come_back()
             await until(lambda: state(session) is State.REWRITTEN)
-            await until(lambda: shown_ids(session) == list(range(1, 31)))
+            await until(lambda: shown_ids(session) == list(range(1, len(replacement) + 1)))
 
     asyncio.run(main())
 
 
-def test_a_recomputed_history_is_rewritten_though_it_is_valid() -> None:
+def test_so_much_that_came_meanwhile_that_it_goes_on_at_the_live_end() -> None:
     async def main() -> None:
-        log = make_log(50)
-        session = Session(log)
+        log = make_log(10)
+        session = Session(log, most_behind=400)
         async with running(session) as until:
-            await until(lambda: state(session) is State.VERIFIED)
+            await until(lambda: session.connection.link is Link.LIVE)
             log.go_away()
             await until(lambda: session.connection.link is Link.RETRYING)
-            other = make_log(0)
-            for number in range(60):
-                other.append(payload={"forged": number})
-            log.replace(other.raw)
+            log.replace([*log.raw, *make_log(1000).raw[10:]])
             log.come_back()
-            await until(lambda: state(session) is State.REWRITTEN)
+            await until(lambda: session.connection.link is Link.LIVE and session.ring.head.event_id == 1000)
+            (gap,) = [item for item in session.view.items if isinstance(item, Gap)]
+            assert (gap.first, gap.last) == (11, 1000 - FIRST_PAGE)
+            assert state(session) is not State.REWRITTEN
+            assert "came meanwhile" in session.notices[-1]
+            await session.pages.load_gap(gap)
+            await until(lambda: shown_ids(session)[:510] == list(range(1, 511)))
 
     asyncio.run(main())
 

@@ -46,7 +46,10 @@ _LONGEST_WAIT_S = 15.0
 
 
 class Session:
-    """`run` until it is cancelled; `drain` from a timer. `known_heads` were remembered from earlier sessions."""
+    """`run` until it is cancelled; `drain` from a timer. `known_heads` were remembered from earlier sessions.
+
+    After an absence in which more than `most_behind` events came, it goes on at the live end.
+    """
 
     def __init__(
         self,
@@ -57,6 +60,7 @@ class Session:
         on_change: Callable[[], None] = lambda: None,
         remember: Callable[[Head], None] = lambda head: None,
         clock: Clock = SYSTEM_CLOCK,
+        most_behind: int = MAX_ROWS,
     ) -> None:
         self.log = log
         self.kinds: KindRegistry = DEFAULT_KINDS
@@ -73,6 +77,7 @@ class Session:
         self._remember = remember
         self.on_change = on_change
         self.clock = clock
+        self._most_behind = most_behind
         self._inbox: deque[Served] = deque()
         self._inbox_bytes = 0
         self._room = asyncio.Event()
@@ -209,7 +214,7 @@ class Session:
         left = self.stats.head.event_id - live.after_id
         self.integrity.connected()
         self.activity.resumed(self.clock.now_s())
-        if left > MAX_ROWS:  # more than fits: the newest come at once, and a row says what lies between
+        if left > self._most_behind:  # more than fits: the newest come at once, and a row says what lies between
             await self._drain_all()
             await self._load_end()
             self.notices.append(f"{left:,} events came meanwhile: going on at the live end")
