@@ -7,8 +7,7 @@ until a person has acknowledged it, whatever comes after.
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -16,16 +15,13 @@ from audit_stream.chain import Head, Verdict
 from audit_stream.display import safe
 from audit_tui.model import badge_words as words
 from audit_tui.model.badge import Alarm, Badge, State
-from audit_tui.model.findings import MAX_FINDINGS, Finder, Finding, Moment, record
+from audit_tui.model.findings import Finder, Finding, FindingLog, Moment
 from audit_tui.model.red import Red
 from audit_tui.model.rows import Row
+from audit_tui.model.walks import Walks
 
 __all__ = ["Integrity", "Judged", "OwnBreak", "Rewriting"]
 
-_SHARE_OF_TIME = 10
-"""Verification fills at most one part in so many of the time."""
-_LONGEST_CLAIM_S = 360.0
-"""What a daemon may claim that a walk took, beyond what was measured: it must not talk its way out of the next."""
 _MAX_OWN_BREAKS = 16
 """Events that are kept whole, of up to 64 KB each, with the one before."""
 _MAX_REASON = 200
@@ -72,8 +68,6 @@ class Integrity:
     """
 
     def __init__(self, hash_of_seen: Callable[[int], str | None], *, verify_every_s: float = 30.0) -> None:
-        self.verify_every_s = verify_every_s
-        self.history: deque[Finding] = deque(maxlen=MAX_FINDINGS)
         self.latest: Judged | None = None
         """The last verdict, whatever it says."""
         self.good: Judged | None = None
@@ -85,6 +79,8 @@ class Integrity:
         self.newest: Head | None = None
         self.linked_from = 0
         self._hash_of_seen = hash_of_seen
+        self._walks = Walks(verify_every_s)
+        self._findings = FindingLog()
         self._own = Red(State.BROKEN)
         self._daemon = Red(State.BROKEN)
         self._rewritten = Red(State.REWRITTEN)
@@ -98,14 +94,12 @@ class Integrity:
         self._acknowledged_up_to = 0
         self._step = 0
         self._pending: Judged | None = None
-        self._walk: tuple[float, int, Head | None] | None = None
-        self._next_walk_s: float | None = None
-        self._walk_s = 0.0
+        self._asked: tuple[int, Head | None] | None = None
+        """The step at which the walk that runs was asked for, and the newest event then."""
         self._failure = ""
         self._offline_since_s: float | None = None
         self._offline_reason = "not connected yet"
         self._online = False
-        self._last = Moment(0, 0.0)
 
     # The connection
 
@@ -122,17 +116,16 @@ class Integrity:
     def walk_started(self, now_s: float) -> None:
         """A verdict was asked for; `walk_ended` or `walk_failed` follows."""
         self._step += 1
-        self._walk = (now_s, self._step, self.newest)
+        self._walks.begin(now_s)
+        self._asked = (self._step, self.newest)
 
     def walk_ended(self, verdict: Verdict, *, now_ms: int, now_s: float) -> None:
         """The verdict that was asked for."""
         self._step += 1
-        now = self._at(now_ms, now_s)
-        began_s, step, newest = self._walk or (now_s, self._step, None)
-        self._walk, self._failure = None, ""
-        measured_s = now_s - began_s
-        self._walk_s = max(measured_s, min((verdict.duration_ms or 0) / 1000, _LONGEST_CLAIM_S), 0.0)
-        self._next_walk_s = began_s + self.period_s
+        now = self._findings.at(now_ms, now_s)
+        step, newest = self._asked or (self._step, None)
+        self._asked, self._failure = None, ""
+        self._walks.end(now_s, (verdict.duration_ms or 0) / 1000)
         self.latest = judged = Judged(verdict=verdict, at=now, step=step)
         self._log_verdict(judged)
         self._weigh_break(verdict)
@@ -145,26 +138,25 @@ class Integrity:
     def walk_failed(self, reason: str, *, now_ms: int, now_s: float) -> None:
         """No verdict came, which says nothing about the chain."""
         self._step += 1
-        self._walk, self._failure = None, _short(reason)
-        self._next_walk_s = now_s + self.period_s
-        now, what = self._at(now_ms, now_s), f"no verdict: {self._failure}"
-        self._log(Finder.DAEMON, what, now, good=False, merge=self._last_was("no verdict"))
+        self._asked, self._failure = None, _short(reason)
+        self._walks.fail(now_s)
+        now, what = self._findings.at(now_ms, now_s), f"no verdict: {self._failure}"
+        merge = self._findings.last_was("no verdict", Finder.DAEMON)
+        self._findings.add(Finder.DAEMON, what, now, good=False, merge=merge)
 
     @property
     def period_s(self) -> float:
         """From the start of one walk to that of the next."""
-        return max(self.verify_every_s, self._walk_s * _SHARE_OF_TIME)
+        return self._walks.period_s
 
     @property
     def walking_since_s(self) -> float | None:
         """When the walk that runs was asked for."""
-        return self._walk[0] if self._walk else None
+        return self._walks.since_s
 
     def next_verify_in_s(self, now_s: float) -> float:
         """How long to wait before asking for the next verdict; a whole period while one is under way."""
-        if self._walk is not None:
-            return self.period_s
-        return 0.0 if self._next_walk_s is None else max(0.0, self._next_walk_s - now_s)
+        return self._walks.next_in_s(now_s)
 
     @property
     def last_verdict(self) -> Verdict | None:
@@ -175,6 +167,11 @@ class Integrity:
     def verified_head(self) -> Head | None:
         """The newest head that the daemon's last verdict and this console agree on; None while they do not."""
         return None if self.good is None else self.good.head
+
+    @property
+    def history(self) -> Sequence[Finding]:
+        """What was found, by whom and when; the newest last."""
+        return self._findings.entries
 
     # What the console sees itself
 
@@ -192,8 +189,8 @@ class Integrity:
             self._found_at.setdefault(event_id, self._step)
         if not was_alarm and not known:  # of a whole stream that is broken the first rings
             self._ringing[self._own] = None
-        now, merge = self._at(now_ms, now_s), was_alarm and self._last_was("", Finder.CONSOLE)
-        self._log(Finder.CONSOLE, reason, now, good=False, merge=merge, event_id=event_id)
+        now, merge = self._findings.at(now_ms, now_s), was_alarm and self._findings.last_was("", Finder.CONSOLE)
+        self._findings.add(Finder.CONSOLE, reason, now, good=False, merge=merge, event_id=event_id)
         self._compare_finders()
 
     def holds_again(self, event_id: int, now_s: float) -> None:
@@ -204,7 +201,7 @@ class Integrity:
             self._found_at.pop(event_id, None)
             self.own_breaks.pop(event_id, None)
             what = f"event #{event_id} holds again"
-            self._log(Finder.CONSOLE, what, self._estimated(now_s), good=True, event_id=event_id)
+            self._findings.add(Finder.CONSOLE, what, self._findings.estimated(now_s), good=True, event_id=event_id)
             self._compare_finders()
 
     def chain_grew(self, linked_from: int, newest: Head) -> None:
@@ -240,8 +237,8 @@ class Integrity:
                 self._remembered[remembered.event_id] = remembered.hash
             if not was_alarm or agreed_since:  # several remembered heads differ after one rewriting
                 self._ringing[self._rewritten] = None
-            now = self._at(now_ms, now_s)
-            self._log(Finder.CONSOLE, news, now, good=False, event_id=remembered.event_id)
+            now = self._findings.at(now_ms, now_s)
+            self._findings.add(Finder.CONSOLE, news, now, good=False, event_id=remembered.event_id)
 
     # What people are told
 
@@ -273,7 +270,7 @@ class Integrity:
             self._ringing.pop(red, None)
             red.acknowledge()
         self._shown = {}
-        self._log(Finder.PERSON, f"acknowledged: {text}", self._estimated(now_s), good=True)
+        self._findings.add(Finder.PERSON, f"acknowledged: {text}", self._findings.estimated(now_s), good=True)
         if self._rewritten not in seen:
             return False
         self._settle_rewriting()
@@ -373,59 +370,20 @@ class Integrity:
         needed = [event_id] if event_id == 1 else [event_id - 1, event_id]
         return all(self._hash_of_seen(each) is not None and each not in self._own.ids for each in needed)
 
-    # The log of findings
-
     def _log_verdict(self, judged: Judged) -> None:
         verdict, at = judged.verdict, _break_at(judged.verdict)
-        self._log(
+        history = self._findings.entries
+        self._findings.add(
             Finder.DAEMON,
             "the whole chain holds" if at is None else _short(verdict.reason or f"broken at event #{at}"),
             judged.at,
             good=at is None,
-            merge=at is None or (bool(self.history) and self.history[-1].event_id == at),
+            merge=at is None or (bool(history) and history[-1].event_id == at),
             checked=verdict.checked,
             head=verdict.head,
             duration_ms=verdict.duration_ms,
             event_id=at,
         )
-
-    def _last_was(self, beginning: str, by: Finder = Finder.DAEMON) -> bool:
-        last = self.history[-1] if self.history else None
-        return last is not None and last.by is by and last.what.startswith(beginning)
-
-    def _at(self, now_ms: int, now_s: float) -> Moment:
-        self._last = Moment(now_ms, now_s)
-        return self._last
-
-    def _estimated(self, now_s: float) -> Moment:
-        """The moment by the monotonic clock alone, counted from the last that was given on both."""
-        return Moment(self._last.wall_ms + round((now_s - self._last.monotonic_s) * 1000), now_s)
-
-    def _log(
-        self,
-        by: Finder,
-        what: str,
-        now: Moment,
-        *,
-        good: bool,
-        merge: bool = False,
-        checked: int | None = None,
-        head: Head | None = None,
-        duration_ms: int | None = None,
-        event_id: int | None = None,
-    ) -> None:
-        finding = Finding(
-            first_ms=now.wall_ms,
-            last_ms=now.wall_ms,
-            by=by,
-            what=what,
-            good=good,
-            checked=checked,
-            head=head,
-            duration_ms=duration_ms,
-            event_id=event_id,
-        )
-        record(self.history, finding, merge=merge)
 
 
 def _break_at(verdict: Verdict) -> int | None:
