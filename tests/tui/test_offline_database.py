@@ -16,6 +16,8 @@ import pytest
 from audit_stream.canonical import canonical_event, hash_of
 from audit_stream.client import Client, Live, Lost, OtherHistory, Selection, Served, Tailed
 from audit_stream.errors import ClientError
+from audit_stream.kinds import DEFAULT_KINDS
+from audit_tui.model.rows import Check, check_after, read_row
 from audit_tui.offline import DatabaseLog
 from tests.daemon.store.rig import build, event
 from tests.daemon_process import start_daemon
@@ -201,6 +203,18 @@ def test_a_forged_column_keeps_nobody_from_reading_the_rest(edited: Callable[...
         assert (await log.verify()).valid is False
 
     in_log(edited(statement), look)
+
+
+@pytest.mark.parametrize("hash_", ['a"b', "a\\", "a\x1bb", "ключ"])
+def test_a_row_whose_hash_is_none_is_read_with_it_and_broken(edited: Callable[..., Path], hash_: str) -> None:
+    async def look(log: DatabaseLog) -> None:
+        served = await log.event(2_290)
+        assert served is not None
+        row = read_row(served, DEFAULT_KINDS)
+        check_after(None, row)
+        assert (row.hash, row.check, row.reason) == (hash_, Check.BROKEN, "hash mismatch at event #2290")
+
+    in_log(edited(f"UPDATE events SET hash = '{hash_}' WHERE event_id = 2290"), look)
 
 
 def test_tables_rebuilt_without_their_types_are_reported_as_what_no_daemon_writes(edited: Callable[..., Path]) -> None:

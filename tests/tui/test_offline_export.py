@@ -13,8 +13,10 @@ import pytest
 
 from audit_stream.canonical import canonical_bytes, canonical_event, hash_of, splice_hash
 from audit_stream.chain import GENESIS, GENESIS_HASH, Head, link
-from audit_stream.client import Live, Selection
+from audit_stream.client import Live, Selection, Served
 from audit_stream.errors import ClientError
+from audit_stream.kinds import DEFAULT_KINDS
+from audit_tui.model.rows import Check, check_after, read_row
 from audit_tui.offline import ExportLog
 from tests.daemon.store.rig import event
 
@@ -219,6 +221,37 @@ def test_a_changed_event_is_served_with_the_hash_that_it_claims(tmp_path: Path) 
         assert hash_of(canonical_event(served.raw)) != changed["hash"]
 
     in_log(written(tmp_path, *CHAIN[:4], json.dumps(changed).encode()), look)
+
+
+NO_HASHES = ['a"b', "a\\", "a\nb\x1b[31m", "ключ", "\ud800", '"' * 64, ""]
+
+
+@pytest.mark.parametrize("hash_", NO_HASHES)
+def test_an_event_whose_hash_is_none_is_read_with_it_and_broken(tmp_path: Path, hash_: str) -> None:
+    changed = of_the_seed(CHAIN[1]) | {"hash": hash_}
+
+    async def look(log: ExportLog) -> None:
+        row = read_row(Served((await read(log))[1]), DEFAULT_KINDS)
+        check_after(None, row)
+        assert (row.event_id, row.check, row.reason) == (2, Check.BROKEN, "hash mismatch at event #2")
+        assert row.hash == hash_.replace("\ud800", "\\ud800")
+        verdict = await log.verify()
+        assert (verdict.first_break_at, verdict.reason) == (2, "hash mismatch at event #2")
+
+    in_log(written(tmp_path, CHAIN[0], json.dumps(changed).encode(), CHAIN[2]), look)
+
+
+@pytest.mark.parametrize("prev_hash", ['a"b', "a\nb\x1b[31m", "ключ", '"' * 64])
+def test_an_event_whose_prev_hash_is_none_is_read_with_it_and_broken(tmp_path: Path, prev_hash: str) -> None:
+    changed = of_the_seed(CHAIN[1]) | {"prev_hash": prev_hash}
+
+    async def look(log: ExportLog) -> None:
+        row = read_row(Served((await read(log))[1]), DEFAULT_KINDS)
+        check_after(None, row)
+        assert (row.prev_hash, row.check) == (prev_hash, Check.BROKEN)
+        assert (await log.verify()).reason == "prev_hash mismatch at event #2"
+
+    in_log(written(tmp_path, CHAIN[0], json.dumps(changed).encode(), CHAIN[2]), look)
 
 
 def test_lines_that_are_no_event_are_skipped_by_readers(tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from audit_stream.canonical import splice_hash
 from audit_stream.chain import GENESIS, Head
 from audit_stream.client import OtherHistory, Stats
 from audit_stream.errors import ClientError
@@ -24,6 +23,7 @@ from audit_stream.logfile.errors import StoreError
 from audit_stream.logfile.opening import check, open_reader
 from audit_stream.logfile.series import SeriesRegistry
 from audit_stream.logfile.spans import SPAN_EVENTS, Spans
+from audit_tui.offline.serving import served
 
 if TYPE_CHECKING:
     from audit_stream.logfile.query import Criteria
@@ -109,7 +109,7 @@ class DatabaseFile:
             return None
         with self._open() as connection:
             row = connection.execute("SELECT canonical, hash FROM events WHERE event_id = ?", (event_id,)).fetchone()
-        return None if row is None else _served(*row)
+        return None if row is None else _row_as_served(*row)
 
     def find(self, criteria: Criteria | None, low: int, high: int, *, forward: bool, limit: int) -> Found:
         """At most `limit` events with ids in [low, high]: one step of a search. `reached` says where to go on."""
@@ -157,7 +157,7 @@ class DatabaseFile:
             (msgspec.json.encode(page.ids).decode(),),
         )
         reached = page.ids[-1] if page.more else high if forward else low
-        return Found([(event_id, _served(canonical, hash_)) for event_id, canonical, hash_ in rows], reached)
+        return Found([(event_id, _row_as_served(canonical, hash_)) for event_id, canonical, hash_ in rows], reached)
 
     def _load(self, connection: sqlite3.Connection, head_id: int) -> None:
         """Have the series and spans as the file has them now."""
@@ -245,10 +245,10 @@ def _between(
         f" ORDER BY event_id {'ASC' if forward else 'DESC'} LIMIT ?",
         (low, high, limit),
     )
-    return [(event_id, _served(canonical, hash_)) for event_id, canonical, hash_ in rows]
+    return [(event_id, _row_as_served(canonical, hash_)) for event_id, canonical, hash_ in rows]
 
 
-def _served(canonical: object, hash_: object) -> bytes:
+def _row_as_served(canonical: object, hash_: object) -> bytes:
     """The row as a daemon would serve it, also if its columns are not what a daemon writes."""
     event = canonical if isinstance(canonical, bytes) else str(canonical).encode("utf-8", "backslashreplace")
-    return splice_hash(event, str(hash_).encode("ascii", "backslashreplace").decode("ascii"))
+    return served(event, str(hash_))

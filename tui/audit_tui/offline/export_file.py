@@ -16,9 +16,10 @@ from typing import Any, BinaryIO
 
 import msgspec
 
-from audit_stream.canonical import canonical_bytes, canonical_event, hash_of, splice_hash
+from audit_stream.canonical import canonical_bytes, canonical_event, hash_of
 from audit_stream.errors import ClientError
 from audit_stream.event import Event
+from audit_tui.offline.serving import served
 
 __all__ = ["ExportFile", "Fingerprint", "NotAnEvent", "as_served", "fingerprint", "read_event", "scan"]
 
@@ -130,8 +131,7 @@ def as_served(raw: bytes) -> bytes | None:
     fields = _fields(raw)
     if fields is None:
         return None
-    hash_ = fields["hash"].encode("ascii", "backslashreplace").decode("ascii")
-    return splice_hash(canonical_bytes(fields), hash_)
+    return served(canonical_bytes(fields), fields["hash"])
 
 
 def _take(found: ExportFile, start: int, item: bytes, where: str) -> None:
