@@ -12,7 +12,9 @@ from audit_stream.kinds import Severity
 from audit_tui.model.badge import Badge, State
 from audit_tui.model.findings import MAX_FINDINGS, Finder
 from audit_tui.model.integrity import Integrity
+from audit_tui.model.integrity_report import finding_lines, known_lines
 from audit_tui.model.rows import Check, Row
+from audit_tui.model.verifier import DAEMON, FILE, Verifier, verifier_of
 
 START_MS = 1_700_000_000_000
 
@@ -62,10 +64,10 @@ def broken_row(event_id: int) -> Row:
 class Rig:
     """An Integrity with a clock that only the test moves, and a memory of events 1 to `newest`."""
 
-    def __init__(self, newest: int = 100, *, first_seen: int = 1) -> None:
+    def __init__(self, newest: int = 100, *, first_seen: int = 1, verifier: Verifier = DAEMON) -> None:
         self.now_s = 1000.0
         self.seen = {event_id: hash_at(event_id) for event_id in range(first_seen, newest + 1)}
-        self.integrity = Integrity(self.seen.get, verify_every_s=30.0)
+        self.integrity = Integrity(self.seen.get, verify_every_s=30.0, verifier=verifier)
         self.integrity.connected()
         if newest:
             self.integrity.chain_grew(first_seen, head(newest))
@@ -274,6 +276,52 @@ def test_what_happens_decides_the_state(happens: Callable[[Rig], None], state: S
     rig = Rig()
     happens(rig)
     assert (rig.badge.state, rig.badge.text) == (state, text)
+
+
+def _found_by_both(rig: Rig) -> None:
+    rig.find_broken(42)
+    rig.walk(broken(42))
+
+
+def _overlooked(rig: Rig) -> None:
+    rig.find_broken(42)
+    rig.walk(valid(100))
+
+
+def _accused(rig: Rig) -> None:
+    rig.walk(broken(42))
+
+
+@pytest.mark.parametrize("happens", [*(row[0] for row in STATES), _found_by_both, _overlooked, _accused])
+def test_of_a_file_nothing_is_said_to_be_a_daemon_s(happens: Callable[[Rig], None]) -> None:
+    rig = Rig(verifier=FILE)
+    happens(rig)
+    said = [rig.badge.text, rig.badge.detail, rig.badge.disagreement]
+    said += [*known_lines(rig.integrity), *finding_lines(rig.integrity)]
+    reason = "no daemon answers"  # of the ones who are cut off here, as the log words it
+    assert not [text for text in said if "daemon" in text.lower().replace(reason, "")]
+
+
+@pytest.mark.parametrize(
+    ("happens", "detail"),
+    [
+        (_found_by_both, "Found by both, the walk over the file and this console: hash mismatch at event #42."),
+        (_broken, "Found by the walk over the file: hash mismatch at event #142."),
+        (_overlooked, "They disagree: the walk over the file says valid, this console found #42 broken."),
+        (_verified, "The walk over the file checked 100 events, up to #100, whose hash is the one received here."),
+    ],
+)
+def test_of_a_file_the_walk_over_it_is_named(happens: Callable[[Rig], None], detail: str) -> None:
+    rig = Rig(verifier=FILE)
+    happens(rig)
+    assert rig.badge.detail == detail
+
+
+@pytest.mark.parametrize(
+    ("url", "verifier"), [("http://10.0.0.5:8093", DAEMON), ("audit.db", FILE), ("/a/http://b", FILE)]
+)
+def test_who_judges_a_log_is_told_by_its_address(url: str, verifier: Verifier) -> None:
+    assert verifier_of(url) == verifier
 
 
 def test_a_log_not_connected_to_yet_is_offline() -> None:

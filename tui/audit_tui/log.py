@@ -8,7 +8,12 @@ from typing import Protocol
 from audit_stream.chain import Verdict
 from audit_stream.client import EVERYTHING, Selection, Served, Stats, Tailed
 
-__all__ = ["Log"]
+__all__ = ["Log", "is_address"]
+
+
+def is_address(url: str) -> bool:
+    """Whether a log's `url` is a daemon's address, which others can ask too; otherwise it is a file's path."""
+    return url.startswith(("http://", "https://"))
 
 
 class Log(Protocol):

@@ -14,6 +14,7 @@ from audit_stream.display import safe
 from audit_stream.kinds import Severity
 from audit_stream.timestamps import format_rfc3339_ms, time_ms_or_none
 from audit_tui.disk.marks import Mark
+from audit_tui.log import is_address
 
 __all__ = ["digest"]
 
@@ -52,7 +53,7 @@ def _counted(marks: Sequence[Mark]) -> str:
 
 def _section(url: str, marks: Sequence[Mark]) -> list[str]:
     lines = [f"## {_code(url)}", ""]
-    if _is_address(url):
+    if is_address(url):
         lines += [
             "To check an event, run its line: it prints the hash of the bytes that the daemon holds, "
             "which must be the hash given here.",
@@ -76,7 +77,7 @@ def _event(url: str, mark: Mark) -> list[str]:
         f"- hash: {_code(mark.hash)}",
         f"- marked: {format_rfc3339_ms(mark.marked_at_ms)}",
     ]
-    if _is_address(url):
+    if is_address(url):
         curl = f"curl -s {shlex.quote(f'{url}/events/{mark.event_id}/canonical')} | sha256sum"
         lines.append(f"- check: {_code(curl)}")
     if mark.note:
@@ -88,10 +89,6 @@ def _order(mark: Mark) -> tuple[bool, int, int]:
     """By the event's own time; what has none that can be read comes last, by number."""
     time_ms = time_ms_or_none(mark.timestamp)
     return time_ms is None, time_ms or 0, mark.event_id
-
-
-def _is_address(url: str) -> bool:
-    return url.startswith(("http://", "https://"))
 
 
 def _code(text: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from audit_stream.chain import Head
 from audit_tui.model.badge import Badge, State
 from audit_tui.model.red import Red
+from audit_tui.model.verifier import Verifier
 from audit_tui.text import ago, duration
 
 if TYPE_CHECKING:
@@ -25,21 +26,21 @@ def rewritten_reason(remembered: Head, found: Head | None) -> str:
     return f"event #{remembered.event_id} has another hash than this console remembers"
 
 
-def overlooked(event_id: int, daemon_break: int | None) -> str:
-    """The console found an event broken that the daemon says holds."""
-    says = "the daemon says valid" if daemon_break is None else f"the daemon says the first break is #{daemon_break}"
-    return f"{says}, this console found #{event_id} broken"
+def overlooked(event_id: int, other_break: int | None, verifier: Verifier) -> str:
+    """The console found an event broken that the verifier says holds."""
+    says = "valid" if other_break is None else f"the first break is #{other_break}"
+    return f"{verifier.words} says {says}, this console found #{event_id} broken"
 
 
-def seen_whole(event_id: int) -> str:
-    """The daemon says that an event is broken which the console has received whole."""
+def seen_whole(event_id: int, verifier: Verifier) -> str:
+    """The verifier says that an event is broken which the console has received whole."""
     return (
-        f"the daemon says broken at #{event_id}, this console received it whole: "
-        "it was changed after that, or the daemon errs"
+        f"{verifier.words} says broken at #{event_id}, this console received it whole: "
+        f"it was changed after that, or {verifier.words} errs"
     )
 
 
-def red(group: Sequence[Red], reds: Sequence[Red], *, offline: bool = False) -> Badge:
+def red(group: Sequence[Red], reds: Sequence[Red], verifier: Verifier, *, offline: bool = False) -> Badge:
     """The badge of reds of one state, and what else is red."""
     own, daemon, _ = reds
     state = group[0].state
@@ -58,7 +59,7 @@ def red(group: Sequence[Red], reds: Sequence[Red], *, offline: bool = False) -> 
     return Badge(
         state=state,
         text=text,
-        detail=_who(first, own, daemon, disagreement) + (" The log is offline." if offline else ""),
+        detail=_who(first, own, daemon, verifier, disagreement) + (" The log is offline." if offline else ""),
         event_id=first.first_id,
         disagreement=disagreement,
         is_alarm=not acknowledged,
@@ -66,20 +67,20 @@ def red(group: Sequence[Red], reds: Sequence[Red], *, offline: bool = False) -> 
     )
 
 
-def _who(first: Red, own: Red, daemon: Red, disagreement: str) -> str:
+def _who(first: Red, own: Red, daemon: Red, verifier: Verifier, disagreement: str) -> str:
     if disagreement:
         return f"They disagree: {disagreement}."
     if first.state is State.REWRITTEN:
         return f"Found by this console: {first.reason}."
     if first.first_id in own.ids and first.first_id in daemon.ids:
-        return f"Found by both, the daemon and this console: {first.reason}."
-    return f"Found by {'the daemon' if first is daemon else 'this console'}: {first.reason}."
+        return f"Found by both, {verifier.words} and this console: {first.reason}."
+    return f"Found by {verifier.words if first is daemon else 'this console'}: {first.reason}."
 
 
-def offline(reason: str, for_s: float, acknowledged: Sequence[Red], reds: Sequence[Red]) -> Badge:
+def offline(reason: str, for_s: float, acknowledged: Sequence[Red], reds: Sequence[Red], verifier: Verifier) -> Badge:
     """The badge while the log does not answer and no alarm is unseen."""
     text = f"OFFLINE for {duration(for_s)}" if for_s >= 1 else "OFFLINE"
-    before = red(acknowledged, reds) if acknowledged else None
+    before = red(acknowledged, reds, verifier) if acknowledged else None
     return Badge(
         state=State.OFFLINE,
         text=f"{text} · {before.text}" if before else text,
@@ -105,18 +106,19 @@ def calm(integrity: Integrity, failure: str, now_s: float) -> Badge:
         return Badge(
             state=State.UNVERIFIED,
             text=f"UNVERIFIED links not seen since #{head_id}",
-            detail=f"The daemon says that all holds up to #{head_id}; of the links after it, this console: {seen}.",
+            detail=f"{integrity.verifier.opening} says that all holds up to #{head_id}; "
+            f"of the links after it, this console: {seen}.",
             event_id=head_id,
         )
     count = good.verdict.checked + newest_id - head_id
     return Badge(
         state=State.VERIFIED,
         text=f"VERIFIED {count:,} events · {ago(age_s)}",
-        detail=_verified_by(good, newest_id),
+        detail=_verified_by(good, newest_id, integrity.verifier),
     )
 
 
-def _verified_by(good: Judged, newest_id: int) -> str:
+def _verified_by(good: Judged, newest_id: int, verifier: Verifier) -> str:
     head_id = good.head.event_id
     if head_id == 0:
         compared = "which it says was empty"
@@ -126,26 +128,29 @@ def _verified_by(good: Judged, newest_id: int) -> str:
         compared = f"up to #{head_id}, which is no longer in memory here"
     after = newest_id - head_id
     linked = f"; the {after:,} after it this console linked itself" if after else ""
-    return f"The daemon checked {good.verdict.checked:,} events, {compared}{linked}."
+    return f"{verifier.opening} checked {good.verdict.checked:,} events, {compared}{linked}."
 
 
 def _without_verdict(integrity: Integrity, failure: str, now_s: float) -> Badge:
-    latest, walking = integrity.latest, integrity.walking_since_s
+    latest, walking, verifier = integrity.latest, integrity.walking_since_s, integrity.verifier.opening
     if latest is not None and latest.verdict.valid and latest.verdict.head is None:
-        text, detail = "the verdict names no head", "An old daemon: what its verdict speaks of cannot be compared."
+        text, detail = (
+            "the verdict names no head",
+            "It does not say which event it speaks of, so it cannot be compared.",
+        )
     elif latest is not None and latest.verdict.valid and latest.verdict.head is not None:
         head_id = latest.verdict.head.event_id
-        text, detail = f"#{head_id} not received yet", "The daemon's verdict speaks of an event not yet received here."
+        text, detail = f"#{head_id} not received yet", "The verdict speaks of an event not yet received here."
     elif walking is not None:
         return Badge(
             state=State.VERIFYING,
             text=f"VERIFYING for {duration(now_s - walking)}",
-            detail="The daemon checks the whole chain; there is no verdict yet.",
+            detail=f"{verifier} checks the whole chain; there is no verdict yet.",
         )
     elif failure:
-        text, detail = "no verdict", f"The daemon gave no verdict: {failure}."
+        text, detail = "no verdict", f"{verifier} gave no verdict: {failure}."
     else:
-        text, detail = "no verdict yet", "The daemon has not been asked for a verdict yet."
+        text, detail = "no verdict yet", f"{verifier} has not been asked for a verdict yet."
     return Badge(state=State.UNVERIFIED, text=f"UNVERIFIED {text}", detail=detail)
 
 

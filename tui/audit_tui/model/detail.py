@@ -12,6 +12,7 @@ from audit_stream.canonical import canonical_bytes, hash_of
 from audit_stream.chain import GENESIS_HASH
 from audit_stream.kinds import Severity
 from audit_stream.timestamps import time_ms_or_none
+from audit_tui.log import is_address
 from audit_tui.model.rows import Row
 
 __all__ = ["Inspection", "curl_line", "field_filter", "inspect", "local_time", "same_source_filter", "utc_time"]
@@ -119,7 +120,7 @@ def local_time(time_ms: int) -> str:
 
 def curl_line(url: str, event_id: int) -> str:
     """A shell command that fetches the event, quoted; "" when `url` is no address but a file's path."""
-    if not url.startswith(("http://", "https://")):
+    if not is_address(url):
         return ""
     return f"curl -fsS {shlex.quote(f'{url}/events/{event_id}')}"
 

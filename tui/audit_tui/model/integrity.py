@@ -18,6 +18,7 @@ from audit_tui.model.badge import Alarm, Badge, State
 from audit_tui.model.findings import Finder, Finding, FindingLog, Moment
 from audit_tui.model.red import Red
 from audit_tui.model.rows import Row
+from audit_tui.model.verifier import DAEMON, Verifier
 from audit_tui.model.walks import Walks
 
 __all__ = ["Integrity", "Judged", "OwnBreak", "Rewriting"]
@@ -64,10 +65,14 @@ class Integrity:
     """Everything that is known of one log's integrity. No clock and no I/O; belongs to one thread.
 
     `hash_of_seen` gives the hash of an event that this console holds or remembers, None for one that it does not.
+    `verifier` is who gives the verdicts: where the names and texts here say "daemon", it may be the walk over a file.
     `now_s` is monotonic and measures spans, `now_ms` is Unix milliseconds and dates what was found.
     """
 
-    def __init__(self, hash_of_seen: Callable[[int], str | None], *, verify_every_s: float = 30.0) -> None:
+    def __init__(
+        self, hash_of_seen: Callable[[int], str | None], *, verify_every_s: float = 30.0, verifier: Verifier = DAEMON
+    ) -> None:
+        self.verifier = verifier
         self.latest: Judged | None = None
         """The last verdict, whatever it says."""
         self.good: Judged | None = None
@@ -250,12 +255,14 @@ class Integrity:
         group = _most_urgent(alarms)
         self._shown = {red: red.finds for red in group}
         if group:
-            return words.red(group, self._reds, offline=not self._online)
+            return words.red(group, self._reds, self.verifier, offline=not self._online)
         acknowledged = _most_urgent([red for red in self._reds if red.present])
         if not self._online:
             since_s = now_s if self._offline_since_s is None else self._offline_since_s
-            return words.offline(self._offline_reason, now_s - since_s, acknowledged, self._reds)
-        return words.red(acknowledged, self._reds) if acknowledged else words.calm(self, self._failure, now_s)
+            return words.offline(self._offline_reason, now_s - since_s, acknowledged, self._reds, self.verifier)
+        if acknowledged:
+            return words.red(acknowledged, self._reds, self.verifier)
+        return words.calm(self, self._failure, now_s)
 
     def acknowledge(self, now_s: float) -> bool:
         """A person has seen what the last `badge` said; True when that was that the history was rewritten.
@@ -265,7 +272,7 @@ class Integrity:
         seen = [red for red, finds in self._shown.items() if red.is_alarm and red.finds == finds]
         if not seen:
             return False
-        text = words.red(seen, self._reds).text.removesuffix(": acknowledge")
+        text = words.red(seen, self._reds, self.verifier).text.removesuffix(": acknowledge")
         for red in seen:
             self._ringing.pop(red, None)
             red.acknowledge()
@@ -282,7 +289,7 @@ class Integrity:
         del now_s  # taken like everywhere here
         ringing = [red for red in self._ringing if red.is_alarm]
         self._ringing.clear()
-        shown = [words.red([red], self._reds) for red in ringing]
+        shown = [words.red([red], self._reds, self.verifier) for red in ringing]
         return [
             Alarm(state=badge.state, text=badge.text, detail=badge.detail, event_id=red.first_id)
             for red, badge in zip(ringing, shown, strict=True)
@@ -356,13 +363,13 @@ class Integrity:
             for event_id, found_at in self._found_at.items()
             if found_at < self.latest.step and event_id <= up_to and (at is None or event_id < at)
         ]
-        if self._own.disagree(words.overlooked(min(overlooked), at) if overlooked else ""):
+        if self._own.disagree(words.overlooked(min(overlooked), at, self.verifier) if overlooked else ""):
             self._ringing[self._own] = None
         accused = at is not None and at in self._daemon.ids and at not in self._own.ids
         if not accused or at is None:
             self._daemon.disagree("")
         elif not self._daemon.disagreement and self._seen_whole(at):
-            self._daemon.disagree(words.seen_whole(at))
+            self._daemon.disagree(words.seen_whole(at, self.verifier))
             self._ringing[self._daemon] = None
 
     def _seen_whole(self, event_id: int) -> bool:

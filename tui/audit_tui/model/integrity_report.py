@@ -10,9 +10,10 @@ from audit_stream.chain import Verdict
 from audit_stream.display import safe
 from audit_tui.model.badge import Badge
 from audit_tui.model.breakage import explain
-from audit_tui.model.findings import Finding
+from audit_tui.model.findings import Finder, Finding
 from audit_tui.model.integrity import Integrity, Rewriting
 from audit_tui.model.rows import Check, Gap, Row, check_after
+from audit_tui.model.verifier import Verifier
 from audit_tui.text import duration, fit
 
 __all__ = [
@@ -68,7 +69,7 @@ def known_lines(integrity: Integrity) -> list[str]:
     else:
         console = f"console  received and linked #{integrity.linked_from} to #{newest.event_id} without a gap"
     return [
-        f"daemon   {_verdict_line(verdict)}",
+        f"{integrity.verifier.name:<9}{_verdict_line(verdict)}",
         console,
         f"         a verdict every {duration(integrity.period_s)}"
         + (", one is under way" if integrity.walking_since_s is not None else ""),
@@ -84,13 +85,14 @@ def _verdict_line(verdict: Verdict | None) -> str:
     return f"{says}; checked {verdict.checked:,} events{took}{upto}"
 
 
-def finding_lines(history: Sequence[Finding]) -> list[str]:
+def finding_lines(integrity: Integrity) -> list[str]:
     """The findings, the newest first."""
-    return [_finding_line(finding) for finding in reversed(history)] or ["nothing yet"]
+    return [_finding_line(finding, integrity.verifier) for finding in reversed(integrity.history)] or ["nothing yet"]
 
 
-def _finding_line(finding: Finding) -> str:
-    parts = [f"{when(finding.last_ms)} {'✓' if finding.good else '✗'} {finding.by.value:7} {finding.what}"]
+def _finding_line(finding: Finding, verifier: Verifier) -> str:
+    by = verifier.name if finding.by is Finder.DAEMON else finding.by.value
+    parts = [f"{when(finding.last_ms)} {'✓' if finding.good else '✗'} {by:7} {finding.what}"]
     if finding.checked is not None:
         parts.append(f"{finding.checked:,} checked")
     if finding.head is not None:
@@ -172,4 +174,4 @@ def ticket(log: str, badge: Badge, integrity: Integrity, now_ms: int, details: s
     lines = [f"audit-stream integrity: {badge.text}", badge.detail, *([f"log      {safe(log)}"] if log else [])]
     lines += [f"time     {when(now_ms)}", *known_lines(integrity), ""]
     lines += [details, ""] if details else []
-    return "\n".join([*lines, "Findings, the newest first:", *finding_lines(integrity.history)[:20], ""])
+    return "\n".join([*lines, "Findings, the newest first:", *finding_lines(integrity)[:20], ""])

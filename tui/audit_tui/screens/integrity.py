@@ -125,7 +125,7 @@ class IntegrityScreen(Screen[None]):
         self.set_class(badge.is_alarm or badge.is_acknowledged, "-red")
         self._set("detail", badge.detail)
         self._set("known", "\n".join(report.known_lines(self._integrity)))
-        self._set("findings", "\n".join(report.finding_lines(self._integrity.history)))
+        self._set("findings", "\n".join(report.finding_lines(self._integrity)))
         self._set("heads", "\n".join(report.head_lines(self._heads)))
         wanted = (badge.event_id, self._integrity.rewriting, self._integrity.last_verdict)
         if (badge.is_alarm or badge.is_acknowledged) and badge.event_id is not None and wanted != self._loaded:
