@@ -151,6 +151,28 @@ def test_a_full_disk_is_said_and_leaves_nothing_behind(tmp_path: Path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_file_system_without_links_is_written_to_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    path = tmp_path / "all.jsonl"
+
+    def refuse(source: Path, target: Path) -> None:
+        if is_there:
+            path.write_text("precious")  # by somebody else, meanwhile
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    if is_there:
+        with pytest.raises(FileExists):
+            exported(make_log(3), path)
+        assert path.read_text() == "precious"
+    else:
+        assert exported(make_log(3), path) == 3
+        assert path.read_bytes().count(b"\n") == 3
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_the_format_is_told_by_the_suffix() -> None:
     assert format_of(Path("x.JSONL")) == format_of(Path("x.ndjson")) == "jsonl"
     assert format_of(Path("x.csv")) == "csv"

@@ -6,6 +6,7 @@ heads.py          verified heads of each daemon, by which a rewritten history is
 marks.py          marks and notes on events; digest.py makes a hand-over of them
 session_state.py  how the console was left
 records.py        a JSON file that several consoles change; atomic.py, how it is replaced
+whole_file.py     a file that a person asked for, such as an export
 
 What works on a file blocks, so the console calls it in a thread; each docstring says which methods those are. All of it
 may be called from several threads.

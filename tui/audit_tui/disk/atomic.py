@@ -13,7 +13,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-__all__ = ["TooLarge", "locked", "private_directory", "read_small", "replace", "set_aside"]
+__all__ = ["TooLarge", "locked", "private_directory", "read_small", "replace", "set_aside", "sync_directory"]
 
 
 class TooLarge(Exception):
@@ -61,7 +61,7 @@ def replace(path: Path, content: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-    _sync_directory(path.parent)
+    sync_directory(path.parent)
 
 
 @contextlib.contextmanager
@@ -91,8 +91,8 @@ def set_aside(path: Path, now_ms: int) -> Path:
     return aside
 
 
-def _sync_directory(path: Path) -> None:
-    """Make the rename durable."""
+def sync_directory(path: Path) -> None:
+    """Make what was renamed or linked in a directory durable. Raises OSError."""
     directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(directory)

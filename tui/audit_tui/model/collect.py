@@ -5,29 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from contextlib import aclosing
 
-import msgspec
-
 from audit_stream import __version__
 from audit_stream.bundle import MAX_BUNDLE_BYTES, MAX_BUNDLE_EVENTS, BundleError, Writer, make
 from audit_stream.chain import Head, Verdict
-from audit_stream.client import Served
 from audit_stream.errors import ClientError
 from audit_stream.event import system_clock_ms
 from audit_stream.timestamps import format_rfc3339_ms
 from audit_tui.log import Log
+from audit_tui.model.rows import event_id_of
 
 __all__ = ["collect"]
 
 Progress = Callable[[int, int], None]
 
 _PROGRESS_EVENTS = 100
-
-
-class _Numbered(msgspec.Struct):
-    event_id: int
-
-
-_numbered = msgspec.json.Decoder(_Numbered)
 
 
 async def collect(
@@ -105,7 +96,7 @@ async def _span(log: Log, first: int, last: int, max_bytes: int, on_progress: Pr
     total, size = last - first + 1, 0
     async with aclosing(log.events(since_id=first - 1, limit=total)) as found:
         async for served in found:
-            event_id = _event_id(served)
+            event_id = event_id_of(served)
             if event_id > last:
                 break
             size += len(served.raw)
@@ -116,13 +107,6 @@ async def _span(log: Log, first: int, last: int, max_bytes: int, on_progress: Pr
                 on_progress(len(events), total)
     on_progress(len(events), total)
     return events
-
-
-def _event_id(served: Served) -> int:
-    try:
-        return _numbered.decode(served.raw).event_id
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ClientError(f"the daemon sent something that is no event: {error}", status=200) from None
 
 
 def _spans(ids: list[int]) -> list[tuple[int, int]]:

@@ -12,8 +12,8 @@ import msgspec
 from audit_stream.chain import Head, Verdict
 from audit_stream.client import Served
 from audit_stream.display import safe
-from audit_stream.errors import ClientError
 from audit_tui.log import Log
+from audit_tui.model.rows import MALFORMED, no_event
 
 __all__ = ["Divergence", "FieldPair", "diverge"]
 
@@ -164,8 +164,8 @@ def _flat(raw: bytes | None) -> dict[str, str]:
         return {}
     try:
         fields: dict[str, Any] = msgspec.json.decode(raw, type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ClientError(f"the daemon sent something that is no event: {error}", status=200) from None
+    except MALFORMED as error:
+        raise no_event(error) from None
     first = {name: _json(fields[name]) for name in _TOP if name in fields}
     last = {name: _json(fields[name]) for name in _LINKS if name in fields}
     return first | dict(_leaves("payload", fields.get("payload"))) | last

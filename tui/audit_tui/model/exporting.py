@@ -6,18 +6,18 @@ import asyncio
 import contextlib
 import csv
 import io
-import os
-import tempfile
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from pathlib import Path
-from typing import IO, Literal
+from typing import Literal
 
 import msgspec
 
 from audit_stream.client import Selection
 from audit_stream.display import safe
 from audit_stream.errors import AuditStreamError, ClientError
+from audit_tui.disk.whole_file import WholeFile
 from audit_tui.log import Log
+from audit_tui.model.rows import MALFORMED, event_id_of, no_event
 
 __all__ = ["COLUMNS", "ExportError", "ExportFormat", "FileExists", "export", "format_of"]
 
@@ -51,13 +51,7 @@ class _Cells(msgspec.Struct):
     hash: str
 
 
-class _Numbered(msgspec.Struct):
-    event_id: int
-
-
 _cells = msgspec.json.Decoder(_Cells)
-_numbered = msgspec.json.Decoder(_Numbered)
-_MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def format_of(path: Path) -> ExportFormat | None:
@@ -84,19 +78,20 @@ async def export(
     Raises ClientError, ExportError and FileExists; then, and when cancelled, it leaves nothing behind.
     """
     last = (await log.stats()).head.event_id
-    temporary = _create(path, overwrite=overwrite)  # no thread: a cancelled one would leave the file behind
-    try:
-        count = await _write_all(log, selection, temporary, format_, last, on_progress)
-        await _unbroken(asyncio.to_thread(_finish, temporary, path, overwrite=overwrite))
-    finally:
-        _discard(temporary)
+    with _sayable(path):
+        file = WholeFile(path, overwrite=overwrite)  # no thread: a cancelled one would leave it behind
+        try:
+            count = await _write_all(log, selection, file, format_, last, on_progress)
+            await _unbroken(asyncio.to_thread(file.put))
+        finally:
+            file.discard()
     return count
 
 
 async def _write_all(
     log: Log,
     selection: Selection,
-    file: IO[bytes],
+    file: WholeFile,
     format_: ExportFormat,
     last: int,
     on_progress: Callable[[int, int, int], None],
@@ -106,14 +101,14 @@ async def _write_all(
     batch: list[bytes] = []
 
     async def write() -> None:
-        await _unbroken(asyncio.to_thread(_write, file, batch, lay_out))
+        await _unbroken(asyncio.to_thread(lambda: file.write(lay_out(batch))))
         batch.clear()
 
     if format_ == "csv":
-        await _unbroken(asyncio.to_thread(_write, file, [], lambda _: _rows([COLUMNS])))
+        await _unbroken(asyncio.to_thread(file.write, _rows([COLUMNS])))
     async with contextlib.aclosing(log.events(selection, since_id=0)) as events:
         async for served in events:
-            event_id = _event_id(served.raw)
+            event_id = event_id_of(served)
             if event_id > last:  # what comes in meanwhile: a busy log has no end
                 break
             batch.append(served.raw)
@@ -137,58 +132,16 @@ async def _unbroken(job: Awaitable[None]) -> None:
         raise
 
 
-def _create(path: Path, *, overwrite: bool) -> IO[bytes]:
-    """A file beside `path`, for this user alone: what it will hold is evidence."""
+@contextlib.contextmanager
+def _sayable(path: Path) -> Iterator[None]:
+    """What the file system refuses, as a sentence."""
     try:
-        if not overwrite and path.exists():
-            raise _exists(path)
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", suffix=".part", dir=path.parent)
-    except OSError as error:
-        raise _cannot(path, error) from None
-    os.close(descriptor)
-    return Path(name).open("wb")
-
-
-def _write(file: IO[bytes], batch: list[bytes], lay_out: Callable[[list[bytes]], bytes]) -> None:
-    content = lay_out(batch)
-    try:
-        file.write(content)
-    except OSError as error:
-        raise _cannot(Path(file.name), error) from None
-
-
-def _finish(file: IO[bytes], path: Path, *, overwrite: bool) -> None:
-    """Put the file in its place; without `overwrite` a link does it, which fails when there is one by now."""
-    try:
-        file.flush()
-        os.fsync(file.fileno())
-        if overwrite:
-            Path(file.name).replace(path)
-        else:
-            _put_new(Path(file.name), path)
+        yield
     except FileExistsError:
-        raise _exists(path) from None
+        raise FileExists(f"{safe(str(path))} is there already") from None
     except OSError as error:
-        raise _cannot(path, error) from None
-
-
-def _put_new(temporary: Path, path: Path) -> None:
-    try:
-        os.link(temporary, path)
-    except FileExistsError:
-        raise
-    except OSError:  # a file system without links
-        if path.exists():
-            raise FileExistsError from None
-        temporary.rename(path)
-
-
-def _discard(file: IO[bytes]) -> None:
-    """Close and remove it; after the rename there is none."""
-    with contextlib.suppress(OSError):  # closing writes what is left, which a full disk refuses once more
-        file.close()
-    with contextlib.suppress(OSError):
-        Path(file.name).unlink()
+        reason = safe(error.strerror or str(error))
+        raise ExportError(f"{safe(str(path))} cannot be written: {reason}") from None
 
 
 def _json_lines(batch: list[bytes]) -> bytes:
@@ -198,8 +151,8 @@ def _json_lines(batch: list[bytes]) -> bytes:
 def _csv(batch: list[bytes]) -> bytes:
     try:
         events = [_cells.decode(raw) for raw in batch]
-    except _MALFORMED as error:
-        raise _no_event(error) from None
+    except MALFORMED as error:
+        raise no_event(error) from None
     return _rows(
         (e.event_id, e.timestamp, e.kind, e.source, bytes(e.payload).decode(), e.prev_hash, e.hash) for e in events
     )
@@ -216,20 +169,5 @@ def _cell(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_STARTS) else value
 
 
-def _event_id(raw: bytes) -> int:
-    try:
-        return _numbered.decode(raw).event_id
-    except _MALFORMED as error:
-        raise _no_event(error) from None
-
-
 def _no_event(error: Exception) -> ClientError:
     return ClientError(f"the daemon sent something that is no event: {safe(str(error))}", status=200)
-
-
-def _exists(path: Path) -> FileExists:
-    return FileExists(f"{safe(str(path))} is there already")
-
-
-def _cannot(path: Path, error: OSError) -> ExportError:
-    return ExportError(f"{safe(str(path))} cannot be written: {safe(error.strerror or str(error))}")

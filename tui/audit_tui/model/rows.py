@@ -9,12 +9,27 @@ from typing import Any
 import msgspec
 
 from audit_stream.canonical import canonical_event, hash_of
+from audit_stream.chain import GENESIS_HASH
 from audit_stream.client import Served
+from audit_stream.display import safe
 from audit_stream.errors import ClientError
 from audit_stream.event import Event
 from audit_stream.kinds import KindRegistry, Severity
 
-__all__ = ["Check", "Gap", "Row", "check_after", "read_row"]
+__all__ = [
+    "MALFORMED",
+    "Check",
+    "Gap",
+    "Row",
+    "check_after",
+    "event_id_of",
+    "hash_fits",
+    "no_event",
+    "read_row",
+]
+
+MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are not what was expected."""
 
 
 class Check(enum.IntEnum):
@@ -95,6 +110,11 @@ class _Links(msgspec.Struct):
     timestamp: str
 
 
+class _Numbered(msgspec.Struct):
+    event_id: int
+
+
+_numbered = msgspec.json.Decoder(_Numbered)
 _links = msgspec.json.Decoder(_Links)
 _events = msgspec.json.Decoder(Event)
 
@@ -103,8 +123,8 @@ def read_row(served: Served, kinds: KindRegistry) -> Row:
     """An event that came in, not yet checked. Raises ClientError when it is none."""
     try:
         event = _events.decode(served.raw)  # all of it, so that nothing that is shown later can fail
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ClientError(f"the daemon sent something that is no event: {error}", status=200) from None
+    except MALFORMED as error:
+        raise no_event(error) from None
     return Row(
         event_id=event.event_id,
         kind=sys.intern(event.kind),
@@ -114,6 +134,27 @@ def read_row(served: Served, kinds: KindRegistry) -> Row:
     )
 
 
+def event_id_of(served: Served) -> int:
+    """An event's id, without looking at the rest of it. Raises ClientError when it has none."""
+    try:
+        return _numbered.decode(served.raw).event_id
+    except MALFORMED as error:
+        raise no_event(error) from None
+
+
+def no_event(error: Exception) -> ClientError:
+    """What to raise when decoding what a log gave has failed with one of MALFORMED."""
+    return ClientError(f"something came that is no event: {safe(str(error))}", status=200)
+
+
+def hash_fits(raw: bytes, hash_: str) -> bool:
+    """Whether an event as it was served has this hash; not if its bytes are in no form that is hashed."""
+    try:
+        return hash_of(canonical_event(raw)) == hash_
+    except ValueError:
+        return False
+
+
 def check_after(before: Row | None, row: Row) -> None:
     """Set the row's `check` and `reason`: recompute its hash, and compare its link with the event before it.
 
@@ -121,14 +162,10 @@ def check_after(before: Row | None, row: Row) -> None:
     linked by its 64 zeros.
     """
     links = _links.decode(row.raw)
-    try:
-        fits = hash_of(row.canonical) == links.hash
-    except ValueError:
-        fits = False
-    if not fits:
+    if not hash_fits(row.raw, links.hash):
         row.check, row.reason = Check.BROKEN, f"hash mismatch at event #{row.event_id}"
     elif row.event_id == 1 or (before is not None and before.event_id == row.event_id - 1):
-        expected = "0" * 64 if row.event_id == 1 or before is None else before.hash
+        expected = GENESIS_HASH if row.event_id == 1 or before is None else before.hash
         if links.prev_hash == expected:
             row.check, row.reason = Check.LINKED, ""
         else:

@@ -8,10 +8,10 @@ from typing import BinaryIO
 
 import msgspec
 
-from audit_stream.canonical import canonical_event, hash_of
 from audit_stream.chain import GENESIS, Head, Verdict, check_link
 from audit_stream.event import Event
 from audit_stream.timestamps import format_rfc3339_ms
+from audit_tui.model.rows import hash_fits
 from audit_tui.offline.export_file import ExportFile, as_served, read_event
 
 __all__ = ["ExportCheck"]
@@ -31,13 +31,6 @@ def _read(raw: bytes) -> _Links | Event | None:
         return _links.decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return read_event(raw)
-
-
-def _fits(raw: bytes, hash_: str) -> bool:
-    try:
-        return hash_of(canonical_event(raw)) == hash_
-    except ValueError:
-        return False
 
 
 class ExportCheck:
@@ -88,7 +81,7 @@ class ExportCheck:
             reason = check_link(self._expected, self._before.hash, event_id=event_id, prev_hash=event.prev_hash)
             if reason is not None:
                 return self._expected, reason
-        if not _fits(raw, event.hash):
+        if not hash_fits(raw, event.hash):
             return event_id, f"hash mismatch at event #{event_id}"
         self._before, self._expected, self._index = Head(event_id, event.hash), event_id + 1, self._index + 1
         return None
