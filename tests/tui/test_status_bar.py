@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 from textual.app import App, ComposeResult
 from textual.widgets import Static
@@ -64,6 +65,24 @@ def test_a_narrow_line_drops_the_rest_before_the_badge() -> None:
     assert line.endswith("✓ VERIFIED 12,345 events · 12 s ago ")
     assert "live" in line
     assert "delay" not in line
+
+
+PAUSED = "PAUSED +3,012 new, worst critical (End: live) · 2 of 3,401 shown, the hidden ones checked"
+
+
+@pytest.mark.parametrize(
+    ("width", "daemon", "says"),
+    [
+        (200, "127.0.0.1:8093", f"127.0.0.1:8093 ● live · {PAUSED} · 123/s "),
+        (130, "127.0.0.1:8093", "127.0.0.1:8093 ● live · PAUSED +3,012 new · 2 of 3,401 shown · 123/s"),
+        (80, "127.0.0.1:8093", "127.0.0.1:8093 ● live · PAUSED +3,012 new "),
+        (80, "/var/lib/audit-stream/audit.db", "/var/lib/audi… ● live · PAUSED +3,012 new "),
+        (60, "127.0.0.1:8093", "127.0.0.1:8093 ● live "),
+    ],
+)
+def test_little_room_makes_the_counters_short_before_they_are_left_out(width: int, daemon: str, says: str) -> None:
+    line = shown((width, 5), msgspec.structs.replace(PARTS, daemon=daemon, shown=PAUSED), GOOD)
+    assert line.strip().startswith(says.strip())
 
 
 @pytest.mark.parametrize("width", range(20, 121, 7))

@@ -24,7 +24,11 @@ _MIN_NAME = 8
 
 
 class StatusParts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the line says beside the badge. `connection_style` is ok, warn or bad; `shown` such as "12 of 3,401"."""
+    """What the line says beside the badge. `connection_style` is ok, warn or bad.
+
+    `shown` is such as "PAUSED +3 new (End: live) · 12 of 3,401": where there is little room it is said without what is
+    in brackets, then without what follows a comma.
+    """
 
     daemon: str
     connection: str
@@ -83,16 +87,28 @@ def _pieces(parts: StatusParts, room: int) -> list[tuple[str, str]]:
     connection = fit(connection, max(0, min(cell_len(connection), room - 2)))
     left = room - cell_len(connection) - 2
     name = safe(parts.daemon)
-    name = fit(name, min(cell_len(name), left - 1)) if left > min(_MIN_NAME, cell_len(name)) else ""
+    shortest = cell_len(_shorter(safe(parts.shown))[-1]) + 3
+    room_for_name = left - shortest if left - shortest > _MIN_NAME else left
+    name = fit(name, min(cell_len(name), room_for_name - 1)) if left > min(_MIN_NAME, cell_len(name)) else ""
     left -= cell_len(name) + 1
+    fitting = (text for text in _shorter(safe(parts.shown)) if cell_len(text) + 3 <= left)
     rest: list[tuple[str, str]] = []
-    for text in (safe(parts.shown), _rate(parts.rate_per_s), _delay(parts.delay_ms)):
+    for text in (next(fitting, safe(parts.shown)), _rate(parts.rate_per_s), _delay(parts.delay_ms)):
         if text and cell_len(text) + 3 <= left:
             rest.append((f" · {text}", ""))
             left -= cell_len(text) + 3
         elif text:
             break  # the less important never comes without the more important
     return [(f" {name}" if name else "", "bold"), (f" {connection}" if connection else "", style), *rest]
+
+
+def _shorter(shown: str) -> list[str]:
+    """The same in ever fewer words, the last of them only the first thing that it says."""
+    things = shown.split(" · ")
+    without_brackets = [thing.partition(" (")[0] for thing in things]
+    without_commas = [thing.partition(", ")[0] for thing in without_brackets]
+    several = (things, without_brackets, without_commas, [without_brackets[0]], [without_commas[0]])
+    return [" · ".join(each) for each in several]
 
 
 def _rate(per_s: float) -> str:
