@@ -16,6 +16,7 @@ from audit_stream.display import safe
 from audit_stream.errors import ClientError
 from audit_tui.log import Log
 from audit_tui.model.divergence import Divergence, diverge
+from audit_tui.screens.copying import copy
 
 __all__ = ["CompareScreen"]
 
@@ -74,8 +75,7 @@ class CompareScreen(ModalScreen[None]):
     def action_copy(self) -> None:
         """The whole result as text."""
         if self.result is not None:
-            self.app.copy_to_clipboard(self.result.as_text())
-            self.notify("copied", markup=False)
+            self.notify(f"copied{copy(self.app, self.result.as_text())}", markup=False)
 
     async def _compare(self) -> None:
         try:

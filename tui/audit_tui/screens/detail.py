@@ -22,14 +22,12 @@ from audit_tui.model.detail import Inspection, curl_line, field_filter, inspect,
 from audit_tui.model.detail_text import Line, Tone, byte_sections, hash_lines, header_lines, verdict_line
 from audit_tui.model.outline import key_text, value_text
 from audit_tui.model.rows import Row, check_after
+from audit_tui.screens.copying import copy
 from audit_tui.screens.neighbours import event_before, neighbour
 from audit_tui.widgets.bytes_view import BytesView
 from audit_tui.widgets.json_tree import JsonTree
 
 __all__ = ["DetailScreen"]
-
-_BIG_COPY = 100_000
-"""Characters from which some terminals refuse OSC 52."""
 
 _VALUE_SHOWN = 2_000
 """Characters of the value under the cursor: what scrolls in a few lines. The bytes have all of it."""
@@ -297,9 +295,7 @@ class DetailScreen(Screen[None]):
             self._say("there is no daemon to fetch it from: this is a file")
 
     def _copy(self, text: str, what: str) -> None:
-        self.app.copy_to_clipboard(text)
-        large = len(text) > _BIG_COPY
-        self._say(f"copied {what}{f': {len(text):,} characters, which some terminals refuse' if large else ''}")
+        self._say(f"copied {what}{copy(self.app, text)}")
 
     def action_filter(self, sign: str) -> None:
         """Close, and filter by the field under the cursor; `-` leaves out what has its value."""

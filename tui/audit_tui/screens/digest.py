@@ -13,6 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from audit_stream.display import safe
+from audit_tui.screens.copying import copy
 
 __all__ = ["DigestScreen"]
 
@@ -62,8 +63,7 @@ class DigestScreen(ModalScreen[None]):
 
     def action_copy(self) -> None:
         """The Markdown into the terminal's clipboard."""
-        self.app.copy_to_clipboard(self._text)
-        self._say("✓ copied", is_error=False)
+        self._say(f"✓ copied{copy(self.app, self._text)}", is_error=False)
 
     def action_write(self) -> None:
         """Ask for the path."""

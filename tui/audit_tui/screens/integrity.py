@@ -21,6 +21,7 @@ from audit_tui.model import integrity_report as report
 from audit_tui.model.badge import Badge, State
 from audit_tui.model.integrity import Integrity
 from audit_tui.model.rows import Check, Gap, Row
+from audit_tui.screens.copying import copy
 from audit_tui.widgets.badge import BadgeWidget
 
 __all__ = ["IntegrityScreen"]
@@ -168,8 +169,7 @@ class IntegrityScreen(Screen[None]):
         """Put everything that a ticket needs on the clipboard."""
         badge = self._badge or self._integrity.badge(self._now_s())
         text = report.ticket(self._log_name, badge, self._integrity, self._now_ms(), self._break_text)
-        self.app.copy_to_clipboard(text)
-        self.notify("copied for a ticket", markup=False, timeout=3)
+        self.notify(f"copied for a ticket{copy(self.app, text)}", markup=False, timeout=3)
 
     def action_verify(self) -> None:
         """Ask for a verdict now."""
