@@ -16,7 +16,7 @@ MAX_BODY_BYTES = 64 << 20
 
 
 class _Limited(httpx.AsyncByteStream):
-    """The bytes of another stream, as long as `_next` agrees; what it raises is an httpx.ReadError."""
+    """The bytes of another stream, as long as `_take` agrees; what it raises is an httpx.ReadError."""
 
     def __init__(self, inner: httpx.SyncByteStream | httpx.AsyncByteStream | object) -> None:
         assert isinstance(inner, httpx.AsyncByteStream)

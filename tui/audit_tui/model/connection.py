@@ -29,11 +29,6 @@ class Connection(msgspec.Struct, frozen=True, kw_only=True):
     left: int = 0
     retry_at_s: float = 0.0
 
-    @property
-    def is_up(self) -> bool:
-        """Whether events come in."""
-        return self.link in (Link.LIVE, Link.CATCHING_UP)
-
     def text(self, now_s: float) -> str:
         """In a few words; the reason is `reason`."""
         match self.link:
