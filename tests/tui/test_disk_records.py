@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -164,15 +165,21 @@ def test_a_file_in_the_directorys_place_is_said_once(tmp_path: Path) -> None:
     assert "cannot be saved" in problems[0]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only for root")
-def test_a_read_only_directory_is_said_once(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
+def test_a_read_only_directory_is_said_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = os.open
+
+    def only_what_is_there(path: Path, flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_CREAT:  # as the system does, but for root
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return opened(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", only_what_is_there)
     problems: list[str] = []
     read_only = record(tmp_path / "list.json", problems)
     assert read_only.change(adding(1)) is None
     assert read_only.change(adding(2)) is None
-    tmp_path.chmod(0o700)
     assert len(problems) == 1
+    assert "Permission denied" in problems[0]
 
 
 def test_content_that_could_not_be_read_again_is_not_written(tmp_path: Path) -> None:
