@@ -236,6 +236,17 @@ def _put_back(rig: Rig) -> None:
     rig.walk(valid(100))
 
 
+def _stream_stands_still(rig: Rig) -> None:
+    for newest in range(100, 106):
+        rig.walk(valid(newest))
+        rig.wait(30)
+
+
+def _stream_and_verdicts_stand_still(rig: Rig) -> None:
+    _stream_stands_still(rig)
+    rig.wait(90)
+
+
 def _nameless(rig: Rig) -> None:
     rig.walk(Verdict(valid=True, checked=100, first_break_at=None, reason=None))
 
@@ -252,6 +263,8 @@ STATES: list[tuple[Callable[[Rig], None], State, str]] = [
     (_failed, State.UNVERIFIED, "UNVERIFIED no verdict"),
     (_nameless, State.UNVERIFIED, "UNVERIFIED the verdict names no head"),
     (_stale, State.STALE, "STALE last verdict 4 min ago"),
+    (_stream_stands_still, State.UNVERIFIED, "UNVERIFIED #105 not received yet"),
+    (_stream_and_verdicts_stand_still, State.STALE, "STALE last verdict 4 min ago"),
     (_stale_and_walking, State.STALE, "STALE last verdict 4 min ago, verifying"),
     (_offline, State.OFFLINE, "OFFLINE for 7 s"),
     (_offline_red, State.BROKEN, "BROKEN at #42"),

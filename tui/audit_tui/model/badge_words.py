@@ -96,7 +96,10 @@ def calm(integrity: Integrity, failure: str, now_s: float) -> Badge:
     if good is None:
         return _without_verdict(integrity, failure, now_s)
     age_s = now_s - good.at.monotonic_s
-    if age_s > _STALE_PERIODS * integrity.period_s:
+    stale_s = _STALE_PERIODS * integrity.period_s
+    if age_s > stale_s and _is_ahead(integrity, now_s - stale_s):
+        return _without_verdict(integrity, failure, now_s)
+    if age_s > stale_s:
         return _stale(integrity, failure, age_s)
     head_id = good.head.event_id
     newest_id = integrity.newest.event_id if integrity.newest else 0
@@ -116,6 +119,14 @@ def calm(integrity: Integrity, failure: str, now_s: float) -> Badge:
         text=f"VERIFIED {count:,} events · {ago(age_s)}",
         detail=_verified_by(good, newest_id, integrity.verifier),
     )
+
+
+def _is_ahead(integrity: Integrity, since_s: float) -> bool:
+    """Whether verdicts do come, but speak of events that have not: it is the stream that stands still."""
+    latest, newest = integrity.latest, integrity.newest
+    if latest is None or latest.verdict.head is None or latest.at.monotonic_s < since_s:
+        return False
+    return latest.verdict.valid and newest is not None and latest.verdict.head.event_id > newest.event_id
 
 
 def _verified_by(good: Judged, newest_id: int, verifier: Verifier) -> str:
