@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = [ROOT / "common" / "audit_stream", ROOT / "daemon" / "audit_daemon"]
+PACKAGES = [ROOT / "common" / "audit_stream", ROOT / "daemon" / "audit_daemon", ROOT / "tui" / "audit_tui"]
 
 
 def _name(path: Path) -> str:
@@ -61,8 +61,8 @@ def taken() -> Iterator[tuple[str, str, str]]:
                 yield user, modules[node.value.id], node.attr
 
 
-def test_both_packages_are_read() -> None:
-    assert {"audit_stream.chain", "audit_daemon.http.ingest", "audit_daemon"} <= TREES.keys()
+def test_all_packages_are_read() -> None:
+    assert {"audit_stream.chain", "audit_daemon.http.ingest", "audit_daemon", "audit_tui.model.rows"} <= TREES.keys()
     assert len(set(taken())) > 100
 
 

@@ -53,8 +53,6 @@ class ActivityPanel(ScrollView, can_focus=True):
     ActivityPanel > .activity-panel--warning { color: $text-warning; }
     ActivityPanel > .activity-panel--critical { color: $text-error; text-style: bold; }
     ActivityPanel > .activity-panel--silent { color: $text-warning; text-style: italic; }
-    ActivityPanel > .activity-panel--chosen { text-style: bold; }
-    ActivityPanel > .activity-panel--cursor { text-style: reverse; }
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -65,8 +63,6 @@ class ActivityPanel(ScrollView, can_focus=True):
         "activity-panel--warning",
         "activity-panel--critical",
         "activity-panel--silent",
-        "activity-panel--chosen",
-        "activity-panel--cursor",
     }
 
     BINDINGS: ClassVar[list[BindingType]] = [
