@@ -19,10 +19,10 @@ from audit_stream.kinds import DEFAULT_KINDS
 from audit_tui.model.rows import Check, check_after, read_row
 from audit_tui.offline import ExportLog
 from tests.daemon.store.rig import event
+from tests.tui.offline_log import EVERYTHING, read
 
 COUNT = 1_200
 KINDS = [("request_denied", "policy"), ("request_allowed", "policy"), ("other", "cron")]
-EVERYTHING = Selection()
 
 
 def chain(count: int = COUNT) -> list[bytes]:
@@ -63,10 +63,6 @@ def written(tmp_path: Path, *lines: bytes) -> Path:
     path = tmp_path / "export.jsonl"
     path.write_bytes(b"".join(line + b"\n" for line in lines))
     return path
-
-
-async def read(log: ExportLog, selection: Selection = EVERYTHING, **arguments: Any) -> list[bytes]:
-    return [served.raw async for served in log.events(selection, **arguments)]
 
 
 SEED = [of_the_seed(raw) for raw in CHAIN]
@@ -131,15 +127,6 @@ def test_what_is_selected_of_an_export(
         assert await read(log, selection, **arguments) == [CHAIN[number - 1] for number in expected]
 
     in_log(written(tmp_path, *CHAIN), look)
-
-
-def test_a_malformed_filter_is_refused_as_a_daemon_refuses_it(tmp_path: Path) -> None:
-    async def look(log: ExportLog) -> None:
-        with pytest.raises(ClientError, match="q, at position") as caught:
-            await read(log, Selection(q="kind:"))
-        assert caught.value.status == 400
-
-    in_log(written(tmp_path, *CHAIN[:3]), look)
 
 
 def tampered(raw: bytes) -> bytes:
@@ -317,10 +304,3 @@ def test_a_file_that_is_no_export_is_refused_in_one_sentence(tmp_path: Path, con
     with pytest.raises(ClientError, match=words) as caught:
         asyncio.run(ExportLog.open(path))
     assert "\n" not in str(caught.value)
-
-
-def test_a_path_without_a_file_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ClientError, match="does not exist"):
-        asyncio.run(ExportLog.open(tmp_path / "none"))
-    with pytest.raises(ClientError, match="is no file"):
-        asyncio.run(ExportLog.open(tmp_path))
