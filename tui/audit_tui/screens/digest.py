@@ -14,6 +14,7 @@ from textual.widgets import Input, Static
 
 from audit_stream.display import safe
 from audit_tui.screens.copying import copy
+from audit_tui.widgets.said import Said
 
 __all__ = ["DigestScreen"]
 
@@ -31,8 +32,7 @@ class DigestScreen(ModalScreen[None]):
     DigestScreen VerticalScroll { height: 1fr; }
     DigestScreen Input { display: none; }
     DigestScreen Input.-asked { display: block; }
-    DigestScreen #said { height: auto; max-height: 3; color: $text-muted; }
-    DigestScreen #said.-error { color: $text-error; }
+    DigestScreen Said { max-height: 3; }
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -55,7 +55,7 @@ class DigestScreen(ModalScreen[None]):
             with VerticalScroll():
                 yield Static("\n".join(safe(line) for line in self._text.split("\n")), id="digest", markup=False)
             yield Input(placeholder="path of the file, such as hand-over.md", compact=True)
-            yield Static(_HINT, id="said", markup=False)
+            yield Said(_HINT)
 
     def on_mount(self) -> None:
         """Scrolling keys work at once."""
@@ -63,14 +63,14 @@ class DigestScreen(ModalScreen[None]):
 
     def action_copy(self) -> None:
         """The Markdown into the terminal's clipboard."""
-        self._say(f"✓ copied{copy(self.app, self._text)}", is_error=False)
+        self._say(f"✓ copied{copy(self.app, self._text)}")
 
     def action_write(self) -> None:
         """Ask for the path."""
         path = self.query_one(Input)
         path.add_class("-asked")
         path.focus()
-        self._say("Enter writes · Escape does not", is_error=False)
+        self._say("Enter writes · Escape does not")
 
     def action_leave(self) -> None:
         """Out of the line for the path, then out of the screen."""
@@ -110,12 +110,10 @@ class DigestScreen(ModalScreen[None]):
     def _close_line(self, text: str) -> None:
         self.query_one(Input).remove_class("-asked")
         self.query_one(VerticalScroll).focus()
-        self._say(text, is_error=False)
+        self._say(text)
 
-    def _say(self, text: str, *, is_error: bool) -> None:
-        said = self.query_one("#said", Static)
-        said.set_class(is_error, "-error")
-        said.update(text)
+    def _say(self, text: str, *, is_error: bool = False) -> None:
+        self.query_one(Said).say(text, is_error=is_error)
 
 
 def _write_file(typed: str, text: str, mode: str) -> Path:

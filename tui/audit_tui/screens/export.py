@@ -18,6 +18,7 @@ from audit_stream.display import safe
 from audit_stream.errors import ClientError
 from audit_tui.log import Log
 from audit_tui.model.exporting import ExportError, FileExists, export, format_of
+from audit_tui.widgets.said import Said
 
 __all__ = ["ExportScreen"]
 
@@ -39,8 +40,6 @@ class ExportScreen(ModalScreen[Path | None]):
     }
     ExportScreen Input { border: none; height: 1; padding: 0; }
     ExportScreen #what { height: auto; max-height: 3; }
-    ExportScreen #said { height: auto; color: $text-muted; }
-    ExportScreen #said.-error { color: $text-error; }
     ExportScreen ProgressBar { display: none; width: 100%; }
     ExportScreen ProgressBar Bar { width: 1fr; }
     ExportScreen.-writing ProgressBar { display: block; }
@@ -69,7 +68,7 @@ class ExportScreen(ModalScreen[Path | None]):
                 compact=True,
             )
             yield ProgressBar(total=1)
-            yield Static(_HINT, id="said", markup=False)
+            yield Said(_HINT)
 
     def on_input_changed(self) -> None:
         """Another name: what was said of the one before does not hold for it."""
@@ -106,9 +105,9 @@ class ExportScreen(ModalScreen[Path | None]):
         except RuntimeError:  # ~ of somebody who is not there
             path = Path(name)
         if not name.isprintable():
-            self._say("✗ the name holds a character that cannot be shown", error=True)
+            self._say("✗ the name holds a character that cannot be shown", is_error=True)
         elif format_of(path) is None:
-            self._say("✗ the name must end in .jsonl or .csv", error=True)
+            self._say("✗ the name must end in .jsonl or .csv", is_error=True)
         else:
             self._begin(path)
 
@@ -125,9 +124,9 @@ class ExportScreen(ModalScreen[Path | None]):
             count = await export(self._log, self._selection, path, format_, self._progress, overwrite=overwrite)
         except FileExists as error:
             self._replace = path
-            self._say(f"✗ {error}: Enter once more replaces it", error=True)
+            self._say(f"✗ {error}: Enter once more replaces it", is_error=True)
         except (ClientError, ExportError) as error:
-            self._say(f"✗ {safe(str(error))}", error=True)
+            self._say(f"✗ {safe(str(error))}", is_error=True)
         else:
             self._written = path
             self._say(f"✓ {count:,} event{'' if count == 1 else 's'} in {safe(str(path))}; Enter closes")
@@ -142,7 +141,5 @@ class ExportScreen(ModalScreen[Path | None]):
         if not writing:
             self.query_one(Input).focus()
 
-    def _say(self, text: str, *, error: bool = False) -> None:
-        said = self.query_one("#said", Static)
-        said.set_class(error, "-error")
-        said.update(text)
+    def _say(self, text: str, *, is_error: bool = False) -> None:
+        self.query_one(Said).say(text, is_error=is_error)

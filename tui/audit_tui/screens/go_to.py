@@ -9,10 +9,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
-from textual.widgets import Input, Static
+from textual.widgets import Input
 
 from audit_tui.model.detail import local_time, utc_time
 from audit_tui.model.places import GoTo, PlaceError, parse_place
+from audit_tui.widgets.said import Said
 
 __all__ = ["GoTo", "GoToScreen"]
 
@@ -33,8 +34,6 @@ class GoToScreen(ModalScreen[GoTo | None]):
         background: $panel; border: round $primary;
     }
     GoToScreen Input { border: none; height: 1; padding: 0; }
-    GoToScreen #said { height: auto; color: $text-muted; }
-    GoToScreen #said.-error { color: $text-error; }
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "Close")]
@@ -49,32 +48,25 @@ class GoToScreen(ModalScreen[GoTo | None]):
         with Vertical() as box:
             box.border_title = "Go to"
             yield Input(placeholder="id or time", compact=True)
-            yield Static(_HINT, id="said", markup=False)
+            yield Said(_HINT)
 
     def on_input_changed(self, message: Input.Changed) -> None:
         """Say where it would lead, or what is wrong, while it is typed."""
-        said = self.query_one("#said", Static)
+        said = self.query_one(Said)
         if not message.value.strip():
-            said.set_class(False, "-error")
-            said.update(_HINT)
+            said.say(_HINT)
             return
         try:
-            words = self._words(self._place(message.value))
+            said.say(f"→ {self._words(self._place(message.value))}")
         except PlaceError as error:
-            said.set_class(True, "-error")
-            said.update(f"✗ {error}")
-        else:
-            said.set_class(False, "-error")
-            said.update(f"→ {words}")
+            said.say(f"✗ {error}", is_error=True)
 
     def on_input_submitted(self, message: Input.Submitted) -> None:
         """Go there, if there is such a place."""
         try:
             place = self._place(message.value)
         except PlaceError as error:
-            said = self.query_one("#said", Static)
-            said.set_class(True, "-error")
-            said.update(f"✗ {error}")
+            self.query_one(Said).say(f"✗ {error}", is_error=True)
         else:
             self.dismiss(place)
 

@@ -11,10 +11,11 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
-from textual.widgets import Input, OptionList, Static
+from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
 from audit_stream.display import safe
+from audit_tui.widgets.said import Said
 
 __all__ = ["NamedFiltersScreen"]
 
@@ -41,8 +42,6 @@ class NamedFiltersScreen(ModalScreen[str | None]):
     }
     NamedFiltersScreen Input { display: none; }
     NamedFiltersScreen Input.-asked { display: block; }
-    NamedFiltersScreen #said { height: auto; color: $text-muted; }
-    NamedFiltersScreen #said.-error { color: $text-error; }
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -69,7 +68,7 @@ class NamedFiltersScreen(ModalScreen[str | None]):
             box.border_title = "Named filters"
             yield Input(placeholder="a name for the present filter", max_length=_MAX_NAME, compact=True)
             yield OptionList(*self._options(), compact=True)
-            yield Static(self._hint, id="said", markup=False)
+            yield Said(self._hint)
 
     def on_mount(self) -> None:
         """The list has the keys."""
@@ -87,7 +86,7 @@ class NamedFiltersScreen(ModalScreen[str | None]):
         line = self.query_one(Input)
         line.add_class("-asked")
         line.focus()
-        self._say(f"Enter keeps {safe(self._current)}", is_error=False)
+        self._say(f"Enter keeps {safe(self._current)}")
 
     def on_input_submitted(self, message: Input.Submitted) -> None:
         """Keep the present filter under this name."""
@@ -119,11 +118,11 @@ class NamedFiltersScreen(ModalScreen[str | None]):
         shown.add_options(self._options())
         shown.highlighted = at if names else None
         if text is not None:
-            self._say(f"✓ kept as {safe(name)}", is_error=False)
+            self._say(f"✓ kept as {safe(name)}")
         elif name in self._filters:
             self._say(f"✗ {safe(name)} stands in the settings file: remove it there", is_error=True)
         else:
-            self._say(f"✓ {safe(name)} removed", is_error=False)
+            self._say(f"✓ {safe(name)} removed")
 
     def _options(self) -> list[Option]:
         return [Option(Text(f"{safe(name)}  {safe(text)}", no_wrap=True)) for name, text in self._filters.items()]
@@ -137,9 +136,7 @@ class NamedFiltersScreen(ModalScreen[str | None]):
         line.remove_class("-asked")
         line.clear()
         self.query_one(OptionList).focus()
-        self._say(self._hint, is_error=False)
+        self._say(self._hint)
 
-    def _say(self, text: str, *, is_error: bool) -> None:
-        said = self.query_one("#said", Static)
-        said.set_class(is_error, "-error")
-        said.update(text)
+    def _say(self, text: str, *, is_error: bool = False) -> None:
+        self.query_one(Said).say(text, is_error=is_error)

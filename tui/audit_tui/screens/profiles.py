@@ -10,11 +10,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import ModalScreen
-from textual.widgets import Input, OptionList, Static
+from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
 from audit_stream.display import safe
 from audit_stream.errors import ClientError
+from audit_tui.widgets.said import Said
 
 __all__ = ["ProfilesScreen"]
 
@@ -33,8 +34,6 @@ class ProfilesScreen(ModalScreen[str | None]):
         width: 72; max-width: 100%; height: auto; max-height: 100%; padding: 0 1;
         background: $panel; border: round $primary;
     }
-    ProfilesScreen #said { height: auto; color: $text-muted; }
-    ProfilesScreen #said.-error { color: $text-error; }
     ProfilesScreen OptionList {
         height: auto; max-height: 12; background: $panel;
         text-wrap: nowrap; text-overflow: ellipsis;
@@ -56,12 +55,12 @@ class ProfilesScreen(ModalScreen[str | None]):
         with Vertical() as box:
             box.border_title = self._title
             yield Input(placeholder="address of a daemon, or a profile's name", compact=True)
-            yield Static(_HINT, id="said", markup=False)
+            yield Said(_HINT)
             yield OptionList(*(Option(_line(name, url)) for name, url in self._known.items()), compact=True)
 
     def on_input_changed(self) -> None:
         """A mistake is being corrected."""
-        self._say(_HINT, is_error=False)
+        self._say(_HINT)
 
     def on_input_submitted(self, message: Input.Submitted) -> None:
         """Open what was typed."""
@@ -87,10 +86,8 @@ class ProfilesScreen(ModalScreen[str | None]):
         else:
             self.dismiss(url)
 
-    def _say(self, text: str, *, is_error: bool) -> None:
-        said = self.query_one("#said", Static)
-        said.set_class(is_error, "-error")
-        said.update(text)
+    def _say(self, text: str, *, is_error: bool = False) -> None:
+        self.query_one(Said).say(text, is_error=is_error)
 
 
 def _line(name: str, url: str) -> Text:
