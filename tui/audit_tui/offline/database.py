@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncGenerator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncGenerator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Self
 
 import msgspec
 
@@ -18,14 +17,13 @@ from audit_stream.client import EVERYTHING, Live, Lost, Selection, Served, Stats
 from audit_stream.errors import ClientError
 from audit_stream.wire import DEFAULT_PAGE_EVENTS
 from audit_tui.offline.database_file import MAX_ID, DatabaseFile, Version
+from audit_tui.offline.one_thread import OneThread
 from audit_tui.offline.wanted import criteria_of
 
 if TYPE_CHECKING:
     from audit_stream.logfile.query import Criteria
 
 __all__ = ["DatabaseLog"]
-
-_T = TypeVar("_T")
 
 _STEP_EVENTS = 500
 _RETRY_S = 5.0
@@ -41,7 +39,7 @@ class DatabaseLog:
         self._path = path
         self._poll_s = poll_s
         self._file = DatabaseFile(path)
-        self._thread: ThreadPoolExecutor | None = ThreadPoolExecutor(1, thread_name_prefix="database")
+        self._thread = OneThread(path, name="database")
         self._last_verdict: Verdict | None = None
 
     @classmethod
@@ -49,7 +47,7 @@ class DatabaseLog:
         """Raises ClientError when the file is none of ours."""
         log = cls(path, poll_s=poll_s)
         try:
-            await log._in_thread(log._file.version)
+            await log._thread.run(log._file.version)
         except BaseException:
             await log.close()
             raise
@@ -62,7 +60,7 @@ class DatabaseLog:
 
     async def stats(self) -> Stats:
         """What is there; no rates, because nobody posts to a file."""
-        stats = await self._in_thread(self._file.stats)
+        stats = await self._thread.run(self._file.stats)
         return msgspec.structs.replace(stats, last_verdict=self._last_verdict)
 
     async def verify(self) -> Verdict:
@@ -72,7 +70,7 @@ class DatabaseLog:
 
     async def event(self, event_id: int, /) -> Served | None:
         """One event, None when there is none of this id."""
-        raw = await self._in_thread(partial(self._file.event, event_id))
+        raw = await self._thread.run(partial(self._file.event, event_id))
         return None if raw is None else Served(raw)
 
     async def events(
@@ -85,7 +83,7 @@ class DatabaseLog:
         newest_first: bool = False,
     ) -> AsyncGenerator[Served]:
         """Events as `Client.events` gives them; where rows are missing, those that are there."""
-        criteria = await self._in_thread(partial(criteria_of, selection))
+        criteria = await self._thread.run(partial(criteria_of, selection))
         low, high = (since_id or 0) + 1, MAX_ID if before_id is None else before_id - 1
         recent = since_id is None and not newest_first
         if recent and limit is None:
@@ -104,20 +102,20 @@ class DatabaseLog:
 
     async def tail(self, selection: Selection = EVERYTHING, *, since_id: int | None = None) -> AsyncGenerator[Tailed]:
         """Everything after event `since_id`, also what a daemon beside this appends later, or another file's."""
-        criteria = await self._in_thread(partial(criteria_of, selection))
+        criteria = await self._thread.run(partial(criteria_of, selection))
         start = None if since_id is None else Head(since_id, "")
         version: Version | None = None
         while True:
             try:
-                now = await self._in_thread(self._file.version)
+                now = await self._thread.run(self._file.version)
                 if now != version:
-                    place, other = await self._in_thread(partial(self._file.confirm, start))
+                    place, other = await self._thread.run(partial(self._file.confirm, start))
                     if other is not None:
                         yield other
                     start = place
                     if version is None:
                         yield Live(after_id=place.event_id)
-                    last = await self._in_thread(self._file.last)
+                    last = await self._thread.run(self._file.last)
                     async with contextlib.aclosing(self._read(criteria, place.event_id + 1, last.event_id)) as steps:
                         async for step in steps:
                             for event_id, raw in step:
@@ -132,10 +130,7 @@ class DatabaseLog:
 
     async def close(self) -> None:
         """Close the file; a step that is being read ends first."""
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            await asyncio.get_running_loop().run_in_executor(thread, self._file.close)
-            thread.shutdown(wait=False)
+        await self._thread.end(self._file.close)
 
     async def _read(
         self, criteria: Criteria | None, low: int, high: int, *, forward: bool = True, limit: int | None = None
@@ -144,17 +139,12 @@ class DatabaseLog:
         while limit is None or limit > 0:
             count = _STEP_EVENTS if limit is None else min(limit, _STEP_EVENTS)
             find = partial(self._file.find, criteria, low, high, forward=forward, limit=count)
-            found = await self._in_thread(find)
+            found = await self._thread.run(find)
             yield found.events
             if found.reached is None:
                 return
             low, high = (found.reached + 1, high) if forward else (low, found.reached - 1)
             limit = None if limit is None else limit - len(found.events)
-
-    async def _in_thread(self, work: Callable[[], _T]) -> _T:
-        if self._thread is None:
-            raise ClientError(f"{self._path} was closed")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
 
     async def _ask_process(self) -> bytes:
         try:

@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left
-from collections.abc import AsyncGenerator, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncGenerator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Self
 
 from audit_stream.chain import Verdict
 from audit_stream.client import EVERYTHING, Live, Selection, Served, Stats, Tailed
-from audit_stream.errors import ClientError
 from audit_stream.timestamps import time_ms_or_none
 from audit_stream.wire import DEFAULT_PAGE_EVENTS
 from audit_tui.offline.export_check import ExportCheck
 from audit_tui.offline.export_file import ExportFile, as_served, fingerprint, read_event, scan
+from audit_tui.offline.one_thread import OneThread
 from audit_tui.offline.wanted import criteria_of
 
 if TYPE_CHECKING:
     from audit_stream.logfile.query import Criteria
 
 __all__ = ["ExportLog"]
-
-_T = TypeVar("_T")
 
 _STEP_EVENTS = 500
 
@@ -34,7 +31,7 @@ class ExportLog:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._thread: ThreadPoolExecutor | None = ThreadPoolExecutor(1, thread_name_prefix="export")
+        self._thread = OneThread(path, name="export")
         self._export: ExportFile | None = None
         self._last_verdict: Verdict | None = None
 
@@ -43,7 +40,7 @@ class ExportLog:
         """Reads the whole file once, 5 µs an event. Raises ClientError when it cannot be read or holds no event."""
         log = cls(path)
         try:
-            await log._in_thread(log._current)
+            await log._thread.run(log._current)
         except BaseException:
             await log.close()
             raise
@@ -56,20 +53,20 @@ class ExportLog:
 
     async def stats(self) -> Stats:
         """Counts of the events that are there."""
-        return await self._in_thread(self._stats)
+        return await self._thread.run(self._stats)
 
     async def verify(self) -> Verdict:
         """Recompute every hash and link. Of a part that begins later than event 1, the first link is not known."""
-        check = await self._in_thread(lambda: ExportCheck(self._path, self._current()))
+        check = await self._thread.run(lambda: ExportCheck(self._path, self._current()))
         verdict: Verdict | None = None
         while verdict is None:  # step by step: keys and pages come between
-            verdict = await self._in_thread(partial(check.step, _STEP_EVENTS))
+            verdict = await self._thread.run(partial(check.step, _STEP_EVENTS))
         self._last_verdict = verdict
         return verdict
 
     async def event(self, event_id: int, /) -> Served | None:
         """One event, None when the file has none of this id."""
-        found = await self._in_thread(lambda: self._read([event_id], None))
+        found = await self._thread.run(lambda: self._read([event_id], None))
         return found[0] if found else None
 
     async def events(
@@ -82,16 +79,16 @@ class ExportLog:
         newest_first: bool = False,
     ) -> AsyncGenerator[Served]:
         """Events as `Client.events` gives them."""
-        criteria = await self._in_thread(partial(criteria_of, selection))
+        criteria = await self._thread.run(partial(criteria_of, selection))
         recent = since_id is None and not newest_first
         if recent and limit is None:
             limit = DEFAULT_PAGE_EVENTS
-        ids = await self._in_thread(partial(self._ids, (since_id or 0) + 1, before_id))
+        ids = await self._thread.run(partial(self._ids, (since_id or 0) + 1, before_id))
         if recent or newest_first:
             ids = ids[::-1]
         found: list[Served] = []
         for start in range(0, len(ids), _STEP_EVENTS):
-            step = await self._in_thread(partial(self._read, ids[start : start + _STEP_EVENTS], criteria))
+            step = await self._thread.run(partial(self._read, ids[start : start + _STEP_EVENTS], criteria))
             step = step[:limit]
             limit = None if limit is None else limit - len(step)
             if recent:  # read from the newest on, answered oldest first
@@ -114,17 +111,7 @@ class ExportLog:
 
     async def close(self) -> None:
         """End the thread, after the step that it is at."""
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            thread.shutdown(wait=False)
-
-    async def _in_thread(self, work: Callable[[], _T]) -> _T:
-        if self._thread is None:
-            raise ClientError(f"{self._path} was closed")
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
-        except OSError as error:
-            raise ClientError(f"cannot read {self._path}: {error.strerror}") from None
+        await self._thread.end()
 
     # In the thread
 
