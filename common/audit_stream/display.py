@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["payload_summary", "safe"]
+__all__ = ["counted", "payload_summary", "safe"]
 
 _MAX_VALUE = 120
 """Characters of one payload value: a line stays a line."""
@@ -28,6 +28,11 @@ def safe(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else _escaped(char) for char in text)
+
+
+def counted(number: int, noun: str) -> str:
+    """`1 event`, `2,000 events`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def payload_summary(payload: Mapping[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TextIO
 import msgspec
 
 from audit_stream.bundle import MAX_BUNDLE_BYTES, Bundle, BundleError, Report, check, read
-from audit_stream.display import safe
+from audit_stream.display import counted, safe
 
 __all__ = ["check_file"]
 
@@ -53,7 +53,7 @@ def check_file(path: Path, *, out: TextIO) -> int:
 
 def _lines(bundle: Bundle, report: Report) -> list[str]:
     count, head = len(bundle.selected), bundle.head
-    selected = f"{count:,} selected {'event' if count == 1 else 'events'}"
+    selected = counted(count, "selected event")
     if not report.intact:
         verdict = f"BROKEN at #{report.faults[0].event_id}"
     elif report.reaches_head:

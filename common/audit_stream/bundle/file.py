@@ -11,7 +11,7 @@ from itertools import pairwise
 import msgspec
 
 from audit_stream.chain import Head, Verdict
-from audit_stream.display import safe
+from audit_stream.display import counted, safe
 from audit_stream.errors import AuditStreamError
 from audit_stream.event import Event
 
@@ -22,7 +22,6 @@ __all__ = [
     "Bundle",
     "BundleError",
     "Writer",
-    "counted",
     "make",
     "read",
     "read_event",
@@ -220,11 +219,6 @@ def _statement(runs: tuple[tuple[int, int], ...], head: Head, *, linked: bool, l
         f"{why}: the events here form {counted(len(runs), 'separate run')} of linked events "
         f"and are not linked to the known head #{head.event_id}."
     )
-
-
-def counted(number: int, noun: str) -> str:
-    """`1 event`, `2,000 events`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _place(head: Head) -> tuple[int, str]:

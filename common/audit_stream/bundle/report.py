@@ -7,10 +7,10 @@ from itertools import pairwise
 
 import msgspec
 
-from audit_stream.bundle.file import Bundle, counted, read_event
+from audit_stream.bundle.file import Bundle, read_event
 from audit_stream.canonical import canonical_event, hash_of
 from audit_stream.chain import GENESIS_HASH, Head, Verdict
-from audit_stream.display import safe
+from audit_stream.display import counted, safe
 from audit_stream.event import Event
 
 __all__ = ["Fault", "Report", "check"]
@@ -111,12 +111,12 @@ def _claimed(bundle: Bundle) -> Iterable[str]:
     written, verdict = bundle.written, bundle.verdict
     yield f"Written by audit-tui {safe(written.console)} from {safe(written.log)} at {safe(written.at)}."
     if verdict is None:
-        yield "The daemon had given no verdict."
+        yield "There was no verdict."
     elif verdict.valid:
-        yield f"The daemon's last verdict: valid, {counted(verdict.checked, 'event')} checked{_when(verdict)}."
+        yield f"The last verdict: valid, {counted(verdict.checked, 'event')} checked{_when(verdict)}."
     else:
         reason = safe(verdict.reason or "no reason given")
-        yield f"The daemon's last verdict: broken at #{verdict.first_break_at}, {reason}{_when(verdict)}."
+        yield f"The last verdict: broken at #{verdict.first_break_at}, {reason}{_when(verdict)}."
 
 
 def _not_proven(bundle: Bundle, *, reaches_head: bool) -> Iterable[str]:
@@ -132,7 +132,7 @@ def _not_proven(bundle: Bundle, *, reaches_head: bool) -> Iterable[str]:
     if first > 1:
         yield f"Anything about the events before #{first}."
     yield f"Anything about events after #{last}."
-    yield "Who wrote the bundle and when, and the daemon's verdict: these are claimed."
+    yield "Who wrote the bundle and when, and the verdict: these are claimed."
 
 
 def _when(verdict: Verdict) -> str:

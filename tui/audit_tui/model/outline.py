@@ -7,7 +7,7 @@ from bisect import bisect_left
 
 import msgspec
 
-from audit_stream.display import safe
+from audit_stream.display import counted, safe
 
 __all__ = ["Node", "Outline", "key_text", "value_text"]
 
@@ -106,9 +106,9 @@ def value_text(value: object, *, longest: int = _LONGEST_SHOWN) -> str:
     """
     match value:
         case dict():
-            return f"{{{_counted(len(value), 'key')}}}"
+            return f"{{{counted(len(value), 'key') if value else ''}}}"
         case list():
-            return f"[{_counted(len(value), 'element')}]"
+            return f"[{counted(len(value), 'element') if value else ''}]"
         case str() if len(value) > longest:
             return f"{_quoted(value[:longest])[:-1]}…"
         case str():
@@ -127,10 +127,6 @@ def key_text(key: str | int) -> str:
 
 def _quoted(text: str) -> str:
     return safe(json.dumps(text, ensure_ascii=False))
-
-
-def _counted(count: int, noun: str) -> str:
-    return "" if not count else f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def _flattened(payload: object) -> list[Node]:

@@ -14,7 +14,7 @@ from textual.widgets import Input, ProgressBar, Static
 from textual.worker import Worker, WorkerState
 
 from audit_stream.client import Selection
-from audit_stream.display import safe
+from audit_stream.display import counted, safe
 from audit_stream.errors import ClientError
 from audit_tui.log import Log
 from audit_tui.model.exporting import ExportError, FileExists, export, format_of
@@ -129,7 +129,7 @@ class ExportScreen(ModalScreen[Path | None]):
             self._say(f"✗ {safe(str(error))}", is_error=True)
         else:
             self._written = path
-            self._say(f"✓ {count:,} event{'' if count == 1 else 's'} in {safe(str(path))}; Enter closes")
+            self._say(f"✓ {counted(count, 'event')} in {safe(str(path))}; Enter closes")
 
     def _progress(self, reached: int, last: int, count: int) -> None:
         self.query_one(ProgressBar).update(total=max(last, 1), progress=reached)
