@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -10,16 +9,12 @@ from typing import Generic, TypeVar
 import msgspec
 
 from audit_stream.display import safe
+from audit_stream.event import system_clock_ms
 from audit_tui.disk.atomic import TooLarge, locked, private_directory, read_small, replace, set_aside
 
-__all__ = ["Record", "now_ms", "say_once", "storable"]
+__all__ = ["Record", "say_once", "storable"]
 
 T = TypeVar("T", bound=msgspec.Struct)
-
-
-def now_ms() -> int:
-    """Milliseconds since 1970 by this machine's clock."""
-    return time.time_ns() // 1_000_000
 
 
 def say_once(problems: list[str], sentence: str) -> None:
@@ -96,7 +91,7 @@ class Record(Generic[T]):
         try:
             return self._decoded(read_small(self._path, max_bytes=self._max_bytes))
         except (TooLarge, ValueError, RecursionError) as error:
-            aside = set_aside(self._path, now_ms())
+            aside = set_aside(self._path, system_clock_ms())
             reason = str(error).replace("`", "'")
             say_once(self._problems, f"{self._what} could not be understood ({reason}) and was kept as {aside}")
             return None

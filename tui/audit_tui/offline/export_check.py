@@ -9,7 +9,7 @@ from typing import BinaryIO
 import msgspec
 
 from audit_stream.chain import GENESIS, Head, Verdict, check_link
-from audit_stream.event import Event
+from audit_stream.event import Event, system_clock_ms
 from audit_stream.timestamps import format_rfc3339_ms
 from audit_tui.model.rows import hash_fits
 from audit_tui.offline.export_file import ExportFile, as_served, read_event
@@ -43,7 +43,7 @@ class ExportCheck:
         self._path = path
         self._export = export
         self._index = 0
-        self._started_ms = time.time_ns() // 1_000_000
+        self._started_ms = system_clock_ms()
         self._started_s = time.perf_counter()
         first = export.ids[0] if export.ids else 1
         self._before: Head | None = GENESIS if first <= 1 else None
@@ -96,5 +96,5 @@ class ExportCheck:
             head=self._before,
             duration_ms=round((time.perf_counter() - self._started_s) * 1000),
             started_at=format_rfc3339_ms(self._started_ms),
-            verified_at=format_rfc3339_ms(time.time_ns() // 1_000_000),
+            verified_at=format_rfc3339_ms(system_clock_ms()),
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -11,6 +10,7 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
+from audit_stream.event import system_clock_ms
 from audit_tui.model.detail import local_time, utc_time
 from audit_tui.model.places import GoTo, PlaceError, parse_place
 from audit_tui.widgets.said import Said
@@ -40,7 +40,7 @@ class GoToScreen(ModalScreen[GoTo | None]):
 
     def __init__(self, now_ms: int | None = None, *, utc: bool = False) -> None:
         super().__init__()
-        self._now_ms = time.time_ns() // 1_000_000 if now_ms is None else now_ms
+        self._now_ms = system_clock_ms() if now_ms is None else now_ms
         self._utc = utc
 
     def compose(self) -> ComposeResult:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from textual.message import Message
 from textual.widgets import Input, OptionList, Static
 
 from audit_stream.display import safe
+from audit_stream.event import system_clock_ms
 from audit_stream.kinds import DEFAULT_KINDS, KindRegistry, Severity
 from audit_tui.model.completion import complete, taken
 from audit_tui.model.filter_text import parsed
@@ -231,7 +231,7 @@ class FilterBar(Vertical):
 
     def _check(self, text: str) -> Filter | None:
         """The filter; None when it is none, which is then said."""
-        found = parsed(text, time.time_ns() // 1_000_000, self.kinds)
+        found = parsed(text, system_clock_ms(), self.kinds)
         if isinstance(found, Exception):
             self._say(found)
             return None
