@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -247,6 +248,10 @@ def _stream_and_verdicts_stand_still(rig: Rig) -> None:
     rig.wait(90)
 
 
+def _valid_and_broken(rig: Rig) -> None:
+    rig.walk(msgspec.structs.replace(valid(100), first_break_at=42))
+
+
 def _nameless(rig: Rig) -> None:
     rig.walk(Verdict(valid=True, checked=100, first_break_at=None, reason=None))
 
@@ -270,6 +275,7 @@ STATES: list[tuple[Callable[[Rig], None], State, str]] = [
     (_offline_red, State.BROKEN, "BROKEN at #42"),
     (_offline_seen_red, State.OFFLINE, "OFFLINE · BROKEN at #42 · acknowledged"),
     (_broken, State.BROKEN, "BROKEN at #142"),
+    (_valid_and_broken, State.BROKEN, "BROKEN at #42"),
     (_own, State.BROKEN, "BROKEN at #42"),
     (_own_twice, State.BROKEN, "BROKEN at #42 and 1 more"),
     (_repaired, State.BROKEN, "was BROKEN at #42, holds again: acknowledge"),

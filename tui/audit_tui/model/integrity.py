@@ -126,6 +126,8 @@ class Integrity:
 
     def walk_ended(self, verdict: Verdict, *, now_ms: int, now_s: float) -> None:
         """The verdict that was asked for."""
+        if verdict.valid and verdict.first_break_at is not None:  # of two claims at once the worse one counts
+            verdict = msgspec.structs.replace(verdict, valid=False)
         self._step += 1
         now = self._findings.at(now_ms, now_s)
         step, newest = self._asked or (self._step, None)
