@@ -15,6 +15,7 @@ from audit_stream.kinds import DEFAULT_KINDS
 from audit_tui.model.filter_text import (
     cell_term,
     choose,
+    chosen,
     negated,
     parsed,
     term_of,
@@ -95,6 +96,21 @@ def test_a_term_that_was_just_added_holds_for_all_that_pass(text: str, term: str
 def test_a_negated_term_lets_through_exactly_the_others(term: str, event: Event) -> None:
     assert passes(negated(term), event) is not passes(term, event)
     assert negated(negated(term)) == term
+
+
+name_lists = st.lists(names, unique=True, max_size=3).map(tuple)
+
+
+@on_a_loaded_machine
+@given(filter_texts, name_lists, name_lists)
+def test_what_was_chosen_is_told_from_the_text(text: str, kinds: tuple[str, ...], sources: tuple[str, ...]) -> None:
+    found_kinds, found_sources = chosen(choose(text, kinds, sources))
+    assert (sorted(found_kinds), sorted(found_sources)) == (sorted(kinds), sorted(sources))
+
+
+def test_patterns_what_is_left_out_and_what_is_no_filter_are_not_chosen() -> None:
+    assert chosen('kind:req*,other -kind:x source:"a*",a/b free') == ((), ("a*", "a/b"))
+    assert chosen("kind:") == chosen("") == ((), ())
 
 
 def test_a_term_that_is_there_however_it_is_written_changes_nothing() -> None:

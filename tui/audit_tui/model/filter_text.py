@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "cell_term",
     "choose",
+    "chosen",
     "negated",
     "parsed",
     "term_of",
@@ -98,9 +99,19 @@ def choose(text: str, kinds: Iterable[str], sources: Iterable[str]) -> str:
 
     Lists with a `*`, and what is left out by a `-`, were not chosen from a panel: they stay, as all other terms do.
     """
-    terms = [term for term in _terms(text) if not _is_plain_list(term)]
+    terms = [term for term in _terms(text) if _listed(term) is None]
     chosen = (("kind", tuple(kinds)), ("source", tuple(sources)))
     return " ".join([*terms, *(term_of(field, *names) for field, names in chosen if names)])
+
+
+def chosen(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The kinds and the sources that the filter lists, in that order: what `choose` would replace."""
+    found: dict[str, dict[str, None]] = {"kind": {}, "source": {}}
+    for term in _terms(text):
+        if (listed := _listed(term)) is not None:
+            field, names = listed
+            found[field] |= dict.fromkeys(names)
+    return tuple(found["kind"]), tuple(found["source"])
 
 
 def _terms(text: str) -> list[str]:
@@ -129,20 +140,21 @@ def _meaning(term: str) -> object:
         return term
 
 
-def _is_plain_list(term: str) -> bool:
-    """Whether the term lists whole kinds or sources."""
+def _listed(term: str) -> tuple[str, tuple[str, ...]] | None:
+    """`kind` or `source` and the names of a term that lists whole ones; None of any other."""
     from audit_stream.filters import FilterError, parse
     from audit_stream.filters.tree import KindIs, SourceIs
 
     try:
         (read,) = parse(term, now_ms=_TWO_MOMENTS_MS[0]).terms
     except FilterError:
-        return False
-    return (
-        not read.negated
-        and isinstance(read.test, KindIs | SourceIs)
-        and all(len(pattern.literals) == 1 for pattern in read.test.patterns)
-    )
+        return None
+    if read.negated or not isinstance(read.test, KindIs | SourceIs):
+        return None
+    names = tuple("".join(pattern.literals) for pattern in read.test.patterns if len(pattern.literals) == 1)
+    if len(names) < len(read.test.patterns):
+        return None
+    return ("kind" if isinstance(read.test, KindIs) else "source"), names
 
 
 def _since(timestamp: str) -> str:
