@@ -345,3 +345,29 @@ def test_the_palette_has_what_has_a_key(tmp_path: Path) -> None:
             assert {"Filter", "Integrity", "Evidence bundle", "Export", "Live end", "Theme"} <= titles
 
     run(main)
+
+
+def test_changing_the_filter_far_back_stays_there(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(make_log(3000), tmp_path) as seen:
+            await seen.until(lambda: seen.cursor == 3000)
+            seen.main.go_to_event(700)
+            await seen.until(lambda: seen.cursor == 700)
+            seen.main.apply_filter("kind:request_allowed,request_denied")
+            await seen.until(lambda: seen.main.session.view.filtered and 690 <= seen.cursor <= 710)
+            seen.main.action_widen()
+            await seen.until(lambda: not seen.main.session.view.filtered and 690 <= seen.cursor <= 710)
+
+    run(main)
+
+
+def test_a_broken_event_that_the_detail_reads_turns_the_badge_red(tmp_path: Path) -> None:
+    async def main() -> None:
+        log = make_log(1000)
+        async with console(log, tmp_path) as seen:
+            await seen.until(lambda: "VERIFIED" in seen.app.badge_text)
+            log.raw[990] = tampered(log.raw[990], source="mallory")
+            await seen.keys("enter", *["comma"] * 10)
+            await seen.until(lambda: "BROKEN at #991" in seen.app.badge_text)
+
+    run(main)

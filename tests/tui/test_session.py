@@ -291,3 +291,67 @@ def test_a_damaged_event_is_said_and_the_rest_is_shown() -> None:
 async def _raw(log: FakeLog) -> AsyncIterator[Served]:
     for raw in log.raw:
         yield Served(raw)
+
+
+def test_a_broken_event_of_the_history_turns_the_badge_red_though_the_daemon_says_valid() -> None:
+    async def main() -> None:
+        log = make_log(2000)
+        session = Session(log)
+        async with running(session) as until:
+            await until(lambda: state(session) is State.VERIFIED)
+            log.raw[41] = tampered(log.raw[41], source="mallory")
+            await session.pages.show_around(60)
+            assert state(session) is State.BROKEN
+
+    asyncio.run(main())
+
+
+def test_an_event_that_is_read_again_with_another_content_and_a_fitting_hash_is_rewritten() -> None:
+    async def main() -> None:
+        log = make_log(100)
+        session = Session(log)
+        async with running(session) as until:
+            await until(lambda: state(session) is State.VERIFIED)
+            log.replace([*recomputed(100)])
+            await session.pages.show_around(60)
+            assert state(session) is State.REWRITTEN
+
+    asyncio.run(main())
+
+
+def test_remembered_heads_that_could_not_be_compared_are_compared_once_the_log_answers() -> None:
+    class Refusing(FakeLog):
+        refusals = 1
+
+        async def event(self, event_id: int, /) -> Served | None:
+            if self.refusals:
+                self.refusals -= 1
+                raise ClientError("busy", status=503)
+            return await super().event(event_id)
+
+    async def main() -> None:
+        log = Refusing(make_log(1000).raw)
+        session = Session(log, known_heads=(Head(20, "f" * 64),))
+        async with running(session) as until:
+            await until(lambda: bool(session.integrity.uncompared) and session.integrity.last_verdict is not None)
+            await until(lambda: state(session) is not State.VERIFYING)
+            assert state(session) is State.UNVERIFIED
+            await until(lambda: state(session) is State.REWRITTEN)
+
+    asyncio.run(main())
+
+
+def test_acknowledging_a_rewritten_history_accepts_the_one_that_there_is_now() -> None:
+    async def main() -> None:
+        log = make_log(50)
+        session = Session(log, verify_every_s=0.05)
+        async with running(session) as until:
+            await until(lambda: state(session) is State.VERIFIED)
+            log.replace(recomputed(50))
+            await until(lambda: state(session) is State.REWRITTEN)
+            assert session.integrity.acknowledge(asyncio.get_running_loop().time())
+            assert await session.accept_history() == log.head
+            await until(lambda: state(session) is State.VERIFIED)
+            assert session.ring.head == log.head
+
+    asyncio.run(main())

@@ -143,6 +143,10 @@ def _run(opening: Opening, kept: Kept) -> int:
     gc.enable()
     gc.set_threshold(50_000)  # rows and lines are in no cycles
     app.run()
+    if kept.marks.unsaved:
+        print("audit-tui: marks and notes could not be saved and are lost:", file=sys.stderr)
+        for problem in kept.marks.problems[-1:]:
+            print(f"audit-tui: {problem}", file=sys.stderr)
     return app.return_code or 0
 
 

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from audit_stream.chain import GENESIS, Head, Verdict
 from audit_stream.client import Live, Lost, OtherHistory, Served, Stats
@@ -43,6 +43,7 @@ _DRAIN_EVENTS = 2_000
 
 _REFUSED_WAIT_S = 15.0
 _LONGEST_WAIT_S = 15.0
+_COMPARE_AGAIN_S = 1.0
 
 
 class Session:
@@ -65,15 +66,15 @@ class Session:
         self.log = log
         self.kinds: KindRegistry = DEFAULT_KINDS
         self.ring = Ring()
-        self.view = View()
+        self.view = View(on_broken=self._found_broken)
         self.activity = Activity()
         self.integrity = Integrity(self.hash_of_seen, verify_every_s=verify_every_s)
         self.connection = Connection()
         self.stats: Stats | None = None
-        self.pages = Pages(log, self.ring, self.view, self._read)
+        self.pages = Pages(log, self.ring, self.view, self._read_again)
         self.notices: deque[str] = deque(maxlen=50)
         self.delay_ms: float | None = None
-        self.known_heads = known_heads
+        self._known = {head.event_id: head.hash for head in known_heads}
         self._remember = remember
         self.on_change = on_change
         self.clock = clock
@@ -85,11 +86,16 @@ class Session:
         self._verify_now = asyncio.Event()
         self._heads_wanted = asyncio.Event()
         self._catch_up_to = 0
+        self._follow_anew: Callable[[], asyncio.Task[None]] | None = None
+        self._following: asyncio.Task[None] | None = None
+        if known_heads:
+            self.integrity.not_compared("not asked yet")
 
     async def run(self) -> None:
         """Follow and verify for ever; a daemon that is away is a state, never an error."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._follow(), name="follow")
+            self._follow_anew = lambda: group.create_task(self._follow(), name="follow")
+            self._following = self._follow_anew()
             group.create_task(self._verify(), name="verify")
             group.create_task(self._compare_heads(), name="compare heads")
 
@@ -99,14 +105,26 @@ class Session:
 
     def hash_of_seen(self, event_id: int) -> str | None:
         """The hash of an event that this console holds or remembers."""
-        row = self.ring.find(event_id)
-        if row is not None:
-            return row.hash
-        return next((head.hash for head in self.known_heads if head.event_id == event_id), None)
+        return self.ring.hash_of(event_id) or self._known.get(event_id)
 
-    def forget_known_heads(self) -> None:
-        """A person has accepted the history that there is now."""
-        self.known_heads = ()
+    @property
+    def known_heads(self) -> tuple[Head, ...]:
+        """The heads that were remembered from earlier sessions, the newest first."""
+        return tuple(Head(event_id, self._known[event_id]) for event_id in sorted(self._known, reverse=True))
+
+    async def accept_history(self) -> Head:
+        """A person has accepted the history that there is now: let go what is known of another one. Returns its head.
+
+        Raises ClientError when the log does not say what it holds; then nothing is let go.
+        """
+        head = (await self.log.stats()).head
+        self._known = {}
+        self.integrity.compared()
+        self._let_go()
+        if self._following is not None and self._follow_anew is not None:
+            self._following.cancel()  # the tail knows its place in the other history
+            self._following = self._follow_anew()
+        return head
 
     # What the timer calls
 
@@ -115,17 +133,9 @@ class Session:
         count = min(len(self._inbox), _DRAIN_EVENTS)
         if not count:
             return 0
-        rows = []
-        before = self.ring.newest
-        for _ in range(count):
-            served = self._inbox.popleft()
-            self._inbox_bytes -= len(served.raw)
-            row = self._read(served)
-            if row is not None and self.ring.add(row):
-                rows.append(row)
-                if row.check is Check.BROKEN:
-                    self.integrity.found_broken(row, before, now_ms=self.clock.now_ms(), now_s=self.clock.now_s())
-                before = row
+        served = [self._inbox.popleft() for _ in range(count)]
+        self._inbox_bytes -= sum(len(each.raw) for each in served)
+        rows = self._take_in(served)
         self._room.set()
         now_s = self.clock.now_s()
         live = self.connection.link is Link.LIVE
@@ -177,13 +187,7 @@ class Session:
             await self._load_end()
 
     async def _load_end(self) -> None:
-        rows = [row async for served in self.log.events(limit=FIRST_PAGE) if (row := self._read(served)) is not None]
-        new = [row for row in rows if self.ring.add(row)]
-        before: Row | None = None
-        for row in new:
-            if row.check is Check.BROKEN:
-                self.integrity.found_broken(row, before, now_ms=self.clock.now_ms(), now_s=self.clock.now_s())
-            before = row
+        new = self._take_in([served async for served in self.log.events(limit=FIRST_PAGE)])
         self.view.grow(new)
         self._tell_growth()
         self.on_change()
@@ -246,16 +250,19 @@ class Session:
             Connection(link=Link.REFUSED if refused else Link.RETRYING, reason=reason, retry_at_s=now_s + retry_in_s)
         )
 
-    def _other_history(self, seen: Head, head: Head) -> None:
+    def _let_go(self) -> None:
+        """Forget all that was received."""
         self._inbox.clear()
         self._inbox_bytes = 0
         self._room.set()
-        found = None if head.event_id < seen.event_id else head
-        self.integrity.history_differs(seen, found, now_ms=self.clock.now_ms(), now_s=self.clock.now_s())
-        self.notices.append(f"the daemon's history no longer holds event #{seen.event_id}: it was cut or rewritten")
         self.ring.clear()
         for _ in self.view.refill(self.ring):
             pass
+
+    def _other_history(self, seen: Head, head: Head) -> None:
+        self._differs(seen, None if head.event_id < seen.event_id else head)
+        self.notices.append(f"the daemon's history no longer holds event #{seen.event_id}: it was cut or rewritten")
+        self._let_go()
 
     def _tell_growth(self) -> None:
         head = self.ring.head
@@ -299,18 +306,55 @@ class Session:
         while True:
             await self._heads_wanted.wait()
             self._heads_wanted.clear()
-            with contextlib.suppress(ClientError):  # then the connection is lost too, and this is done again
+            try:
                 await self._compare_each_head()
+            except ClientError as error:  # the stream may hold all the same, so this is for us to try again
+                self.integrity.not_compared(str(error))
+                self._heads_wanted.set()
+                await asyncio.sleep(_COMPARE_AGAIN_S)
+            else:
+                self.integrity.compared()
+            self.on_change()
 
     async def _compare_each_head(self) -> None:
-        for known in sorted(self.known_heads, key=lambda head: -head.event_id):
+        for known in self.known_heads:
             served = await self.log.event(known.event_id)
             found = None if served is None else self._read(served)
             if found is None or found.hash != known.hash:
-                other = None if found is None else Head(known.event_id, found.hash)
-                self.integrity.history_differs(known, other, now_ms=self.clock.now_ms(), now_s=self.clock.now_s())
-                self.on_change()
+                self._differs(known, None if found is None else Head(known.event_id, found.hash))
                 return
+
+    def observe(self, row: Row, before: Row | None) -> None:
+        """An event was read again and checked, by whatever screen: it must hold, and be what it was before."""
+        self._compare(row)
+        if row.check is Check.BROKEN:
+            self._found_broken(row, before)
+        self.on_change()
+
+    # What comes in
+
+    def _take_in(self, served: Sequence[Served]) -> list[Row]:
+        """Put events into the ring, and say what is wrong with them; returns those that are new."""
+        new = []
+        for each in served:
+            row, before = self._read_again(each), self.ring.newest
+            if row is not None and self.ring.add(row):
+                new.append(row)
+                if row.check is Check.BROKEN:
+                    self._found_broken(row, before)
+        return new
+
+    def _read_again(self, served: Served) -> Row | None:
+        """An event that may have been here before: it must be the same then. None for bytes that are no event."""
+        row = self._read(served)
+        if row is not None:
+            self._compare(row)
+        return row
+
+    def _compare(self, row: Row) -> None:
+        seen = self.hash_of_seen(row.event_id)
+        if seen is not None and seen != row.hash:
+            self._differs(Head(row.event_id, seen), Head(row.event_id, row.hash))
 
     def _read(self, served: Served) -> Row | None:
         """An event; None for bytes that are none, such as a damaged row of a file: that is said, and the rest shown."""
@@ -319,3 +363,9 @@ class Session:
         except ClientError as error:
             self.notices.append(str(error))
             return None
+
+    def _found_broken(self, row: Row, before: Row | None) -> None:
+        self.integrity.found_broken(row, before, now_ms=self.clock.now_ms(), now_s=self.clock.now_s())
+
+    def _differs(self, seen: Head, found: Head | None) -> None:
+        self.integrity.history_differs(seen, found, now_ms=self.clock.now_ms(), now_s=self.clock.now_s())

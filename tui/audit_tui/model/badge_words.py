@@ -113,6 +113,12 @@ def calm(integrity: Integrity, failure: str, now_s: float) -> Badge:
             f"of the links after it, this console: {seen}.",
             event_id=head_id,
         )
+    if integrity.uncompared:
+        return Badge(
+            state=State.UNVERIFIED,
+            text="UNVERIFIED remembered heads not compared",
+            detail=f"Whether this is the history that earlier sessions saw is not known: {integrity.uncompared}.",
+        )
     count = good.verdict.checked + newest_id - head_id
     return Badge(
         state=State.VERIFIED,

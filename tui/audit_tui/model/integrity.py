@@ -83,6 +83,8 @@ class Integrity:
         """The earliest of the remembered heads that differ."""
         self.newest: Head | None = None
         self.linked_from = 0
+        self.uncompared = ""
+        """Why the heads that earlier sessions remember have not been looked up in the log; "" once they have."""
         self._hash_of_seen = hash_of_seen
         self._walks = Walks(verify_every_s)
         self._findings = FindingLog()
@@ -115,6 +117,14 @@ class Integrity:
     def disconnected(self, reason: str) -> None:
         """It does not, which may be said again and again while it lasts."""
         self._online, self._offline_reason = False, _short(reason)
+
+    def not_compared(self, reason: str) -> None:
+        """Whether the log holds the heads that earlier sessions remember is not known yet."""
+        self.uncompared = _short(reason)
+
+    def compared(self) -> None:
+        """It is known; of those that it does not hold `history_differs` has told."""
+        self.uncompared = ""
 
     # The daemon's verdicts
 

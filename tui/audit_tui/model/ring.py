@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from audit_stream.chain import GENESIS, Head
 from audit_tui.model.rows import Check, Row, check_after
+from audit_tui.model.trail import Trail
 
 __all__ = ["MAX_BYTES", "MAX_ROWS", "Ring"]
 
@@ -23,6 +24,7 @@ class Ring:
         self.rows: deque[Row] = deque()
         self.received = 0
         self.linked_from = 0
+        self._trail = Trail()
         self._bytes = 0
         self._max_rows = max_rows
         self._max_bytes = max_bytes
@@ -58,8 +60,17 @@ class Ring:
         self.received += 1
         self._bytes += len(row.raw)
         while len(self.rows) > self._max_rows or (self._bytes > self._max_bytes and len(self.rows) > 1):
-            self._bytes -= len(self.rows.popleft().raw)
+            oldest = self.rows.popleft()
+            self._trail.add(oldest.event_id, oldest.hash)
+            self._bytes -= len(oldest.raw)
         return True
+
+    def hash_of(self, event_id: int) -> str | None:
+        """The hash with which an event came in, also some time after its row has gone from here."""
+        if not self.rows or event_id > self.rows[-1].event_id:  # as for each event that comes in
+            return None
+        row = self.find(event_id)
+        return self._trail.find(event_id) if row is None else row.hash
 
     def find(self, event_id: int) -> Row | None:
         """The row of this id, None when it is not, or no longer, here."""
@@ -87,5 +98,6 @@ class Ring:
     def clear(self) -> None:
         """Forget all rows, such as those of a history that the daemon no longer has."""
         self.rows.clear()
+        self._trail.clear()
         self._bytes = 0
         self.linked_from = 0

@@ -10,7 +10,7 @@ or that was full while the reader stayed, is *detached* from the live end until 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from audit_stream.kinds import Severity
 from audit_tui.model.passing import Passes, everything
@@ -33,7 +33,8 @@ class View:
     """The window. `first` is the absolute index of the first item: it grows as items leave at the older end.
 
     `filter_text` is the filter as it was typed, `query` the same with its relative times resolved, which a daemon is
-    asked by, so that the history and what comes in go by one meaning.
+    asked by, so that the history and what comes in go by one meaning. `on_broken` is told of each row of the history
+    that does not hold, with the one before it.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class View:
         max_bytes: int = MAX_BYTES,
         history_rows: int = _HISTORY_ROWS,
         history_bytes: int = _HISTORY_BYTES,
+        on_broken: Callable[[Row, Row | None], None] = lambda row, before: None,
     ) -> None:
         self.items: deque[Item] = deque()
         self.first = 0
@@ -57,6 +59,7 @@ class View:
         self.query = ""
         self.version = 0
         self.beginning = 0  # counts how often the window was begun anew: a page that was on its way is not wanted then
+        self._on_broken = on_broken
         self._passing: deque[int] = deque()  # ids in the ring that pass the filter
         self._bytes = 0
         self._max_rows, self._max_bytes = max_rows, max_bytes
@@ -131,7 +134,7 @@ class View:
         """Show just these rows, somewhere in the history: paused and detached."""
         self._reset()
         self.following = self.attached = False
-        _check_page(None, rows)
+        self._check_page(None, rows)
         for row in rows:
             self._put_last(row)
         self._note_start()
@@ -139,10 +142,10 @@ class View:
 
     def prepend(self, rows: Sequence[Row], *, exhausted: bool) -> None:
         """Put an older page, oldest first, before the window. `exhausted`: there is nothing older."""
-        _check_page(None, rows)
+        self._check_page(None, rows)
         oldest = self.oldest
         if rows and oldest is not None and oldest.check is Check.GAP and not self.filtered:
-            check_after(rows[-1], oldest)
+            self._check(rows[-1], oldest)
         for row in reversed(rows):
             self._put_first(row)
         self.at_start = exhausted
@@ -152,7 +155,7 @@ class View:
 
     def append(self, rows: Sequence[Row], *, live: bool) -> None:
         """Put a newer page after a detached window. `live`: it reaches the live end."""
-        _check_page(self.newest, rows)
+        self._check_page(self.newest, rows)
         for row in rows:
             self._put_last(row)
         self.attached = live
@@ -168,7 +171,7 @@ class View:
         items = list(self.items)
         before = items[index - 1] if index and isinstance(items[index - 1], Row) else None
         after = items[index + 1] if index + 1 < len(items) else None
-        _check_page(before if isinstance(before, Row) else None, rows)
+        self._check_page(before if isinstance(before, Row) else None, rows)
         filled: list[Item] = list(rows)
         last = rows[-1].event_id if rows else gap.first - 1
         if rows and rows[0].event_id > gap.first:
@@ -176,7 +179,7 @@ class View:
         if last < gap.last:
             filled.append(Gap(last + 1, gap.last, absent=not rows))
         elif isinstance(after, Row) and after.check is Check.GAP and rows:
-            check_after(rows[-1], after)
+            self._check(rows[-1], after)
         self.items = deque([*items[:index], *filled, *items[index + 1 :]])
         self._bytes += sum(len(row.raw) for row in rows)
         self.version += 1
@@ -245,10 +248,14 @@ class View:
             first = self.items[0]
             self.at_start = self.at_start or (first.event_id if isinstance(first, Row) else first.first) <= 1
 
+    def _check_page(self, before: Row | None, rows: Sequence[Row]) -> None:
+        """Check rows that were read from the history, each against the one before it."""
+        for row in rows:
+            if row.check is not Check.LINKED:
+                self._check(before, row)
+            before = row
 
-def _check_page(before: Row | None, rows: Sequence[Row]) -> None:
-    """Check rows that were read from the history, each against the one before it."""
-    for row in rows:
-        if row.check is not Check.LINKED:
-            check_after(before, row)
-        before = row
+    def _check(self, before: Row | None, row: Row) -> None:
+        check_after(before, row)
+        if row.check is Check.BROKEN:
+            self._on_broken(row, before)

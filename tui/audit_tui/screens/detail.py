@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import ClassVar
 
+import msgspec
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -50,7 +52,8 @@ class DetailScreen(Screen[None]):
     """Shows `row` at once; the link to the event before is checked when that is known.
 
     `before` is the event with the id right before, if it is in memory; otherwise it is fetched from `log`. `url` is
-    what curl lines speak to. `row` changes with every jump; a jump's row is checked, `row.check` and all.
+    what curl lines speak to. `row` changes with every jump; a jump's row is checked, `row.check` and all. `on_read`
+    is told of each event that was read from `log`, checked, with the one before it.
     """
 
     DEFAULT_CSS = """
@@ -135,7 +138,16 @@ class DetailScreen(Screen[None]):
             super().__init__()
             self.row = row
 
-    def __init__(self, row: Row, before: Row | None, *, url: str, log: Log, kinds: KindRegistry) -> None:
+    def __init__(
+        self,
+        row: Row,
+        before: Row | None,
+        *,
+        url: str,
+        log: Log,
+        kinds: KindRegistry,
+        on_read: Callable[[Row, Row | None], None] = lambda row, before: None,
+    ) -> None:
         super().__init__()
         self.row = row
         self._before = before
@@ -143,6 +155,7 @@ class DetailScreen(Screen[None]):
         self._url = url
         self._reads = log
         self._kinds = kinds
+        self._on_read = on_read
         self._section = "payload"
 
     def compose(self) -> ComposeResult:
@@ -242,6 +255,11 @@ class DetailScreen(Screen[None]):
             self._why_unknown = f"there is no event #{row.event_id - 1} here"
         except ClientError as error:
             self._why_unknown = str(error)
+        if self._before is not None:
+            self._on_read(self._before, None)
+            linked = msgspec.structs.replace(row)  # what is shown stays as it came in
+            check_after(self._before, linked)
+            self._on_read(linked, self._before)
         self._show_checks()
 
     def action_jump(self, along: str, direction: int) -> None:
@@ -271,6 +289,7 @@ class DetailScreen(Screen[None]):
             return
         before = row if found.event_id == row.event_id + 1 else None
         check_after(before, found)
+        self._on_read(found, before)
         self._show(found, before)
 
     # What leaves the screen

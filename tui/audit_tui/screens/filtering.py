@@ -145,9 +145,12 @@ class FilterKeys(MainPart):
                 self.table.changed()
                 await asyncio.sleep(0)
             if keep is not None:  # who had paused stays about where they were, under the new filter
+                if not session.ring.rows or keep.event_id < session.ring.rows[0].event_id:
+                    await session.pages.show_around(keep.event_id)
+                    self.table.changed()
                 self.table.go_to(keep.event_id)
             self.table.changed()
             self.show_change()
 
-        self.run_worker(fill(), group="place", exclusive=True)
+        self.reading(fill, group="place")
         self.show_change()

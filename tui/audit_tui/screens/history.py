@@ -145,8 +145,9 @@ class HistoryKeys(MainPart):
             self.table.changed()
             self.table.go_to(event_id)
             self.show_change()
-            if self.session.view.newest is None:
-                self.say(f"no event #{event_id}, or after it, passes the filter")
+            newest = self.session.view.newest
+            if newest is None or newest.event_id < event_id:
+                self.say(f"there is no event #{event_id}, nor one after it, that passes the filter")
 
         self.reading(show, group="place")
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from textual import on
 from textual.binding import Binding
 
-from audit_stream.chain import Head
 from audit_tui.model.rows import Row
 from audit_tui.screens.base import MainPart
 from audit_tui.widgets.event_table import EventTable
@@ -46,7 +45,11 @@ class OpeningKeys(MainPart):
 
         session = self.session
         before = session.ring.find(row.event_id - 1)
-        self.app.push_screen(DetailScreen(row, before, url=session.log.url, log=session.log, kinds=session.kinds))
+        self.app.push_screen(
+            DetailScreen(
+                row, before, url=session.log.url, log=session.log, kinds=session.kinds, on_read=session.observe
+            )
+        )
 
     def action_integrity(self) -> None:
         """Verdicts, remembered heads, and what is around a break."""
@@ -79,12 +82,10 @@ class OpeningKeys(MainPart):
         session = self.session
         was_rewritten = session.integrity.acknowledge(session.clock.now_s())
         if was_rewritten:
-            head: Head = session.ring.head
 
             async def accept() -> None:
-                await self.console_app.kept.accept(session.log.url, head)
+                await self.console_app.kept.accept(session.log.url, await session.accept_history())
 
-            session.forget_known_heads()
             self.reading(accept, group="accept")
         self.show_change()
 
