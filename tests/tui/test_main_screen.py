@@ -19,6 +19,7 @@ from audit_tui.kept import Kept
 from audit_tui.log import Log
 from audit_tui.model.rows import Row
 from audit_tui.screens.main import MainScreen
+from audit_tui.widgets.activity_panel import ActivityPanel
 from tests.tui.fake_log import FakeLog, make_log, tampered
 
 DEADLINE_S = 20
@@ -369,5 +370,20 @@ def test_a_broken_event_that_the_detail_reads_turns_the_badge_red(tmp_path: Path
             log.raw[990] = tampered(log.raw[990], source="mallory")
             await seen.keys("enter", *["comma"] * 10)
             await seen.until(lambda: "BROKEN at #991" in seen.app.badge_text)
+
+    run(main)
+
+
+def test_the_panel_shows_as_chosen_what_the_filter_lists_and_no_more(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(make_log(50), tmp_path) as seen:
+            await seen.until(lambda: seen.cursor == 50)
+            await seen.keys("p", "tab", "space")
+            await seen.until(lambda: seen.main.session.view.filter_text.startswith("kind:"))
+            panel = seen.main.query_one(ActivityPanel)
+            assert any("✓" in panel.render_line(y).text for y in range(panel.size.height))
+            await seen.keys("w")
+            await seen.until(lambda: not seen.main.session.view.filter_text)
+            assert not any("✓" in panel.render_line(y).text for y in range(panel.size.height))
 
     run(main)

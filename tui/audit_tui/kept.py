@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from audit_stream.chain import Head
+from audit_stream.event import system_clock_ms
 from audit_tui.disk.config import Config
 from audit_tui.disk.heads import HeadMemory, RememberedHead
 from audit_tui.disk.marks import Mark, Marks
@@ -55,7 +55,7 @@ class Kept:
 
     async def save_if_due(self) -> None:
         """Write what has changed, now and then."""
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = system_clock_ms()
         if self.heads.due(now_ms):
             await asyncio.to_thread(self.heads.save_if_due, now_ms)
         if self.marks.unsaved:
@@ -63,7 +63,7 @@ class Kept:
 
     async def accept(self, url: str, head: Head) -> None:
         """A person takes this history for the true one."""
-        await asyncio.to_thread(self.heads.accept, url, head, time.time_ns() // 1_000_000)
+        await asyncio.to_thread(self.heads.accept, url, head, system_clock_ms())
 
     def mark_of(self, row: Row, url: str) -> Mark:
         """A fresh mark for an event."""
@@ -75,7 +75,7 @@ class Kept:
             source=row.source,
             url=url,
             severity=row.severity,
-            marked_at_ms=time.time_ns() // 1_000_000,
+            marked_at_ms=system_clock_ms(),
         )
 
     def new_problems(self) -> list[str]:

@@ -26,6 +26,7 @@ from audit_tui.model.connection import Connection, Link
 from audit_tui.model.integrity import Integrity
 from audit_tui.model.ring import MAX_ROWS, Ring
 from audit_tui.model.rows import Check, Row, read_row
+from audit_tui.model.verifier import verifier_of
 from audit_tui.model.view import View
 from audit_tui.pages import Pages
 
@@ -68,7 +69,7 @@ class Session:
         self.ring = Ring()
         self.view = View(on_broken=self._found_broken)
         self.activity = Activity()
-        self.integrity = Integrity(self.hash_of_seen, verify_every_s=verify_every_s)
+        self.integrity = Integrity(self.hash_of_seen, verify_every_s=verify_every_s, verifier=verifier_of(log.url))
         self.connection = Connection()
         self.stats: Stats | None = None
         self.pages = Pages(log, self.ring, self.view, self._read_again)
@@ -261,7 +262,7 @@ class Session:
 
     def _other_history(self, seen: Head, head: Head) -> None:
         self._differs(seen, None if head.event_id < seen.event_id else head)
-        self.notices.append(f"the daemon's history no longer holds event #{seen.event_id}: it was cut or rewritten")
+        self.notices.append(f"the log no longer holds event #{seen.event_id}: it was cut or rewritten")
         self._let_go()
 
     def _tell_growth(self) -> None:

@@ -133,9 +133,12 @@ class FilterKeys(MainPart):
         self._show_filter(text, filter_)
 
     def _show_filter(self, text: str, filter_: Filter) -> None:
+        from audit_tui.model.filter_text import chosen
+
         session = self.session
         session.view.filter_text, session.view.query = text.strip(), str(filter_)
         self.query_one(FilterBar).set_applied(session.view.filter_text)
+        self.query_one(ActivityPanel).set_choice(*chosen(session.view.filter_text))
         is_filtered = bool(filter_.terms)
         passes_ = passes(filter_) if is_filtered else everything
         keep = self.table.cursor_row if not session.view.following else None

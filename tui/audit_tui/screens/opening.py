@@ -9,13 +9,13 @@ from pathlib import Path
 from textual import on
 from textual.binding import Binding
 
+from audit_tui.disk.whole_file import WholeFile
 from audit_tui.model.rows import Row
 from audit_tui.screens.base import MainPart
+from audit_tui.screens.copying import copy
 from audit_tui.widgets.event_table import EventTable
 
 __all__ = ["OpeningKeys"]
-
-_BIG_COPY = 100_000
 
 
 class OpeningKeys(MainPart):
@@ -192,9 +192,7 @@ class OpeningKeys(MainPart):
 
     def copy_text(self, text: str, what: str) -> None:
         """To the clipboard of the terminal (OSC 52), which may refuse what is large."""
-        self.app.copy_to_clipboard(text)
-        large = len(text) > _BIG_COPY
-        self.say(f"copied {what}{': so much that some terminals refuse it' if large else ''}")
+        self.say(f"copied {what}{copy(self.app, text)}")
 
     def action_compare(self) -> None:
         """Where this daemon's history and another's part."""
@@ -219,12 +217,15 @@ def _write_new(name: str, body: bytes) -> Path:
     for number in count():
         path = Path.cwd() / f"{name}{f'-{number}' if number else ''}.json"
         try:
-            with path.open("xb") as file:
-                file.write(body)
+            file = WholeFile(path, overwrite=False)
         except FileExistsError:
             continue
-        except OSError:
-            path.unlink(missing_ok=True)  # half of it is no evidence
-            raise
+        try:
+            file.write(body)
+            file.put()
+        except FileExistsError:  # another console was quicker
+            continue
+        finally:
+            file.discard()
         return path
     raise AssertionError  # count() does not end
