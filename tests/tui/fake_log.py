@@ -64,7 +64,8 @@ class FakeLog:
     """An `audit_tui.log.Log` over events as they are served, oldest first.
 
     `raw` may be edited, which is tampering. `verdict`, when set, is what the daemon claims; otherwise the chain is
-    walked. `requests` names every question that was put, such as "event 7".
+    walked. `requests` names every question that was put, such as "event 7". `retry_in_s` is what a tail that lost its
+    connection says of the next attempt.
     """
 
     def __init__(self, events: list[bytes], *, url: str = "http://fake.test:8093") -> None:
@@ -73,6 +74,7 @@ class FakeLog:
         self.verdict: Verdict | None = None
         self.last_verdict: Verdict | None = None
         self.requests: list[str] = []
+        self.retry_in_s = 0.01
         self.closed = False
         self._error: ClientError | None = None
         self._changed = asyncio.Event()
@@ -183,7 +185,7 @@ class FakeLog:
                 if self._error.status is not None:
                     raise self._error
                 live = False
-                yield Lost(reason=str(self._error), retry_in_s=0.01)
+                yield Lost(reason=str(self._error), retry_in_s=self.retry_in_s)
                 while self._error is not None:
                     await self._changed.wait()
                 continue
