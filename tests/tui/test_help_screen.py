@@ -115,3 +115,12 @@ def test_it_scrolls_on_a_tiny_screen() -> None:
 
 def test_a_screen_without_described_keys_has_no_groups() -> None:
     assert grouped_keys("Orders", {}, str) == {}
+
+
+def test_what_every_screen_has_from_textual_does_not_come_before_its_own_keys() -> None:
+    async def steps(pilot: Pilot[None], app: HelpApp) -> None:
+        groups = grouped_keys("Orders", app.screen.active_bindings, app.get_key_display)
+        assert [description for _, description in groups["Orders"]] == ["Mark [b]it[/b]"]
+        assert "Focus Next" in [description for _, description in groups["Everywhere"]]
+
+    run(steps)

@@ -13,7 +13,7 @@ from audit_stream.kinds import Severity
 from audit_tui.model.badge import Badge, State
 from audit_tui.model.findings import MAX_FINDINGS, Finder
 from audit_tui.model.integrity import Integrity
-from audit_tui.model.integrity_report import finding_lines, known_lines
+from audit_tui.model.integrity_report import around_lines, finding_lines, known_lines
 from audit_tui.model.rows import Check, Row
 from audit_tui.model.verifier import DAEMON, FILE, Verifier, verifier_of
 
@@ -675,3 +675,15 @@ def test_verified_is_never_said_of_what_the_console_has_not_seen_linked(steps: l
             assert rig.integrity.linked_from <= good.head.event_id <= newest.event_id
             assert rig.integrity.last_verdict is not None
             assert rig.integrity.last_verdict.valid
+
+
+def test_the_events_around_a_break_stand_in_columns_whatever_their_numbers() -> None:
+    from audit_stream.client import Served
+    from audit_stream.kinds import DEFAULT_KINDS
+    from audit_tui.model.rows import read_row
+    from tests.tui.fake_log import make_log
+
+    rows = [read_row(Served(raw), DEFAULT_KINDS) for raw in make_log(12).raw[7:]]
+    lines = around_lines(rows, 9)
+    assert len({line.index("2026-") for line in lines}) == 1
+    assert max(map(len, lines)) <= 77  # what 80 columns leave, so that no hash is cut

@@ -74,9 +74,10 @@ PAUSED = "PAUSED +3,012 new, worst critical (End: live) · 2 of 3,401 shown, the
     ("width", "daemon", "says"),
     [
         (200, "127.0.0.1:8093", f"127.0.0.1:8093 ● live · {PAUSED} · 123/s "),
-        (130, "127.0.0.1:8093", "127.0.0.1:8093 ● live · PAUSED +3,012 new · 2 of 3,401 shown · 123/s"),
+        (130, "127.0.0.1:8093", "127.0.0.1:8093 ● live · PAUSED +3,012 new, worst critical · 2 of 3,401 shown · "),
         (80, "127.0.0.1:8093", "127.0.0.1:8093 ● live · PAUSED +3,012 new "),
         (80, "/var/lib/audit-stream/audit.db", "/var/lib/audi… ● live · PAUSED +3,012 new "),
+        (90, "127.0.0.1:8093", "127.0.0… ● live · PAUSED +3,012 new, worst critical "),
         (60, "127.0.0.1:8093", "127.0.0.1:8093 ● live "),
     ],
 )

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from audit_stream.display import safe
-from audit_tui.text import ago, duration, fit, short_count
+from audit_tui.text import ago, duration, fit, in_columns, short_count
 
 _AWKWARD = st.lists(
     st.one_of(
@@ -114,3 +114,13 @@ def test_a_duration_is_said_in_its_largest_unit(seconds: float, shown: str) -> N
 )
 def test_ago_says_how_long_it_was(seconds: float, shown: str) -> None:
     assert ago(seconds) == shown
+
+
+def test_names_and_what_they_stand_for_stand_in_columns() -> None:
+    assert in_columns([("a", "x"), ("学生", "y"), ("a" * 30, "z"), ("a", "x")]) == [
+        "a     x",
+        "学生  y",
+        f"{'a' * 30}  z",
+        "a     x",
+    ]
+    assert in_columns([]) == []

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.cells import cell_len
 
-__all__ = ["ago", "duration", "fit", "short_count"]
+__all__ = ["ago", "duration", "fit", "in_columns", "short_count"]
 
 _CHARACTERS_PER_CELL = 8
 """A base and seven combining marks: more than any script writes. What goes on stacking marks is cut."""
@@ -12,6 +14,12 @@ _CHARACTERS_PER_CELL = 8
 _MINUTE_S = 60
 _HOUR_S = 60 * _MINUTE_S
 _DAY_S = 24 * _HOUR_S
+
+
+def in_columns(pairs: Sequence[tuple[str, str]], *, widest: int = 24) -> list[str]:
+    """Names and what they stand for, below each other; a name of more than `widest` cells shifts its own line only."""
+    width = max((cells for name, _ in pairs if (cells := cell_len(name)) <= widest), default=0)
+    return [f"{name}{' ' * (width - cell_len(name))}  {text}" for name, text in pairs]
 
 
 def fit(text: str, width: int) -> str:

@@ -127,20 +127,21 @@ def around_lines(rows: Sequence[Row], event_id: int) -> list[str]:
     """The events around one, a line each; one that is absent has a line too."""
     lines = []
     missing = all(row.event_id != event_id for row in rows)
+    digits = max(len(str(each)) for each in (event_id, *(row.event_id for row in rows)))
     for row in rows:
         if missing and row.event_id > event_id:
             missing = False
-            lines.append(_absent(event_id))
+            lines.append(_absent(event_id, digits))
         pointer = "▶" if row.event_id == event_id else " "
         lines.append(
-            f"{pointer}{CHECK_MARKS[row.check]} #{row.event_id} {fit(safe(row.timestamp[:19]), 19)} "
-            f"{fit(safe(row.kind), 20)} {fit(safe(row.source), 16)} {safe(row.hash[:8])}←{safe(row.prev_hash[:8])}"
+            f"{pointer}{CHECK_MARKS[row.check]} #{row.event_id:<{digits}} {fit(safe(row.timestamp[:19]), 19)} "
+            f"{fit(safe(row.kind), 18)} {fit(safe(row.source), 12)} {safe(row.hash[:8])}←{safe(row.prev_hash[:8])}"
         )
-    return [*lines, _absent(event_id)] if missing else lines
+    return [*lines, _absent(event_id, digits)] if missing else lines
 
 
-def _absent(event_id: int) -> str:
-    return f"▶✗ #{event_id} is not in the log"
+def _absent(event_id: int, digits: int) -> str:
+    return f"▶✗ #{event_id:<{digits}} is not in the log"
 
 
 def break_text(event_id: int, rows: Sequence[Row], found: Row | None, earlier: Row | None) -> str:

@@ -20,17 +20,21 @@ __all__ = ["HelpScreen", "grouped_keys"]
 Groups = dict[str, list[tuple[str, str]]]
 """By title, what keys there are and what each does."""
 
+_FROM_TEXTUAL = frozenset(binding.action for binding in Screen.BINDINGS if isinstance(binding, Binding))
+"""Moving the focus and the like: nobody opens the help for them, so that they do not come before the screen's own."""
+
 
 def grouped_keys(screen_name: str, bindings: Mapping[str, ActiveBinding], display: Callable[[Binding], str]) -> Groups:
     """What is described among the bindings, those of one action together, by where they are defined.
 
-    The screen's own come first, under its name; those of widgets under their titles; the app's last, as "Everywhere".
+    The screen's own come first, under its name; those of widgets under their titles; last, as "Everywhere", the app's
+    and what every screen has from Textual.
     """
     found: dict[tuple[str, str], tuple[str, list[str]]] = {}
     for node, binding, enabled, _ in bindings.values():
         if not binding.description or binding.system or not enabled:
             continue
-        if isinstance(node, App):
+        if isinstance(node, App) or binding.action in _FROM_TEXTUAL:
             title = "Everywhere"
         else:
             title = screen_name if isinstance(node, Screen) else node.BINDING_GROUP_TITLE or type(node).__name__

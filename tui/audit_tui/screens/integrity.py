@@ -39,6 +39,7 @@ class IntegrityScreen(Screen[None]):
     IntegrityScreen #line { height: auto; padding: 0 0 0 1; }
     IntegrityScreen #detail { text-wrap: wrap; color: $text; }
     IntegrityScreen.-low #detail { display: none; }
+    IntegrityScreen #known, IntegrityScreen #findings, IntegrityScreen #heads { text-wrap: wrap; }
     IntegrityScreen .title { color: $text-accent; text-style: bold; margin-top: 1; }
     IntegrityScreen #scroll { height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; }
     IntegrityScreen #break-part { display: none; height: auto; }

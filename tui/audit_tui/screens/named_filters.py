@@ -15,6 +15,7 @@ from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
 from audit_stream.display import safe
+from audit_tui.text import in_columns
 from audit_tui.widgets.said import Said
 
 __all__ = ["NamedFiltersScreen"]
@@ -125,7 +126,8 @@ class NamedFiltersScreen(ModalScreen[str | None]):
             self._say(f"✓ {safe(name)} removed")
 
     def _options(self) -> list[Option]:
-        return [Option(Text(f"{safe(name)}  {safe(text)}", no_wrap=True)) for name, text in self._filters.items()]
+        lines = in_columns([(safe(name), safe(text)) for name, text in self._filters.items()])
+        return [Option(Text(line, no_wrap=True)) for line in lines]
 
     @property
     def _hint(self) -> str:

@@ -15,6 +15,7 @@ from textual.widgets.option_list import Option
 
 from audit_stream.display import safe
 from audit_stream.errors import ClientError
+from audit_tui.text import in_columns
 from audit_tui.widgets.said import Said
 
 __all__ = ["ProfilesScreen"]
@@ -56,7 +57,7 @@ class ProfilesScreen(ModalScreen[str | None]):
             box.border_title = self._title
             yield Input(placeholder="address of a daemon, or a profile's name", compact=True)
             yield Said(_HINT)
-            yield OptionList(*(Option(_line(name, url)) for name, url in self._known.items()), compact=True)
+            yield OptionList(*(Option(Text(line, no_wrap=True)) for line in _lines(self._known)), compact=True)
 
     def on_input_changed(self) -> None:
         """A mistake is being corrected."""
@@ -90,7 +91,7 @@ class ProfilesScreen(ModalScreen[str | None]):
         self.query_one(Said).say(text, is_error=is_error)
 
 
-def _line(name: str, url: str) -> Text:
-    if name == url:
-        return Text(safe(url), no_wrap=True)
-    return Text(f"{safe(name)}  {safe(url)}", no_wrap=True)
+def _lines(known: Mapping[str, str]) -> list[str]:
+    """In the order of `known`: a name and its address in columns, or the address alone."""
+    named = iter(in_columns([(safe(name), safe(url)) for name, url in known.items() if name != url]))
+    return [safe(url) if name == url else next(named) for name, url in known.items()]

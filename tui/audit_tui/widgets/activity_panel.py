@@ -46,6 +46,9 @@ class ActivityPanel(ScrollView, can_focus=True):
         overflow-x: hidden;
         overflow-y: scroll;
         scrollbar-size-vertical: 1;
+        scrollbar-background: $surface;
+        scrollbar-background-hover: $surface;
+        scrollbar-background-active: $surface;
     }
     ActivityPanel > .activity-panel--header { color: $text-primary; text-style: bold; }
     ActivityPanel > .activity-panel--muted { color: $text-muted; }

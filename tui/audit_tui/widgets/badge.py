@@ -38,7 +38,7 @@ class BadgeWidget(Static):
     """Shows a `Badge`; a click on it posts `Opened`."""
 
     DEFAULT_CSS = """
-    BadgeWidget { width: auto; height: 1; padding: 0 1; }
+    BadgeWidget { width: auto; height: 1; text-wrap: nowrap; }
     BadgeWidget.-good { color: $text-success; background: $success-muted; }
     BadgeWidget.-unsure { background: $warning-muted; color: $text-warning; }
     BadgeWidget.-red { background: $error-muted; color: $text-error; text-style: bold; }
@@ -62,7 +62,8 @@ class BadgeWidget(Static):
         self._badge = badge
         text = f"{MARKS[badge.state]}{'!' if badge.is_alarm else ''} {badge.text}"
         if text != self._text:  # at full speed the count alone changes ten times a second: no new layout for that
-            self.update(Content(text), layout=cell_len(text) != cell_len(self._text))
+            # Its own spaces, since padding is not reversed with the text of an alarm.
+            self.update(Content(f" {text} "), layout=cell_len(text) != cell_len(self._text))
             self._text = text
         self.set_classes(f"{_CLASSES[badge.state]}{' -alarm' if badge.is_alarm else ''}")
         self.tooltip = Content(badge.detail)

@@ -17,7 +17,7 @@ class CompletionList(OptionList, can_focus=False):
     DEFAULT_CSS = """
     CompletionList {
         overlay: screen; constrain: inside inside; display: none;
-        width: auto; max-width: 60; height: auto; max-height: 8; border: none; padding: 0; background: $surface;
+        width: auto; max-width: 60; height: auto; max-height: 8; border: none; padding: 0 1; background: $primary-muted;
     }
     """
 
@@ -36,7 +36,7 @@ class CompletionList(OptionList, can_focus=False):
         self.clear_options()
         self.add_options([Content(safe(option)) for option in completions.options])
         self.highlighted = None
-        self.styles.offset = (x, 0)
+        self.styles.offset = (max(0, x - 1), 0)  # its text, which has a cell of padding, under what is completed
         self.display = bool(completions.options)
 
     def close(self) -> None:

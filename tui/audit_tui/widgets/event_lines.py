@@ -118,7 +118,8 @@ def draw_header(widths: Widths, room: int, styles: Styles) -> Segment:
         ("kind", widths.kind),
         ("source", widths.source),
     ]
-    text = "".join(f"{fit(name, width)} " for name, width in cells if width) + "payload"
+    text = "".join(f"{fit(name, width)} " for name, width in cells if width)
+    text = text[: max(0, room)] if cell_len(text) + len("payload") > room else f"{text}payload"
     return Segment(fit(text, room), styles.header)
 
 

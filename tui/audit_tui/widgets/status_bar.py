@@ -87,11 +87,13 @@ def _pieces(parts: StatusParts, room: int) -> list[tuple[str, str]]:
     connection = fit(connection, max(0, min(cell_len(connection), room - 2)))
     left = room - cell_len(connection) - 2
     name = safe(parts.daemon)
-    shortest = cell_len(_shorter(safe(parts.shown))[-1]) + 3
-    room_for_name = left - shortest if left - shortest > _MIN_NAME else left
+    shorter = _shorter(safe(parts.shown))
+    # The name gives way to the first of the counters: in full if that leaves something of the name, else in short.
+    for_name = (left - cell_len(text) - 3 for text in shorter[-2:])
+    room_for_name = next((room for room in for_name if room > _MIN_NAME), left)
     name = fit(name, min(cell_len(name), room_for_name - 1)) if left > min(_MIN_NAME, cell_len(name)) else ""
     left -= cell_len(name) + 1
-    fitting = (text for text in _shorter(safe(parts.shown)) if cell_len(text) + 3 <= left)
+    fitting = (text for text in shorter if cell_len(text) + 3 <= left)
     rest: list[tuple[str, str]] = []
     for text in (next(fitting, safe(parts.shown)), _rate(parts.rate_per_s), _delay(parts.delay_ms)):
         if text and cell_len(text) + 3 <= left:
@@ -107,7 +109,8 @@ def _shorter(shown: str) -> list[str]:
     things = shown.split(" · ")
     without_brackets = [thing.partition(" (")[0] for thing in things]
     without_commas = [thing.partition(", ")[0] for thing in without_brackets]
-    several = (things, without_brackets, without_commas, [without_brackets[0]], [without_commas[0]])
+    only_first_whole = [without_brackets[0], *without_commas[1:]]
+    several = (things, without_brackets, only_first_whole, without_commas, [without_brackets[0]], [without_commas[0]])
     return [" · ".join(each) for each in several]
 
 
