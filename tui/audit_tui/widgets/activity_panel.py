@@ -68,6 +68,8 @@ class ActivityPanel(ScrollView, can_focus=True):
         "activity-panel--silent",
     }
 
+    BINDING_GROUP_TITLE = "Kinds & sources"
+
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,k", "move(-1)", "Up", show=False),
         Binding("down,j", "move(1)", "Down", show=False),

@@ -68,13 +68,19 @@ class Line(msgspec.Struct, frozen=True):
     columns: tuple[tuple[Segment, ...], ...]
 
     def strip(self, over: Style | None, column: int | None, styles: Styles) -> list[Segment]:
-        """The segments, all in the style `over` if there is one, with the column of the cell cursor underlined."""
+        """The segments, all in the style `over` if there is one, with the column of the cell cursor underlined.
+
+        What is broken keeps its own ground: its text would not be readable on another.
+        """
         if over is None:
             return [self.gutter, *(segment for cells in self.columns for segment in cells)]
         segments = [self.gutter]
         for index, cells in enumerate(self.columns):
             put_over = over + styles.cell if index == column else over
-            segments += [Segment(segment.text, (segment.style or Style()) + put_over) for segment in cells]
+            for text, style, _ in cells:
+                style = style or Style()
+                alarming = style.bgcolor == styles.broken.bgcolor
+                segments.append(Segment(text, style + (put_over.without_color if alarming else put_over)))
         return segments
 
 

@@ -63,6 +63,8 @@ class EventTable(Widget, can_focus=True):
     class LiveWanted(Message):
         """The live end is wanted."""
 
+    BINDING_GROUP_TITLE = "Table"
+
     BINDINGS = [  # noqa: RUF012 - Textual's own convention
         Binding("up,k", "move(-1)", "Up", id="up", show=False),
         Binding("down,j", "move(1)", "Down", id="down", show=False),
