@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from textual import on
 from textual.app import App, ComposeResult
+from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
@@ -40,12 +41,10 @@ class BarApp(App[None]):
         self.seen.append(message.text)
         self.filters.append(message.filter)
         self.bar.set_applied(message.text)
-        self.query_one("#table").focus()
 
-    @on(FilterBar.Left)
-    def _left(self) -> None:
-        self.seen.append("(left)")
-        self.query_one("#table").focus()
+    @property
+    def table(self) -> Input:
+        return self.query_one("#table", Input)
 
     @property
     def input(self) -> Input:
@@ -76,7 +75,7 @@ def run(steps: Steps, size: tuple[int, int] = (120, 40)) -> None:
 
 async def edit(app: BarApp, pilot: Pilot[None], text: str = "") -> None:
     """Begin to edit and type the text key by key."""
-    app.bar.edit()
+    app.bar.edit(app.table)
     for char in text:
         await pilot.press(char)
     await pilot.pause()
@@ -195,8 +194,9 @@ def test_escape_closes_the_list_then_restores_what_is_applied_and_leaves() -> No
         assert (app.options, app.input.value, app.seen) == ([], "kind:other kind:r", [])
         await pilot.press("escape")
         await pilot.pause()
-        assert (app.input.value, app.seen) == ("kind:other", ["(left)"])
+        assert (app.input.value, app.seen) == ("kind:other", [])
         assert app.bar.display
+        assert app.focused is app.table
 
     run(steps)
 
@@ -249,6 +249,44 @@ def test_ctrl_u_clears_all_of_it_wherever_the_cursor_is() -> None:
         await pilot.press("escape", "enter")
         await pilot.pause()
         assert app.seen == [""]
+
+    run(steps)
+
+
+def at_once(app: BarApp, *keys: str) -> None:
+    """Keys in one burst, as a fast typist on a slow connection sends them."""
+    for key in keys:
+        app.post_message(Key(key, key if len(key) == 1 else None))
+
+
+def test_what_is_typed_right_after_ctrl_u_stays() -> None:
+    async def steps(app: BarApp, pilot: Pilot[None]) -> None:
+        await edit(app, pilot, "kind:other")
+        at_once(app, "ctrl+u", *"id:7", "enter")
+        await pilot.pause()
+        assert app.seen == ["id:7"]
+
+    run(steps)
+
+
+def test_what_is_typed_right_after_enter_goes_where_the_cursor_then_is() -> None:
+    async def steps(app: BarApp, pilot: Pilot[None]) -> None:
+        app.bar.set_applied("kind:other")
+        await edit(app, pilot)
+        at_once(app, *" id:7", "enter", "up", "x", "y")
+        await pilot.pause()
+        assert app.seen == ["kind:other id:7"]
+        assert (app.input.value, app.table.value) == ("kind:other id:7", "xy")
+
+    run(steps)
+
+
+def test_completions_are_those_of_what_stands_there_however_fast_it_is_typed() -> None:
+    async def steps(app: BarApp, pilot: Pilot[None]) -> None:
+        app.bar.edit(app.table)
+        at_once(app, *"kind:req", "down", "down", "enter", "enter")
+        await pilot.pause()
+        assert app.seen == ["kind:request_allowed"]
 
     run(steps)
 

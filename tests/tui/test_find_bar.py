@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from textual import on
 from textual.app import App, ComposeResult
+from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Input, Static
 
@@ -24,14 +25,11 @@ class BarApp(App[None]):
 
     def compose(self) -> ComposeResult:
         yield self.bar
+        yield Input(id="table")
 
     @on(FindBar.Changed)
     def _changed(self, message: FindBar.Changed) -> None:
         self.seen.append(("changed", message.text))
-
-    @on(FindBar.Done)
-    def _done(self, message: FindBar.Done) -> None:
-        self.seen.append(("done", message.text))
 
     @on(FindBar.Cancelled)
     def _cancelled(self) -> None:
@@ -46,7 +44,7 @@ def run(steps: Callable[[BarApp, Pilot[None]], Awaitable[None]], size: tuple[int
     async def main() -> None:
         app = BarApp()
         async with app.run_test(size=size) as pilot:
-            app.bar.open()
+            app.bar.open(app.query_one("#table"))
             await steps(app, pilot)
 
     asyncio.run(main())
@@ -56,8 +54,9 @@ def test_it_tells_what_is_looked_for_while_typing_and_enter_ends_it() -> None:
     async def steps(app: BarApp, pilot: Pilot[None]) -> None:
         await pilot.press("a", "b", "enter")
         await pilot.pause()
-        assert app.seen == [("changed", "a"), ("changed", "ab"), ("done", "ab")]
+        assert app.seen == [("changed", "a"), ("changed", "ab")]
         assert not app.bar.display
+        assert app.focused is app.query_one("#table")
 
     run(steps)
 
@@ -72,11 +71,22 @@ def test_escape_cancels() -> None:
     run(steps)
 
 
+def test_what_is_typed_in_one_burst_is_told_whole_and_goes_on_elsewhere_after_enter() -> None:
+    async def steps(app: BarApp, pilot: Pilot[None]) -> None:
+        for key in ("a", "b", "enter", "n"):
+            app.post_message(Key(key, key if len(key) == 1 else None))
+        await pilot.pause()
+        assert app.seen[-1] == ("changed", "ab")
+        assert app.query_one("#table", Input).value == "n"
+
+    run(steps)
+
+
 def test_it_opens_empty() -> None:
     async def steps(app: BarApp, pilot: Pilot[None]) -> None:
         await pilot.press("a", "enter")
         app.bar.show_matches(1, 2)
-        app.bar.open()
+        app.bar.open(app.query_one("#table"))
         await pilot.pause()
         assert (app.bar.query_one(Input).value, app.matches) == ("", "")
 

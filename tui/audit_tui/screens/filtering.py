@@ -50,16 +50,11 @@ class FilterKeys(MainPart):
             [entry.name for entry in activity.ranked(now_s, "source")],
             sorted(fields),
         )
-        bar.edit()
+        bar.edit(self.table)
 
     @on(FilterBar.Applied)
     def _filter_bar_applied(self, message: FilterBar.Applied) -> None:
         self._show_filter(message.text, message.filter)
-        self.table.focus()
-
-    @on(FilterBar.Left)
-    def _filter_bar_left(self) -> None:
-        self.table.focus()
 
     def action_cell_filter(self, exclude: bool) -> None:
         """Filter by the cell under the cursor, or filter it out."""

@@ -166,7 +166,7 @@ class HistoryKeys(MainPart):
 
     def action_find(self) -> None:
         """Find within what is shown, while typing."""
-        self.query_one(FindBar).open()
+        self.query_one(FindBar).open(self.table)
 
     @on(FindBar.Changed)
     def _find_bar_changed(self, message: FindBar.Changed) -> None:
@@ -175,15 +175,10 @@ class HistoryKeys(MainPart):
         if message.text:
             self.run_worker(self._find(-1, inclusive=True), group="find", exclusive=True)
 
-    @on(FindBar.Done)
-    def _find_bar_done(self, message: FindBar.Done) -> None:
-        self.table.focus()
-
     @on(FindBar.Cancelled)
     def _find_bar_cancelled(self) -> None:
         self.table.finder = None
         self.table.redraw()
-        self.table.focus()
 
     def action_find_next(self, direction: int) -> None:
         """To the next event that has what is looked for."""

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
+from textual.widget import Widget
 from textual.widgets import Input, OptionList, Static
 
 from audit_stream.display import safe
@@ -19,8 +20,8 @@ from audit_stream.event import system_clock_ms
 from audit_stream.kinds import DEFAULT_KINDS, KindRegistry, Severity
 from audit_tui.model.completion import complete, taken
 from audit_tui.model.filter_text import parsed
+from audit_tui.widgets.bar_input import BarInput
 from audit_tui.widgets.completion_list import CompletionList
-from audit_tui.widgets.typed_text import TypedText
 
 if TYPE_CHECKING:
     from audit_stream.filters import Filter, FilterError
@@ -45,9 +46,6 @@ class FilterBar(Vertical):
             self.text = text
             self.filter = filter
 
-    class Left(Message):
-        """Editing ended without a change."""
-
     DEFAULT_CSS = """
     FilterBar {
         height: auto; display: none; background: $panel;
@@ -66,13 +64,9 @@ class FilterBar(Vertical):
         self._recalled = 0  # 0 is what is being typed, 1 the last that was applied
         self._draft = ""
         self._offered: tuple[Sequence[str], Sequence[str], Sequence[str]] = ((), (), ())
-        self._typed_text = TypedText()
-        self._input = Input(
-            compact=True,
-            placeholder="kind:request_denied severity:>=warning since:15m",
-            highlighter=self._typed_text,
-            select_on_focus=False,  # one types on at the end of a filter
-        )
+        self._back_to: Widget | None = None
+        self._looked_at = ""  # the text that the list and the line below the input speak of
+        self._input = BarInput(self._key, placeholder="kind:request_denied severity:>=warning since:15m")
         self._wrong = Static(id="wrong", markup=False)
         self._list = CompletionList()
 
@@ -84,8 +78,9 @@ class FilterBar(Vertical):
         yield self._wrong
         yield self._list
 
-    def edit(self) -> None:
-        """Show the bar and put the cursor into it."""
+    def edit(self, back_to: Widget) -> None:
+        """Show the bar and put the cursor into it; when the editing ends it goes to `back_to`."""
+        self._back_to = back_to
         self.display = True
         self._recalled = 0
         self.screen.set_focus(self._input)  # at once: keys that were typed ahead belong here
@@ -110,23 +105,20 @@ class FilterBar(Vertical):
     @on(Input.Changed)
     def _changed(self, message: Input.Changed) -> None:
         message.stop()
-        if self._input.has_focus and message.value == self._input.value:  # else typed over since
-            if message.value in (self._applied, self._recall(self._recalled)):
-                self._list.close()
-            else:
-                self._open()
-            self._check(message.value)
+        if self.screen.focused is self._input:
+            self._look()
 
-    @on(Input.Submitted)
-    def _submitted(self, message: Input.Submitted) -> None:
-        message.stop()
-        if self._list.is_open and self._list.highlighted is not None:
-            self._take(self._list.highlighted)
+    def _look(self) -> None:
+        """See what has been typed, unless that has been seen already."""
+        text = self._input.value
+        if text == self._looked_at:
             return
-        self._list.close()
-        filter_ = self._check(message.value)
-        if filter_ is not None:
-            self.post_message(self.Applied(message.value.strip(), filter_))
+        self._looked_at = text
+        if text in (self._applied, self._recall(self._recalled)):
+            self._list.close()
+        else:
+            self._open()
+        self._check(text)
 
     @on(Input.Blurred)
     def _blurred(self, message: Input.Blurred) -> None:
@@ -136,26 +128,40 @@ class FilterBar(Vertical):
         if self.app.app_focus and self.screen.focused is not self._input:
             self._restore()
 
-    def on_key(self, event: events.Key) -> None:
+    def _key(self, key: str) -> bool:
         """Keys that an input does not know, or that mean something else in a filter."""
-        handled = {
+        handle = {
+            "enter": self._enter,
             "escape": self._escape,
             "tab": self._tab,
             "down": self._down,
             "up": self._up,
             "ctrl+u": self._clear,
-        }.get(event.key)
-        if handled is not None:
-            event.stop()
-            event.prevent_default()
-            handled()
+        }.get(key)
+        if handle is None:
+            return False
+        self._look()
+        handle()
+        return True
+
+    def _enter(self) -> None:
+        if self._list.is_open and self._list.highlighted is not None:
+            self._take(self._list.highlighted)
+            return
+        self._list.close()
+        text = self._input.value.strip()
+        filter_ = self._check(text)
+        if filter_ is not None:
+            self.screen.set_focus(self._back_to)  # at once: what is typed from here on is meant for it
+            self.set_applied(text)
+            self.post_message(self.Applied(text, filter_))
 
     def _escape(self) -> None:
         if self._list.is_open:
             self._list.close()
         else:
-            self._restore(leaving=True)
-            self.post_message(self.Left())
+            self.screen.set_focus(self._back_to)
+            self._restore()
 
     def _tab(self) -> None:
         if self._list.is_open:
@@ -183,12 +189,12 @@ class FilterBar(Vertical):
         self._input.value = text
         self._input.cursor_position = len(text) if cursor is None else cursor
 
-    def _restore(self, *, leaving: bool = False) -> None:
+    def _restore(self) -> None:
         self._list.close()
         self._recalled = 0
         self._set(self._applied)
         self._say(None)
-        self.display = bool(self._applied) or (self._input.has_focus and not leaving)
+        self.display = bool(self._applied) or self.screen.focused is self._input
 
     # History
 
@@ -240,7 +246,7 @@ class FilterBar(Vertical):
 
     def _say(self, error: FilterError | None) -> None:
         self._wrong.display = error is not None
-        self._typed_text.wrong = None if error is None else (error.position, error.position + error.length)
+        self._input.typed_text.wrong = None if error is None else (error.position, error.position + error.length)
         self._input.refresh()
         if error is not None:
             self._wrong.update(Content(self._under_caret(error)))
@@ -254,6 +260,6 @@ class FilterBar(Vertical):
 
     def _cells_before(self, position: int) -> int:
         """How far from the bar's left edge a character of the input stands."""
-        before = self._typed_text(self._input.value[:position]).cell_len
+        before = self._input.typed_text(self._input.value[:position]).cell_len
         label = self._input.region.x - self.region.x
         return max(0, label + before - self._input.scroll_offset.x)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.message import Message
+from textual.widget import Widget
 from textual.widgets import Input, Static
 
-from audit_tui.widgets.typed_text import TypedText
+from audit_tui.widgets.bar_input import BarInput
 
 __all__ = ["FindBar"]
 
@@ -18,13 +19,6 @@ class FindBar(Horizontal):
 
     class Changed(Message):
         """What is looked for, so far."""
-
-        def __init__(self, text: str) -> None:
-            super().__init__()
-            self.text = text
-
-    class Done(Message):
-        """That is it: back to the table, where n and N go on."""
 
         def __init__(self, text: str) -> None:
             super().__init__()
@@ -42,18 +36,25 @@ class FindBar(Horizontal):
     }
     """
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._back_to: Widget | None = None
+        self._told = ""
+        self._input = BarInput(self._key, placeholder="text in the id, kind, source or payload")
+
     def compose(self) -> ComposeResult:
         """A label, the input and the count."""
         yield Static("find", markup=False)
-        yield Input(compact=True, placeholder="text in the id, kind, source or payload", highlighter=TypedText())
+        yield self._input
         yield Static(id="matches", markup=False)
 
-    def open(self) -> None:
-        """Show it, empty, and put the cursor into it."""
+    def open(self, back_to: Widget) -> None:
+        """Show it, empty, and put the cursor into it; when one has found it, that goes to `back_to`."""
+        self._back_to = back_to
         self.display = True
-        self.query_one(Input).value = ""
+        self._input.value = self._told = ""
         self.query_one("#matches", Static).update("")
-        self.screen.set_focus(self.query_one(Input))  # at once: keys that were typed ahead belong here
+        self.screen.set_focus(self._input)  # at once: keys that were typed ahead belong here
 
     def show_matches(self, position: int, total: int) -> None:
         """Say that the cursor is on match `position` of `total`, counted from 1; 0 for on none of them."""
@@ -64,19 +65,26 @@ class FindBar(Horizontal):
     def _changed(self, message: Input.Changed) -> None:
         message.stop()
         if self.display:
-            if not message.value:
-                self.query_one("#matches", Static).update("")
-            self.post_message(self.Changed(message.value))
+            self._tell()
 
-    @on(Input.Submitted)
-    def _submitted(self, message: Input.Submitted) -> None:
-        message.stop()
+    def _tell(self) -> None:
+        """Say what is looked for, unless that has been said already."""
+        text = self._input.value
+        if text == self._told:
+            return
+        self._told = text
+        if not text:
+            self.query_one("#matches", Static).update("")
+        self.post_message(self.Changed(text))
+
+    def _key(self, key: str) -> bool:
+        """Enter leaves what is looked for, where n and N go on; Escape ends it."""
+        if key not in ("enter", "escape"):
+            return False
+        self.screen.set_focus(self._back_to)  # at once: what is typed from here on is meant for it
         self.display = False
-        self.post_message(self.Done(message.value))
-
-    def on_key(self, event: events.Key) -> None:
-        """Escape ends it."""
-        if event.key == "escape":
-            event.stop()
-            self.display = False
+        if key == "escape":
             self.post_message(self.Cancelled())
+        else:
+            self._tell()
+        return True
