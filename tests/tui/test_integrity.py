@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from audit_stream.chain import GENESIS, Head, Verdict
 from audit_stream.kinds import Severity
+from audit_tui.disk.heads import Accepted, RememberedHead
 from audit_tui.model.badge import Badge, State
 from audit_tui.model.findings import MAX_FINDINGS, Finder
 from audit_tui.model.integrity import Integrity
-from audit_tui.model.integrity_report import around_lines, finding_lines, known_lines
+from audit_tui.model.integrity_report import accepted_lines, around_lines, finding_lines, known_lines
 from audit_tui.model.rows import Check, Row
 from audit_tui.model.verifier import DAEMON, FILE, Verifier, verifier_of
 
@@ -687,3 +688,27 @@ def test_the_events_around_a_break_stand_in_columns_whatever_their_numbers() -> 
     lines = around_lines(rows, 9)
     assert len({line.index("2026-") for line in lines}) == 1
     assert max(map(len, lines)) <= 77  # what 80 columns leave, so that no hash is cut
+
+
+def test_a_daemon_that_has_not_checked_all_of_it_has_not_verified_it() -> None:
+    rig = Rig(60)
+    rig.walk(msgspec.structs.replace(valid(60), checked=5))
+    assert (rig.badge.state, rig.badge.text) == (State.UNVERIFIED, "UNVERIFIED 5 of 60 events checked")
+    rig.walk(msgspec.structs.replace(valid(60), checked=60))
+    assert rig.badge.state is State.VERIFIED
+
+
+def test_an_export_of_a_part_of_the_log_is_checked_whole_with_the_events_it_has() -> None:
+    rig = Rig(60, first_seen=51, verifier=FILE)
+    rig.walk(msgspec.structs.replace(valid(60), checked=10))
+    assert rig.badge.text.startswith("VERIFIED 10 events")
+
+
+def test_what_was_accepted_is_told_with_what_it_took_the_place_of() -> None:
+    gone = RememberedHead(event_id=60, hash="ab" * 32, first_seen_ms=START_MS, last_seen_ms=START_MS)
+    first = Accepted(at_ms=START_MS, event_id=9, hash="cd" * 32, given_up=gone)
+    then = Accepted(at_ms=START_MS + 1000, event_id=0, hash="00" * 32)
+    assert accepted_lines([first, then]) == [
+        "2023-11-14 22:13:21Z accepted up to #0 000000000000",
+        "2023-11-14 22:13:20Z accepted up to #9 cdcdcdcdcdcd in place of #60 abababababab",
+    ]

@@ -20,6 +20,7 @@ from audit_tui.log import Log
 from audit_tui.model.rows import Row
 from audit_tui.screens.main import MainScreen
 from audit_tui.widgets.activity_panel import ActivityPanel
+from audit_tui.widgets.status_bar import StatusBar
 from tests.tui.fake_log import FakeLog, make_log, tampered
 
 DEADLINE_S = 20
@@ -50,6 +51,10 @@ class Console:
     def lines(self) -> list[str]:
         table = self.main.table
         return [table.render_line(y).text for y in range(table.size.height)]
+
+    @property
+    def status(self) -> str:
+        return " ".join(str(part.content) for part in self.main.query_one(StatusBar).query(Static))
 
     async def keys(self, *keys: str) -> None:
         await self.pilot.press(*keys)
@@ -385,5 +390,27 @@ def test_the_panel_shows_as_chosen_what_the_filter_lists_and_no_more(tmp_path: P
             await seen.keys("w")
             await seen.until(lambda: not seen.main.session.view.filter_text)
             assert not any("✓" in panel.render_line(y).text for y in range(panel.size.height))
+
+    run(main)
+
+
+def test_the_settings_say_how_times_are_shown_at_first_and_which_key_opens_the_palette(tmp_path: Path) -> None:
+    async def main() -> None:
+        config = Config(utc=True, keys={"palette": "ctrl+o"})
+        async with console(make_log(5), tmp_path, config=config) as seen:
+            await seen.until(lambda: seen.lines[5].split()[2].endswith("Z"))
+            await seen.keys("t", "t", "t")
+            await seen.keys("ctrl+o")
+            await seen.until(lambda: type(seen.app.screen).__name__ == "CommandPalette")
+        async with console(make_log(5), tmp_path, config=config) as seen:
+            assert seen.main.table.time_format == "utc"
+
+    run(main)
+
+
+def test_a_file_is_not_called_live(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(make_log(5, url="/evidence/audit.db"), tmp_path) as seen:
+            await seen.until(lambda: "● file" in seen.status)
 
     run(main)

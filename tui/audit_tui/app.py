@@ -47,6 +47,7 @@ class ConsoleApp(App[None]):
 
     BINDINGS = [  # noqa: RUF012 - Textual's own convention
         Binding("question_mark", "help", "Help", id="help", key_display="?"),
+        Binding("ctrl+p", "command_palette", "Palette", id="palette", show=False, priority=True),
         Binding("d", "switch", "Daemons", id="switch", show=False),
         Binding("q,ctrl+q,ctrl+c", "quit", "Quit", id="quit"),
     ]
@@ -107,6 +108,8 @@ class ConsoleApp(App[None]):
         state = self.kept.state.daemon(log.url)
         if self.opening.filter:
             state = msgspec.structs.replace(state, filter=self.opening.filter)
+        if self.kept.config.utc is not None:
+            state = msgspec.structs.replace(state, time_format="utc" if self.kept.config.utc else "local")
         known = await self.kept.known_heads(log.url)
         clock = self.opening.clock
         session = Session(

@@ -9,7 +9,7 @@ from pathlib import Path
 from audit_stream.chain import Head
 from audit_stream.event import system_clock_ms
 from audit_tui.disk.config import Config
-from audit_tui.disk.heads import HeadMemory, RememberedHead
+from audit_tui.disk.heads import Accepted, HeadMemory, RememberedHead
 from audit_tui.disk.marks import Mark, Marks
 from audit_tui.disk.session_state import DaemonState, SessionFile, SessionState
 from audit_tui.model.rows import Row
@@ -37,6 +37,10 @@ class Kept:
     async def known_heads(self, url: str) -> tuple[RememberedHead, ...]:
         """The heads that are remembered of a daemon."""
         return await asyncio.to_thread(self.heads.heads, url)
+
+    async def accepted(self, url: str) -> tuple[Accepted, ...]:
+        """The histories of a daemon that people took in place of others."""
+        return await asyncio.to_thread(self.heads.accepted, url)
 
     def named_filters(self, url: str) -> dict[str, str]:
         """The settings' filters and this daemon's own."""

@@ -2,7 +2,7 @@
 
 default_profile = "prod"
 theme = "textual-light"
-utc = true
+utc = true                   # how times are shown at first; without it as they were last
 
 [profiles.prod]
 url = "http://10.0.0.5:8093"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from audit_stream.chain import Head
 from audit_tui.model.badge import Badge, State
 from audit_tui.model.red import Red
-from audit_tui.model.verifier import Verifier
+from audit_tui.model.verifier import DAEMON, Verifier
 from audit_tui.text import ago, duration
 
 if TYPE_CHECKING:
@@ -111,6 +111,13 @@ def calm(integrity: Integrity, failure: str, now_s: float) -> Badge:
             text=f"UNVERIFIED links not seen since #{head_id}",
             detail=f"{integrity.verifier.opening} says that all holds up to #{head_id}; "
             f"of the links after it, this console: {seen}.",
+            event_id=head_id,
+        )
+    if good.verdict.checked < head_id and integrity.verifier is DAEMON:  # whose log begins with event 1
+        return Badge(
+            state=State.UNVERIFIED,
+            text=f"UNVERIFIED {good.verdict.checked:,} of {head_id:,} events checked",
+            detail=f"The daemon says that all holds up to #{head_id}, and that it did not check all of it.",
             event_id=head_id,
         )
     if integrity.uncompared:

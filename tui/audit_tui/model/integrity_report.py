@@ -18,7 +18,9 @@ from audit_tui.text import duration, fit
 
 __all__ = [
     "CHECK_MARKS",
+    "Accepted",
     "Remembered",
+    "accepted_lines",
     "around_lines",
     "break_text",
     "checked_now",
@@ -53,6 +55,26 @@ class Remembered(Protocol):
     @property
     def last_seen_ms(self) -> int:
         """And for the last time."""
+
+
+class Accepted(Protocol):
+    """A history that a person took in place of another; `event_id` and `hash` are its head then."""
+
+    @property
+    def at_ms(self) -> int:
+        """When, in Unix milliseconds."""
+
+    @property
+    def event_id(self) -> int:
+        """How long it was, 0 for an empty one."""
+
+    @property
+    def hash(self) -> str:
+        """64 hex characters."""
+
+    @property
+    def given_up(self) -> Remembered | None:
+        """The newest head that was remembered until then."""
 
 
 def when(time_ms: int) -> str:
@@ -111,6 +133,16 @@ def head_lines(heads: Iterable[Remembered]) -> list[str]:
         f"#{head.event_id} {safe(head.hash[:12])} since {when(head.first_seen_ms)}, last {when(head.last_seen_ms)}"
         for head in newest_first
     ] or ["none yet"]
+
+
+def accepted_lines(accepted: Iterable[Accepted]) -> list[str]:
+    """What people took for the true history in place of another, the newest first."""
+    lines = []
+    for each in sorted(accepted, key=lambda each: -each.at_ms):
+        line = f"{when(each.at_ms)} accepted up to #{each.event_id} {safe(each.hash[:12])}"
+        gone = each.given_up
+        lines.append(line if gone is None else f"{line} in place of #{gone.event_id} {safe(gone.hash[:12])}")
+    return lines
 
 
 def checked_now(items: Iterable[Row | Gap]) -> list[Row]:

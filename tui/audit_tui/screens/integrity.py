@@ -75,6 +75,7 @@ class IntegrityScreen(Screen[None]):
         heads: Sequence[report.Remembered],
         load_around: Callable[[int], Awaitable[Sequence[Row | Gap]]],
         *,
+        accepted: Sequence[report.Accepted] = (),
         stored: Callable[[int], Row | None] = lambda event_id: None,
         log: str = "",
         now_s: Callable[[], float] = time.monotonic,
@@ -83,6 +84,7 @@ class IntegrityScreen(Screen[None]):
         super().__init__()
         self._integrity = integrity
         self._heads = heads
+        self._accepted = accepted
         self._load_around = load_around
         self._stored = stored
         self._log_name = log
@@ -128,7 +130,7 @@ class IntegrityScreen(Screen[None]):
         self._set("detail", badge.detail)
         self._set("known", "\n".join(report.known_lines(self._integrity)))
         self._set("findings", "\n".join(report.finding_lines(self._integrity)))
-        self._set("heads", "\n".join(report.head_lines(self._heads)))
+        self._set("heads", "\n".join(report.head_lines(self._heads) + report.accepted_lines(self._accepted)))
         wanted = (badge.event_id, self._integrity.rewriting, self._integrity.last_verdict)
         if (badge.is_alarm or badge.is_acknowledged) and badge.event_id is not None and wanted != self._loaded:
             self._loaded = wanted

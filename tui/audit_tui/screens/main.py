@@ -14,6 +14,7 @@ from textual.widgets import Input
 from audit_stream.display import safe
 from audit_stream.kinds import Severity
 from audit_tui.disk.session_state import DaemonState
+from audit_tui.log import is_address
 from audit_tui.model.columns import COLUMNS, TIME_FORMATS
 from audit_tui.model.connection import Link
 from audit_tui.screens.filtering import FilterKeys
@@ -161,6 +162,8 @@ class MainScreen(HistoryKeys, FilterKeys, OpeningKeys):
         connection = self.session.connection
         style = {Link.LIVE: "ok", Link.CATCHING_UP: "warn", Link.CONNECTING: "warn"}.get(connection.link, "bad")
         text = connection.text(now_s)
+        if connection.link is Link.LIVE and not is_address(self.session.log.url):
+            text = "file"
         if connection.link is Link.RETRYING and connection.reason:
             text = f"{text}: {safe(connection.reason)}"
         return StatusParts(

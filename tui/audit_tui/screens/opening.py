@@ -55,15 +55,17 @@ class OpeningKeys(MainPart):
         """Verdicts, remembered heads, and what is around a break."""
         from audit_tui.screens.integrity import IntegrityScreen
 
-        session = self.session
+        session, kept = self.session, self.console_app.kept
 
         async def open_() -> None:
-            heads = await self.console_app.kept.known_heads(session.log.url)
+            heads = await kept.known_heads(session.log.url)
+            accepted = await kept.accepted(session.log.url)
             await self.app.push_screen(
                 IntegrityScreen(
                     session.integrity,
                     heads,
                     session.pages.around,
+                    accepted=accepted,
                     stored=session.ring.find,
                     log=session.log.url,
                     now_s=session.clock.now_s,
