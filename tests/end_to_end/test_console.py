@@ -120,6 +120,33 @@ def test_a_daemon_that_is_killed_and_restarted_leaves_no_gap(tmp_path: Path) -> 
                 assert ids == list(range(ids[0], 36))
 
 
+def test_what_was_missed_in_a_long_absence_is_a_row_that_enter_loads(tmp_path: Path) -> None:
+    database = tmp_path / "audit.db"
+    with start_daemon(database) as daemon:
+        post(daemon, 10)
+        with console(daemon.url) as term:
+            term.wait_for(r"^│ +10 ")
+            daemon.kill()
+            term.wait_for("retrying")
+            with start_daemon(database) as unseen:  # at another port
+                post(unseen, 51_000)
+                assert unseen.stop() == 0
+            with start_daemon(database, "--port", str(daemon.port)):
+                term.wait_for(r"^[│┊] +51010 ", deadline_s=40)
+                term.wait_for("VERIFIED 51,010 events")
+                term.keys("g")
+                term.wait_for("Go to")
+                term.type("10")
+                term.keys("Enter")
+                missed = r"┄ ([\d,]+) missed, \S+, #(\d+)–#[\d,]+, Enter to load"
+                before = re.search(missed, term.wait_for(missed))
+                assert before is not None
+                assert before[2] == "11"
+                term.keys("Down", "Enter")
+                screen = term.wait_for(lambda screen: re.search(r"^│ +11 ", screen, re.MULTILINE))
+                assert "✗" not in screen
+
+
 def edit(database: Path, statement: str) -> None:
     connection = sqlite3.connect(database)
     with connection:

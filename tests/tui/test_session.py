@@ -92,6 +92,27 @@ def test_a_daemon_that_is_away_is_a_state_and_nothing_is_missing_afterwards() ->
     asyncio.run(main())
 
 
+def test_a_verdict_that_the_daemon_took_away_with_it_is_asked_for_when_it_is_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def fail() -> Verdict:
+        raise ClientError("the connection broke off", status=None)
+
+    async def main() -> None:
+        log = make_log(10)
+        session = Session(log, verify_every_s=3_600)
+        async with running(session) as until:
+            with monkeypatch.context() as patch:
+                patch.setattr(log, "verify", fail)
+                await until(lambda: session.integrity.has_failed)
+                log.go_away()
+                await until(lambda: session.connection.link is Link.RETRYING)
+            log.come_back()
+            await until(lambda: state(session) is State.VERIFIED)
+
+    asyncio.run(main())
+
+
 def test_a_daemon_that_is_away_at_the_start_is_waited_for() -> None:
     async def main() -> None:
         log = make_log(3)

@@ -230,6 +230,8 @@ class Session:
         )
         self._up.set()
         self._heads_wanted.set()
+        if self.integrity.has_failed:  # because the daemon was away: nobody should wait a whole period for the next
+            self._verify_now.set()
         return True
 
     async def _drain_all(self) -> None:

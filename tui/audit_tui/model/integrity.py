@@ -162,6 +162,11 @@ class Integrity:
         self._findings.add(Finder.DAEMON, what, now, good=False, merge=merge)
 
     @property
+    def has_failed(self) -> bool:
+        """Whether the last try to get a verdict gave none."""
+        return bool(self._failure)
+
+    @property
     def period_s(self) -> float:
         """From the start of one walk to that of the next."""
         return self._walks.period_s
