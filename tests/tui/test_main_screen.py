@@ -53,6 +53,11 @@ class Console:
         return [table.render_line(y).text for y in range(table.size.height)]
 
     @property
+    def drawn(self) -> list[str]:
+        """The lines as the compositor has them, which are drawn anew only when somebody says so."""
+        return ["".join(segment.text for segment in strip) for strip in self.app.screen._compositor.render_strips()]
+
+    @property
     def status(self) -> str:
         return " ".join(str(part.content) for part in self.main.query_one(StatusBar).query(Static))
 
@@ -412,5 +417,39 @@ def test_a_file_is_not_called_live(tmp_path: Path) -> None:
     async def main() -> None:
         async with console(make_log(5, url="/evidence/audit.db"), tmp_path) as seen:
             await seen.until(lambda: "● file" in seen.status)
+
+    run(main)
+
+
+def test_a_selection_that_was_begun_goes_on_with_every_move_until_it_is_ended(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(make_log(100), tmp_path) as seen:
+            await seen.until(lambda: seen.cursor == 100)
+            await seen.keys("up", "s", "up", "up")
+            assert [row.event_id for row in seen.main.table.cursor.selected] == [97, 98, 99]
+            assert "3 selected" in seen.status
+            assert [line[:2] for line in seen.lines[-4:]] == ["│▪", "│▪", "│▪", "│ "]
+            await seen.keys("s", "up")
+            assert [row.event_id for row in seen.main.table.cursor.selected] == [96]
+            await seen.keys("shift+up", "shift+up")
+            assert "3 selected" in seen.status
+            await seen.keys("escape")
+            assert "selected" not in seen.status
+
+    run(main)
+
+
+@pytest.mark.parametrize("keys", [(), ("up", "up")], ids=["following", "paused"])
+def test_a_terminal_of_another_height_shows_the_cursor_at_once(tmp_path: Path, keys: tuple[str, ...]) -> None:
+    async def main() -> None:
+        async with console(make_log(100), tmp_path, size=(80, 24)) as seen:
+            await seen.until(lambda: seen.cursor == 100)
+            await seen.keys(*keys)
+            cursor = f" {seen.cursor} "
+            for height in (12, 24, 8, 30):
+                await seen.pilot.resize_terminal(80, height)
+                await seen.until(lambda: len(seen.drawn) == height)
+                await seen.until(lambda: any(cursor in line for line in seen.drawn))
+                assert seen.drawn[-2].strip()
 
     run(main)

@@ -11,11 +11,12 @@ import pytest
 from audit_stream.chain import Head, Verdict
 from audit_stream.client import Served
 from audit_stream.errors import ClientError
+from audit_stream.kinds import DEFAULT_KINDS
 from audit_tui.model.badge import State
 from audit_tui.model.connection import Link
-from audit_tui.model.rows import Check, Gap, Row
+from audit_tui.model.rows import Check, Gap, Row, read_row
 from audit_tui.session import FIRST_PAGE, Session
-from tests.tui.fake_log import FakeLog, make_log, tampered
+from tests.tui.fake_log import FakeLog, chained, make_log, tampered
 
 DEADLINE_S = 20
 
@@ -374,5 +375,43 @@ def test_acknowledging_a_rewritten_history_accepts_the_one_that_there_is_now() -
             assert await session.accept_history() == log.head
             await until(lambda: state(session) is State.VERIFIED)
             assert session.ring.head == log.head
+
+    asyncio.run(main())
+
+
+def test_the_head_of_another_history_is_not_remembered_until_a_person_has_accepted_it() -> None:
+    async def main() -> None:
+        remembered: list[Head] = []
+        log = make_log(20)
+        session = Session(log, verify_every_s=0.05, remember=remembered.append)
+        async with running(session) as until:
+            await until(lambda: bool(remembered))
+            old = list(remembered)
+            log.replace(list(chained([("other", "cron", {"i": i}) for i in range(30)])))
+            log.go_away()
+            await until(lambda: session.connection.link is Link.RETRYING)
+            log.come_back()
+            await until(lambda: state(session) is State.REWRITTEN and session.ring.head == log.head)
+            verdicts = log.requests.count("verify")
+            await until(lambda: log.requests.count("verify") > verdicts + 2)
+            assert {head.event_id for head in remembered} == {20} == {head.event_id for head in old}
+            assert session.integrity.acknowledge(session.clock.now_s())
+            await until(lambda: remembered[-1] == log.head)
+
+    asyncio.run(main())
+
+
+def test_of_remembered_heads_that_are_gone_the_earliest_is_named() -> None:
+    async def main() -> None:
+        log = make_log(40)
+        there = read_row(Served(log.raw[4]), DEFAULT_KINDS).hash
+        heads = [Head(5, there), *(Head(event_id, "0" * 64) for event_id in (12, 20, 33))]
+        session = Session(log, known_heads=tuple(heads))
+        async with running(session) as until:
+            await until(lambda: state(session) is State.REWRITTEN)
+            await until(lambda: not session.integrity.uncompared)
+            assert session.integrity.rewriting is not None
+            assert session.integrity.rewriting.remembered.event_id == 12
+            assert "at #12" in session.integrity.badge(session.clock.now_s()).text
 
     asyncio.run(main())

@@ -300,6 +300,8 @@ class Session:
                     await self._verify_now.wait()
 
     def _remember_head(self, verdict: Verdict) -> None:
+        if self.integrity.is_rewritten or self.integrity.uncompared:
+            return  # a person has to accept this history first: its heads must not stand among those of the other
         head = verdict.head
         if verdict.valid and head is not None and head.event_id and self.hash_of_seen(head.event_id) == head.hash:
             self._remember(head)
@@ -317,15 +319,20 @@ class Session:
                 await asyncio.sleep(_COMPARE_AGAIN_S)
             else:
                 self.integrity.compared()
+                if self.integrity.last_verdict is not None:  # it came before this was known
+                    self._remember_head(self.integrity.last_verdict)
             self.on_change()
 
     async def _compare_each_head(self) -> None:
+        differing: list[tuple[Head, Head | None]] = []
         for known in self.known_heads:
             served = await self.log.event(known.event_id)
             found = None if served is None else self._read(served)
-            if found is None or found.hash != known.hash:
-                self._differs(known, None if found is None else Head(known.event_id, found.hash))
-                return
+            if found is not None and found.hash == known.hash:
+                break  # and so is all before it
+            differing.append((known, None if found is None else Head(known.event_id, found.hash)))
+        for remembered, there in {differing[0], differing[-1]} if differing else ():
+            self._differs(remembered, there)
 
     def observe(self, row: Row, before: Row | None) -> None:
         """An event was read again and checked, by whatever screen: it must hold, and be what it was before."""

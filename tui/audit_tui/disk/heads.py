@@ -115,7 +115,8 @@ class HeadMemory:
             seen = RememberedHead(
                 event_id=max(head.event_id, 1), hash=head.hash, first_seen_ms=now_ms, last_seen_ms=now_ms
             )
-            given_up = before.heads[-1] if before.heads else None
+            others = (each for each in before.heads if (each.event_id, each.hash) != (head.event_id, head.hash))
+            given_up = max(others, key=lambda each: each.event_id, default=None)
             record = Accepted(at_ms=now_ms, event_id=head.event_id, hash=head.hash, given_up=given_up)
             self._known[url] = _Memory(
                 url=url,

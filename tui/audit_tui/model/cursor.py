@@ -18,6 +18,8 @@ _NEAR = 100
 class Cursor:
     """`at` is under the cursor, `top` the first on the screen, `anchor` where a selection began.
 
+    `holding`: the selection goes on with every move, until it is ended.
+
     `rows` is always how many items the screen shows.
     """
 
@@ -26,6 +28,7 @@ class Cursor:
         self.at = 0
         self.top = 0
         self.anchor: int | None = None
+        self.holding = False
 
     @property
     def place(self) -> int:
@@ -48,13 +51,34 @@ class Cursor:
         items = (self.item_at(index) for index in self._selection())
         return [item for item in items if isinstance(item, Row)]
 
+    @property
+    def selected_count(self) -> int:
+        """How many rows a selection has, 0 when there is none."""
+        return 0 if self.anchor is None else len(self._selection())
+
+    def select(self) -> None:
+        """Begin a selection that goes on with every move, or end the one that there is; pauses."""
+        self._view.pause()
+        self.holding = self.anchor is None
+        self.anchor = self.at if self.holding else None
+
+    def extend(self) -> None:
+        """Begin a selection that the next move ends, unless there is one; pauses."""
+        self._view.pause()
+        if self.anchor is None:
+            self.anchor = self.at
+
+    def unselect(self) -> None:
+        """There is no selection any more."""
+        self.anchor, self.holding = None, False
+
     def is_selected(self, index: int) -> bool:
         """Whether an index lies in a selection."""
         return self.anchor is not None and index in self._selection()
 
     def begin(self) -> None:
         """The window has been begun anew."""
-        self.anchor = None
+        self.unselect()
         self.at = self.top = self._view.first
 
     def settle(self, rows: int) -> None:

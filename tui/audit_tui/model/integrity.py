@@ -162,6 +162,11 @@ class Integrity:
         self._findings.add(Finder.DAEMON, what, now, good=False, merge=merge)
 
     @property
+    def is_rewritten(self) -> bool:
+        """Whether the log was found rewritten, and that is not over: not both undone or accepted, and acknowledged."""
+        return self._rewritten.present
+
+    @property
     def has_failed(self) -> bool:
         """Whether the last try to get a verdict gave none."""
         return bool(self._failure)

@@ -88,6 +88,10 @@ def known_lines(integrity: Integrity) -> list[str]:
     verdict, newest = integrity.last_verdict, integrity.newest
     if newest is None or newest.event_id == 0:
         console = "console  has received no event yet"
+    elif integrity.linked_from in integrity.own_breaks:
+        console = (
+            f"console  found #{integrity.linked_from} broken; what came after it, up to #{newest.event_id}, is linked"
+        )
     else:
         console = f"console  received and linked #{integrity.linked_from} to #{newest.event_id} without a gap"
     return [

@@ -18,7 +18,7 @@ MAX_BYTES = 32 << 20
 
 
 class Ring:
-    """Bounded by rows and bytes; the oldest go first. `received` counts every event that ever came in."""
+    """Bounded by rows and bytes; the oldest go first. `received` counts every event that came in, since the last `clear`."""
 
     def __init__(self, *, max_rows: int = MAX_ROWS, max_bytes: int = MAX_BYTES) -> None:
         self.rows: deque[Row] = deque()
@@ -98,6 +98,7 @@ class Ring:
     def clear(self) -> None:
         """Forget all rows, such as those of a history that the daemon no longer has."""
         self.rows.clear()
+        self.received = 0
         self._trail.clear()
         self._bytes = 0
         self.linked_from = 0

@@ -182,6 +182,8 @@ class MainScreen(HistoryKeys, FilterKeys, OpeningKeys):
         if not view.following:
             worst = f", worst {view.worst.label}" if view.waiting and view.worst > Severity.INFO else ""
             parts.append(f"PAUSED +{view.waiting:,} new{worst} (End: live)")
+        if selected := self.table.cursor.selected_count:
+            parts.append(f"{selected:,} selected")
         if view.filtered:
             scanned = len(ring)
             shown = view.passing_count(ring)
@@ -225,7 +227,8 @@ class MainScreen(HistoryKeys, FilterKeys, OpeningKeys):
         self.table.redraw()
 
     def action_escape(self) -> None:
-        """Back to the table; what is marked by find is not any more."""
+        """Back to the table; what was selected or marked by find is not any more."""
+        self.table.unselect()
         self.table.finder = None
         self.table.redraw()
         self.table.focus()

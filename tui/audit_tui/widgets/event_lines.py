@@ -25,6 +25,9 @@ _SECONDS_CELLS = 8
 """A column of this width shows times without their milliseconds."""
 
 
+_SELECTED = "▪"
+
+
 class Styles(msgspec.Struct, frozen=True, kw_only=True):
     """The table's styles in the theme of the moment."""
 
@@ -67,14 +70,18 @@ class Line(msgspec.Struct, frozen=True):
     gutter: Segment
     columns: tuple[tuple[Segment, ...], ...]
 
-    def strip(self, over: Style | None, column: int | None, styles: Styles) -> list[Segment]:
+    def strip(self, over: Style | None, column: int | None, styles: Styles, *, selected: bool) -> list[Segment]:
         """The segments, all in the style `over` if there is one, with the column of the cell cursor underlined.
 
-        What is broken keeps its own ground: its text would not be readable on another.
+        What is broken keeps its own ground: its text would not be readable on another. `selected` is in the gutter too,
+        where no other mark is, for who sees no colours.
         """
+        gutter = self.gutter
+        if selected and gutter.text.endswith(" "):
+            gutter = Segment(f"{gutter.text[:-1]}{_SELECTED}", gutter.style)
         if over is None:
-            return [self.gutter, *(segment for cells in self.columns for segment in cells)]
-        segments = [self.gutter]
+            return [gutter, *(segment for cells in self.columns for segment in cells)]
+        segments = [gutter]
         for index, cells in enumerate(self.columns):
             put_over = over + styles.cell if index == column else over
             for text, style, _ in cells:

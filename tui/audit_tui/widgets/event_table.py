@@ -203,25 +203,24 @@ class EventTable(Widget, can_focus=True):
 
     def action_move(self, by: int) -> None:
         """Up or down."""
-        self._clear_selection()
+        self._leave_selection()
         self._move(by)
 
     def action_page(self, pages: int) -> None:
         """A screenful up or down."""
-        self._clear_selection()
+        self._leave_selection()
         self._move(pages * max(1, self.rows_shown - 1))
 
     def action_extend(self, by: int) -> None:
         """Up or down, selecting."""
-        if self.cursor.anchor is None:
-            self.cursor.anchor = self.cursor.at
+        self.cursor.extend()
         self._move(by)
-        self.refresh()
 
     def action_select(self) -> None:
-        """Begin to select at the cursor, or end it."""
-        self.cursor.anchor = self.cursor.at if self.cursor.anchor is None else None
+        """Begin to select at the cursor, with every move from here on, or end it."""
+        self.cursor.select()
         self.refresh()
+        self.post_message(self.Moved())
 
     def action_cell(self, by: int) -> None:
         """To the next column that is shown."""
@@ -236,7 +235,7 @@ class EventTable(Widget, can_focus=True):
 
     def action_live(self) -> None:
         """To the live end, following."""
-        self._clear_selection()
+        self.unselect()
         self.post_message(self.LiveWanted())
 
     def action_open(self) -> None:
@@ -247,15 +246,21 @@ class EventTable(Widget, can_focus=True):
             case Gap() as gap:
                 self.post_message(self.GapOpened(gap))
 
-    def _clear_selection(self) -> None:
+    def unselect(self) -> None:
+        """Nothing is selected any more."""
         if self.cursor.anchor is not None:
-            self.cursor.anchor = None
+            self.cursor.unselect()
             self.refresh()
+            self.post_message(self.Moved())
+
+    def _leave_selection(self) -> None:
+        if not self.cursor.holding:
+            self.unselect()
 
     def _move(self, by: int) -> None:
         before, top = self.cursor.at, self.cursor.top
         self.cursor.move(by, self.rows_shown)
-        if self.cursor.top != top:
+        if self.cursor.top != top or self.cursor.anchor is not None:
             self.refresh()
         else:
             self._refresh_line(before)
@@ -301,6 +306,7 @@ class EventTable(Widget, can_focus=True):
         """Another width means other columns."""
         self._lines.clear()
         self.cursor.settle(self.rows_shown)
+        self.refresh()  # some lines may have been drawn already, from where the cursor was
 
     def notify_style_update(self) -> None:
         """Another theme means other colours."""
@@ -323,7 +329,8 @@ class EventTable(Widget, can_focus=True):
             return Strip([Segment(fit(text, width), styles.muted)], width)
         line = self._line_of(item, index, width - 1, styles)
         column = self.column if index == self.cursor.at and self.has_focus else None
-        strip = line.strip(self._over(index, styles), column, styles)
+        selected = self.cursor.is_selected(index)
+        strip = line.strip(self._over(index, styles), column, styles, selected=selected)
         return Strip([*strip, Segment(self._thumb(y), styles.thumb)], width)
 
     def _line_of(self, item: Item, index: int, room: int, styles: Styles) -> Line:
