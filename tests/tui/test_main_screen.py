@@ -448,7 +448,7 @@ def test_a_terminal_of_another_height_shows_the_cursor_at_once(tmp_path: Path, k
             cursor = f" {seen.cursor} "
             for height in (12, 24, 8, 30):
                 await seen.pilot.resize_terminal(80, height)
-                await seen.until(lambda: len(seen.drawn) == height)
+                await seen.until(lambda: len(seen.drawn) == height)  # noqa: B023 - awaited at once
                 await seen.until(lambda: any(cursor in line for line in seen.drawn))
                 assert seen.drawn[-2].strip()
 

@@ -97,7 +97,7 @@ def test_a_missing_event_is_a_row_that_says_so_and_is_filled_once_loaded() -> No
     assert ids(view) == [1, 2, 3, 4, 5, (6, 8), 9, 10, 11, 12]
     gap = view.items[5]
     assert isinstance(gap, Gap)
-    view.fill(gap, fresh(6, 8))
+    view.fill(gap, fresh(6, 8), exhausted=False)
     assert ids(view) == list(range(1, 13))
     assert {item.check for item in view.items if isinstance(item, Row)} == {Check.LINKED}
 
@@ -108,10 +108,35 @@ def test_what_the_log_does_not_hold_stays_a_gap_that_says_so() -> None:
     grown(ring, view, 9, 12)
     gap = view.items[5]
     assert isinstance(gap, Gap)
-    view.fill(gap, [])
+    view.fill(gap, [], exhausted=True)
     filled = view.items[5]
     assert isinstance(filled, Gap)
     assert filled.absent
+
+
+def test_what_was_missed_is_a_row_also_under_a_filter_until_what_passes_is_loaded() -> None:
+    ring, view = Ring(), View()
+    grown(ring, view, 1, 50)
+    test = passes(parse("kind:request_denied", now_ms=0))
+    for _ in view.refill(ring, test, filtered=True):
+        pass
+    view.pause()
+    grown(ring, view, 101, 150)
+    denied = [row.event_id for row in ROWS[:150] if row.kind == "request_denied"]
+    with_gap = [*(each for each in denied if each <= 50), (51, 100), *(each for each in denied if each > 100)]
+    assert ids(view) == with_gap
+    assert view.missed == 50
+    for _ in view.refill(ring):
+        pass
+    assert ids(view) == with_gap
+    gap = next(item for item in view.items if isinstance(item, Gap))
+    missed = [row for row in fresh(51, 100) if row.kind == "request_denied"]
+    view.fill(gap, missed[:2], exhausted=False)
+    rest = next(item for item in view.items if isinstance(item, Gap))
+    assert (rest.first, rest.last, rest.absent) == (missed[1].event_id + 1, 100, False)
+    view.fill(rest, missed[2:], exhausted=True)
+    assert ids(view) == denied
+    assert view.row_count == len(denied)
 
 
 def test_a_filter_holds_for_what_is_there_and_for_what_comes() -> None:

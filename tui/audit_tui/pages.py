@@ -60,9 +60,13 @@ class Pages:
         view.append(passing[:PAGE], live=len(passing) <= PAGE)
 
     async def load_gap(self, gap: Gap) -> None:
-        """Put the events of a gap where it is, at most a page of them."""
-        rows, _ = await self._page(EVERYTHING, min(PAGE, gap.count), since_id=gap.first - 1)
-        self._view.fill(gap, [row for row in rows if row.event_id <= gap.last])
+        """Put the events of a gap where it is, those that pass the filter, at most a page of them."""
+        view = self._view
+        beginning = view.beginning
+        rows, exhausted = await self._page(self._selection, min(PAGE, gap.count), since_id=gap.first - 1)
+        within = [row for row in rows if row.event_id <= gap.last]
+        if view.beginning == beginning:
+            view.fill(gap, within, exhausted=exhausted or len(within) < len(rows))
 
     async def show_around(self, event_id: int) -> None:
         """Show the history around an event."""

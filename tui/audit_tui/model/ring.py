@@ -18,7 +18,7 @@ MAX_BYTES = 32 << 20
 
 
 class Ring:
-    """Bounded by rows and bytes; the oldest go first. `received` counts every event that came in, since the last `clear`."""
+    """Bounded by rows and bytes; the oldest go first. `received` counts what came in since `clear`."""
 
     def __init__(self, *, max_rows: int = MAX_ROWS, max_bytes: int = MAX_BYTES) -> None:
         self.rows: deque[Row] = deque()

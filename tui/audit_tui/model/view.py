@@ -33,7 +33,8 @@ class View:
     """The window. `first` is the absolute index of the first item: it grows as items leave at the older end.
 
     `filter_text` is the filter as it was typed, `query` the same with its relative times resolved, which a daemon is
-    asked by, so that the history and what comes in go by one meaning. `on_broken` is told of each row of the history
+    asked by, so that the history and what comes in go by one meaning. `waiting` is how many passed since `pause`, `worst`
+    the worst among them, `missed` how many came in between that were not received. `on_broken` is told of each row of the history
     that does not hold, with the one before it.
     """
 
@@ -52,6 +53,7 @@ class View:
         self.attached = True
         self.at_start = False
         self.waiting = 0
+        self.missed = 0
         self.worst = Severity.INFO
         self.passes: Passes = everything
         self.filtered = False
@@ -61,6 +63,8 @@ class View:
         self.beginning = 0  # counts how often the window was begun anew: a page that was on its way is not wanted then
         self._on_broken = on_broken
         self._passing: deque[int] = deque()  # ids in the ring that pass the filter
+        self._came_up_to = 0  # the last id that `grow` was given, whether it passed or not
+        self._rows = 0
         self._bytes = 0
         self._max_rows, self._max_bytes = max_rows, max_bytes
         self._history_rows, self._history_bytes = history_rows, history_bytes
@@ -79,18 +83,24 @@ class View:
         """Stay at what is shown."""
         if self.following:
             self.following = False
-            self.waiting, self.worst = 0, Severity.INFO
+            self._forget_waiting()
 
     def resume(self) -> None:
         """Follow the live end again, of a window that is attached to it."""
         self.following = True
-        self.waiting, self.worst = 0, Severity.INFO
+        self._forget_waiting()
         self._trim_older(self._max_rows, self._max_bytes)
         self.version += 1
 
     def grow(self, rows: Iterable[Row]) -> None:
-        """Take rows in that have just come in."""
+        """Take rows in that have just come in, all of them. What was missed before one is a gap, whatever the filter."""
         for row in rows:
+            missed = Gap(self._came_up_to + 1, row.event_id - 1) if self._came_up_to else None
+            self._came_up_to = row.event_id
+            if missed is not None and missed.count > 0:
+                self.missed += 0 if self.following else missed.count
+                if self.attached and self.filtered:
+                    self.items.append(missed)
             if not self.passes(row):
                 continue
             if self.filtered:
@@ -117,11 +127,18 @@ class View:
         self._reset()
         self._passing.clear()
         newest_first = list(reversed(ring.rows))
+        came_after = self._came_up_to = ring.head.event_id
         for start in range(0, len(newest_first), _SLICE_ROWS):
             part = newest_first[start : start + _SLICE_ROWS]
-            kept = [row for row in part if self.passes(row)]
-            for row in kept:
-                self._put_first(row)
+            kept = []
+            for row in part:
+                if self.filtered and 0 < row.event_id < came_after - 1:
+                    self.items.appendleft(Gap(row.event_id + 1, came_after - 1))
+                    self.first -= 1
+                came_after = row.event_id
+                if self.passes(row):
+                    kept.append(row)
+                    self._put_first(row)
             if self.filtered:
                 self._passing.extendleft(row.event_id for row in kept)
             self.version += 1
@@ -162,8 +179,11 @@ class View:
         self._trim_older(self._history_rows, self._history_bytes)
         self.version += 1
 
-    def fill(self, gap: Gap, rows: Sequence[Row]) -> None:
-        """Put loaded events where a gap was; what is still missing stays a gap, `absent` if the log had nothing."""
+    def fill(self, gap: Gap, rows: Sequence[Row], *, exhausted: bool) -> None:
+        """Put loaded events where a gap was; what is still missing stays a gap.
+
+        `exhausted`: the log has no more there that pass. Without a filter what is missing then is `absent`.
+        """
         try:
             index = self.items.index(gap)
         except ValueError:
@@ -174,15 +194,21 @@ class View:
         self._check_page(before if isinstance(before, Row) else None, rows)
         filled: list[Item] = list(rows)
         last = rows[-1].event_id if rows else gap.first - 1
-        if rows and rows[0].event_id > gap.first:
+        if rows and rows[0].event_id > gap.first and not self.filtered:
             filled.insert(0, Gap(gap.first, rows[0].event_id - 1, absent=True))
-        if last < gap.last:
+        if last < gap.last and not (self.filtered and exhausted):
             filled.append(Gap(last + 1, gap.last, absent=not rows))
         elif isinstance(after, Row) and after.check is Check.GAP and rows:
             self._check(rows[-1], after)
         self.items = deque([*items[:index], *filled, *items[index + 1 :]])
+        self._rows += len(rows)
         self._bytes += sum(len(row.raw) for row in rows)
         self.version += 1
+
+    @property
+    def row_count(self) -> int:
+        """How many events the window holds."""
+        return self._rows
 
     def passing_count(self, ring: Ring) -> int:
         """How many of the events in the ring pass, as far as they have been looked through."""
@@ -204,11 +230,14 @@ class View:
     def _reset(self) -> None:
         self.beginning += 1
         self.items.clear()
-        self._bytes = 0
+        self._rows = self._bytes = 0
         self.first = 0
         self.following = self.attached = True
         self.at_start = False
-        self.waiting, self.worst = 0, Severity.INFO
+        self._forget_waiting()
+
+    def _forget_waiting(self) -> None:
+        self.waiting, self.missed, self.worst = 0, 0, Severity.INFO
 
     def _put_last(self, row: Row) -> None:
         if self.items and not self.filtered:
@@ -217,6 +246,7 @@ class View:
             if row.event_id > last_id + 1:
                 self.items.append(Gap(last_id + 1, row.event_id - 1))
         self.items.append(row)
+        self._rows += 1
         self._bytes += len(row.raw)
 
     def _put_first(self, row: Row) -> None:
@@ -227,21 +257,25 @@ class View:
                 self.items.appendleft(Gap(row.event_id + 1, first_id - 1))
                 self.first -= 1
         self.items.appendleft(row)
+        self._rows += 1
         self._bytes += len(row.raw)
         self.first -= 1
 
     def _trim_older(self, max_rows: int, max_bytes: int) -> None:
         while len(self.items) > max_rows or (self._bytes > max_bytes and len(self.items) > 1):
-            item = self.items.popleft()
-            self._bytes -= len(item.raw) if isinstance(item, Row) else 0
+            self._dropped(self.items.popleft())
             self.first += 1
             self.at_start = False
 
     def _trim_newer(self) -> None:
         while len(self.items) > self._history_rows or (self._bytes > self._history_bytes and len(self.items) > 1):
-            item = self.items.pop()
-            self._bytes -= len(item.raw) if isinstance(item, Row) else 0
+            self._dropped(self.items.pop())
             self.attached = False
+
+    def _dropped(self, item: Item) -> None:
+        if isinstance(item, Row):
+            self._rows -= 1
+            self._bytes -= len(item.raw)
 
     def _note_start(self) -> None:
         if not self.filtered and self.items:

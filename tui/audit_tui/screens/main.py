@@ -181,7 +181,8 @@ class MainScreen(HistoryKeys, FilterKeys, OpeningKeys):
         parts = []
         if not view.following:
             worst = f", worst {view.worst.label}" if view.waiting and view.worst > Severity.INFO else ""
-            parts.append(f"PAUSED +{view.waiting:,} new{worst} (End: live)")
+            missed = f" and {view.missed:,} missed" if view.missed else ""
+            parts.append(f"PAUSED +{view.waiting:,} new{missed}{worst} (End: live)")
         if selected := self.table.cursor.selected_count:
             parts.append(f"{selected:,} selected")
         if view.filtered:
@@ -190,7 +191,7 @@ class MainScreen(HistoryKeys, FilterKeys, OpeningKeys):
             checked = ring.rows and ring.linked_from <= ring.rows[0].event_id
             hidden = "the hidden ones checked" if checked else "the hidden ones not all linked"
             parts.append(f"{shown:,} of {scanned:,} shown, {hidden}")
-            older = len(view.items) - shown if view.attached else len(view.items)
+            older = view.row_count - shown if view.attached else view.row_count
             if older > 0:  # the daemon has filtered these, and what it left out was not seen here
                 parts.append(f"and {older:,} of the history")
         else:
