@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import pytest
 
 from audit_stream.chain import Head, Verdict
-from audit_stream.client import Served
+from audit_stream.client import EVERYTHING, Live, Selection, Served, Tailed
 from audit_stream.errors import ClientError
 from audit_stream.kinds import DEFAULT_KINDS
 from audit_tui.model.badge import State
@@ -413,5 +413,41 @@ def test_of_remembered_heads_that_are_gone_the_earliest_is_named() -> None:
             assert session.integrity.rewriting is not None
             assert session.integrity.rewriting.remembered.event_id == 12
             assert "at #12" in session.integrity.badge(session.clock.now_s()).text
+
+    asyncio.run(main())
+
+
+class RepeatingLog(FakeLog):
+    """Sends event 5 again as soon as it is followed, with other bytes and the hash that it had."""
+
+    async def tail(self, selection: Selection = EVERYTHING, *, since_id: int | None = None) -> AsyncGenerator[Tailed]:
+        async for item in super().tail(selection, since_id=since_id):
+            yield item
+            if isinstance(item, Live):
+                yield Served(tampered(self.raw[4], source="mallory"))
+
+
+def test_an_event_that_is_sent_again_with_other_bytes_is_broken() -> None:
+    async def main() -> None:
+        session = Session(RepeatingLog(make_log(20).raw))
+        async with running(session) as until:
+            await until(lambda: state(session) is State.BROKEN)
+            assert session.integrity.badge(session.clock.now_s()).event_id == 5
+
+    asyncio.run(main())
+
+
+def test_a_remembered_head_is_not_believed_by_a_hash_that_its_bytes_do_not_have() -> None:
+    async def main() -> None:
+        log = make_log(400)
+        head = Head(50, read_row(Served(log.raw[49]), DEFAULT_KINDS).hash)
+        log.raw[49] = tampered(log.raw[49], source="mallory")
+        log.verdict = Verdict(
+            valid=True, checked=400, first_break_at=None, reason=None, head=log.head, duration_ms=1
+        )
+        session = Session(log, known_heads=(head,))
+        async with running(session) as until:
+            await until(lambda: state(session) is State.BROKEN)
+            assert session.integrity.badge(session.clock.now_s()).event_id == 50
 
     asyncio.run(main())

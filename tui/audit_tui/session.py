@@ -25,7 +25,7 @@ from audit_tui.model.activity import Activity
 from audit_tui.model.connection import Connection, Link
 from audit_tui.model.integrity import Integrity
 from audit_tui.model.ring import MAX_ROWS, Ring
-from audit_tui.model.rows import Check, Row, read_row
+from audit_tui.model.rows import Check, Row, check_after, read_row
 from audit_tui.model.verifier import verifier_of
 from audit_tui.model.view import View
 from audit_tui.pages import Pages
@@ -45,6 +45,8 @@ _DRAIN_EVENTS = 2_000
 _REFUSED_WAIT_S = 15.0
 _LONGEST_WAIT_S = 15.0
 _COMPARE_AGAIN_S = 1.0
+_MAX_FAILURES = 10
+"""Where waiting gets no longer."""
 
 
 class Session:
@@ -82,6 +84,7 @@ class Session:
         self._most_behind = most_behind
         self._inbox: deque[Served] = deque()
         self._inbox_bytes = 0
+        self._failures = 0
         self._room = asyncio.Event()
         self._up = asyncio.Event()
         self._verify_now = asyncio.Event()
@@ -153,18 +156,16 @@ class Session:
     # Following
 
     async def _follow(self) -> None:
-        failures = 0
         while True:
             self._state(Connection(link=Link.CONNECTING))
             try:
                 await self._open()
-                failures = 0
                 await self._tail()
             except ClientError as error:
                 refused = error.status is not None and 400 <= error.status < 500
-                wait_s = _REFUSED_WAIT_S if refused else min(0.25 * 2**failures, _LONGEST_WAIT_S)
+                wait_s = _REFUSED_WAIT_S if refused else min(0.25 * 2**self._failures, _LONGEST_WAIT_S)
                 wait_s *= 0.5 + random.random() / 2  # noqa: S311 - jitter, no secret
-                failures += 1
+                self._failures = min(self._failures + 1, _MAX_FAILURES)
                 self._lost(str(error), wait_s, refused=refused)
                 await asyncio.sleep(wait_s)
 
@@ -182,16 +183,18 @@ class Session:
             return
         seen = self.ring.head  # a tail begun anew knows its place by id only
         there = await self.log.event(seen.event_id)
-        found = None if there is None else self._read(there)
+        found = None if there is None else self._checked(there)
         if found is None or found.hash != seen.hash:
             self._other_history(seen, self.stats.head)
             await self._load_end()
 
-    async def _load_end(self) -> None:
+    async def _load_end(self) -> bool:
+        """Take the newest events in; False when none of them is new."""
         new = self._take_in([served async for served in self.log.events(limit=FIRST_PAGE)])
         self.view.grow(new)
         self._tell_growth()
         self.on_change()
+        return bool(new)
 
     async def _tail(self) -> None:
         async with contextlib.aclosing(self.log.tail(since_id=self.ring.head.event_id)) as tailed:
@@ -221,13 +224,15 @@ class Session:
         self.activity.resumed(self.clock.now_s())
         if left > self._most_behind:  # more than fits: the newest come at once, and a row says what lies between
             await self._drain_all()
-            await self._load_end()
+            if not await self._load_end():
+                raise ClientError(f"it says that it holds event #{self.stats.head.event_id}, and does not give it", status=200)
             self.notices.append(f"{left:,} events came meanwhile: going on at the live end")
             return False
         self._catch_up_to = self.stats.head.event_id
         self._state(
             Connection(link=Link.CATCHING_UP, left=left) if left > 0 and len(self.ring) else Connection(link=Link.LIVE)
         )
+        self._failures = 0
         self._up.set()
         self._heads_wanted.set()
         if self.integrity.has_failed:  # because the daemon was away: nobody should wait a whole period for the next
@@ -327,7 +332,7 @@ class Session:
         differing: list[tuple[Head, Head | None]] = []
         for known in self.known_heads:
             served = await self.log.event(known.event_id)
-            found = None if served is None else self._read(served)
+            found = None if served is None else self._checked(served)
             if found is not None and found.hash == known.hash:
                 break  # and so is all before it
             differing.append((known, None if found is None else Head(known.event_id, found.hash)))
@@ -348,11 +353,25 @@ class Session:
         new = []
         for each in served:
             row, before = self._read_again(each), self.ring.newest
-            if row is not None and self.ring.add(row):
+            if row is None:
+                continue
+            if self.ring.add(row):
                 new.append(row)
-                if row.check is Check.BROKEN:
-                    self._found_broken(row, before)
+            else:  # it was here before: its bytes must hold all the same
+                before = None
+                check_after(None, row)
+            if row.check is Check.BROKEN:
+                self._found_broken(row, before)
         return new
+
+    def _checked(self, served: Served) -> Row | None:
+        """An event whose hash is to be compared with a remembered one: it says something only if it fits the bytes."""
+        row = self._read(served)
+        if row is not None:
+            check_after(None, row)
+            if row.check is Check.BROKEN:
+                self._found_broken(row, None)
+        return row
 
     def _read_again(self, served: Served) -> Row | None:
         """An event that may have been here before: it must be the same then. None for bytes that are no event."""

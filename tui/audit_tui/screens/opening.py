@@ -9,6 +9,7 @@ from pathlib import Path
 from textual import on
 from textual.binding import Binding
 
+from audit_stream.display import counted
 from audit_tui.disk.whole_file import WholeFile
 from audit_tui.model.rows import Row
 from audit_tui.screens.base import MainPart
@@ -165,9 +166,10 @@ class OpeningKeys(MainPart):
             try:
                 path = await asyncio.to_thread(_write_new, name, body)
             except OSError as error:
-                self.say(f"{name} cannot be written to {Path.cwd()}: {error.strerror}", severity="error")
+                where = "the directory that the console was started in"
+                self.say(f"{name} cannot be written to {where}: {error.strerror}", severity="error")
             else:
-                self.say(f"{len(rows)} events in {path}: check it with `audit-tui check {path.name}`")
+                self.say(f"{counted(len(rows), 'event')} in {path}: check it with `audit-tui check {path.name}`")
 
         self.reading(write, group="bundle")
 
