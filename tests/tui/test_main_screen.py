@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Static
 
@@ -406,7 +407,7 @@ def test_the_settings_say_how_times_are_shown_at_first_and_which_key_opens_the_p
             await seen.until(lambda: seen.lines[5].split()[2].endswith("Z"))
             await seen.keys("t", "t", "t")
             await seen.keys("ctrl+o")
-            await seen.until(lambda: type(seen.app.screen).__name__ == "CommandPalette")
+            await seen.until(lambda: type(seen.app.screen).__name__ == "Palette")
         async with console(make_log(5), tmp_path, config=config) as seen:
             assert seen.main.table.time_format == "utc"
 
@@ -451,5 +452,32 @@ def test_a_terminal_of_another_height_shows_the_cursor_at_once(tmp_path: Path, k
                 await seen.until(lambda: len(seen.drawn) == height)  # noqa: B023 - awaited at once
                 await seen.until(lambda: any(cursor in line for line in seen.drawn))
                 assert seen.drawn[-2].strip()
+
+    run(main)
+
+
+BURSTS = (
+    ("ctrl+p", "pagedown"),
+    ("ctrl+p", "pageup", "down", "enter", "escape"),
+    ("ctrl+p", "down", "enter", "escape", "ctrl+p", "down", "enter", "escape"),
+    ("F", "pagedown", "delete", "enter", "escape"),
+    ("d", "down", "pagedown", "enter", "escape"),
+    ("enter", "right_square_bracket", "escape", "enter", "comma", "escape"),
+    ("M", "f2", "escape", "g", "1", "enter", "escape"),
+    ("b", "escape", "escape", "question_mark", "escape", "e", "escape"),
+)
+
+
+@pytest.mark.parametrize("keys", BURSTS, ids=["-".join(keys) for keys in BURSTS])
+def test_a_burst_of_keys_ends_no_console(tmp_path: Path, keys: tuple[str, ...]) -> None:
+    async def main() -> None:
+        async with console(make_log(50), tmp_path, config=Config(filters={"a": "kind:other"})) as seen:
+            await seen.until(lambda: seen.cursor == 50)
+            for key in keys * 3:
+                seen.app.post_message(Key(key, key if len(key) == 1 else None))
+            await seen.pilot.pause()
+            for _ in range(10):
+                await seen.keys("escape")
+            assert seen.app.screen is seen.main
 
     run(main)

@@ -442,9 +442,7 @@ def test_a_remembered_head_is_not_believed_by_a_hash_that_its_bytes_do_not_have(
         log = make_log(400)
         head = Head(50, read_row(Served(log.raw[49]), DEFAULT_KINDS).hash)
         log.raw[49] = tampered(log.raw[49], source="mallory")
-        log.verdict = Verdict(
-            valid=True, checked=400, first_break_at=None, reason=None, head=log.head, duration_ms=1
-        )
+        log.verdict = Verdict(valid=True, checked=400, first_break_at=None, reason=None, head=log.head, duration_ms=1)
         session = Session(log, known_heads=(head,))
         async with running(session) as until:
             await until(lambda: state(session) is State.BROKEN)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
+from textual import events
 from textual.app import App, SystemCommand
 from textual.binding import Binding
 from textual.screen import Screen
@@ -25,6 +27,9 @@ from audit_tui.screens.main import MainScreen
 from audit_tui.session import Session
 
 __all__ = ["ConsoleApp", "Opening"]
+
+_SCREEN_S = 1.0
+"""No screen takes so long to be there; a key must not wait for ever for one that has failed."""
 
 
 class Opening(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +94,21 @@ class ConsoleApp(App[None]):
         """End when the terminal is gone and nobody said so, as when a shell that ignores SIGHUP stands between."""
         if not self.is_headless and sys.__stderr__ is not None and not os.isatty(sys.__stderr__.fileno()):
             self._hung_up()
+
+    async def on_event(self, event: events.Event) -> None:
+        """Let keys that were typed ahead wait until the screen that they are meant for is there."""
+        if isinstance(event, events.Key) and not event.is_forwarded and self._running:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_SCREEN_S):
+                    await self.screen._mounted_event.wait()
+        await super().on_event(event)
+
+    def action_command_palette(self) -> None:
+        """All that there is to do, by name."""
+        from audit_tui.screens.palette import Palette
+
+        if not isinstance(self.screen, Palette):
+            self.push_screen(Palette(id="--command-palette"))
 
     # Daemons
 

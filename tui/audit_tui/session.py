@@ -225,7 +225,8 @@ class Session:
         if left > self._most_behind:  # more than fits: the newest come at once, and a row says what lies between
             await self._drain_all()
             if not await self._load_end():
-                raise ClientError(f"it says that it holds event #{self.stats.head.event_id}, and does not give it", status=200)
+                claimed = self.stats.head.event_id
+                raise ClientError(f"the log says that it holds event #{claimed}, and does not give it", status=200)
             self.notices.append(f"{left:,} events came meanwhile: going on at the live end")
             return False
         self._catch_up_to = self.stats.head.event_id

@@ -33,9 +33,9 @@ class View:
     """The window. `first` is the absolute index of the first item: it grows as items leave at the older end.
 
     `filter_text` is the filter as it was typed, `query` the same with its relative times resolved, which a daemon is
-    asked by, so that the history and what comes in go by one meaning. `waiting` is how many passed since `pause`, `worst`
-    the worst among them, `missed` how many came in between that were not received. `on_broken` is told of each row of the history
-    that does not hold, with the one before it.
+    asked by, so that the history and what comes in go by one meaning. `waiting` is how many passed since `pause`,
+    `worst` the worst among them, `missed` how many came in between that were not received. `on_broken` is told of each
+    row of the history that does not hold, with the one before it.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class View:
         self.version += 1
 
     def grow(self, rows: Iterable[Row]) -> None:
-        """Take rows in that have just come in, all of them. What was missed before one is a gap, whatever the filter."""
+        """Take in what has just come, all of it. What was missed before a row is a gap, whatever the filter."""
         for row in rows:
             missed = Gap(self._came_up_to + 1, row.event_id - 1) if self._came_up_to else None
             self._came_up_to = row.event_id

@@ -16,12 +16,13 @@ from audit_stream.display import safe
 from audit_stream.errors import ClientError
 from audit_tui.log import Log
 from audit_tui.model.divergence import Divergence, diverge
+from audit_tui.screens.closing import ClosesOnce
 from audit_tui.screens.copying import copy
 
 __all__ = ["CompareScreen"]
 
 
-class CompareScreen(ModalScreen[None]):
+class CompareScreen(ModalScreen[None], ClosesOnce[None]):
     """Compares as soon as it is shown. `other` is closed with the screen, `one` is not."""
 
     DEFAULT_CSS = """

@@ -13,7 +13,6 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.message import Message
-from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from audit_stream.display import safe
@@ -24,6 +23,7 @@ from audit_tui.model.detail import Inspection, curl_line, field_filter, inspect,
 from audit_tui.model.detail_text import Line, Tone, byte_sections, hash_lines, header_lines, verdict_line
 from audit_tui.model.outline import key_text, value_text
 from audit_tui.model.rows import Row, check_after
+from audit_tui.screens.closing import ClosesOnce
 from audit_tui.screens.copying import copy
 from audit_tui.screens.neighbours import event_before, neighbour
 from audit_tui.widgets.bytes_view import BytesView
@@ -48,7 +48,7 @@ _STYLES = {
 }
 
 
-class DetailScreen(Screen[None]):
+class DetailScreen(ClosesOnce[None]):
     """Shows `row` at once; the link to the event before is checked when that is known.
 
     `before` is the event with the id right before, if it is in memory; otherwise it is fetched from `log`. `url` is
@@ -255,6 +255,8 @@ class DetailScreen(Screen[None]):
             self._why_unknown = f"there is no event #{row.event_id - 1} here"
         except ClientError as error:
             self._why_unknown = str(error)
+        if not self.is_attached:  # closed meanwhile
+            return
         if self._before is not None:
             self._on_read(self._before, None)
             linked = msgspec.structs.replace(row)  # what is shown stays as it came in
@@ -283,6 +285,8 @@ class DetailScreen(Screen[None]):
             found = await neighbour(self._reads, row, self._kinds, q=q, direction=direction)
         except ClientError as error:
             self._say(f"✗ {error}")
+            return
+        if not self.is_attached:  # closed meanwhile
             return
         if found is None:
             self._say(f"no {'later' if direction > 0 else 'earlier'} event{whose}")

@@ -14,6 +14,7 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import Static
 
 from audit_stream.display import safe
+from audit_tui.screens.closing import ClosesOnce
 
 __all__ = ["HelpScreen", "grouped_keys"]
 
@@ -49,7 +50,7 @@ def grouped_keys(screen_name: str, bindings: Mapping[str, ActiveBinding], displa
     return {title: groups[title] for title in order}
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(ModalScreen[None], ClosesOnce[None]):
     """Shows bindings, as `Screen.active_bindings` gives them when they are in force: remapped keys as they are now."""
 
     DEFAULT_CSS = """

@@ -15,7 +15,9 @@ from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
 from audit_stream.display import safe
+from audit_tui.screens.closing import ClosesOnce
 from audit_tui.text import in_columns
+from audit_tui.widgets.choices import Choices
 from audit_tui.widgets.said import Said
 
 __all__ = ["NamedFiltersScreen"]
@@ -24,7 +26,7 @@ _HINT = "Enter filters · s keeps the present filter · Delete removes · Escape
 _MAX_NAME = 64
 
 
-class NamedFiltersScreen(ModalScreen[str | None]):
+class NamedFiltersScreen(ModalScreen[str | None], ClosesOnce[str | None]):
     """The named filters; the result is the text of the chosen one, or None.
 
     `save` keeps a text under a name, or with None removes the name, and returns all filters as they are then; it may
@@ -68,7 +70,7 @@ class NamedFiltersScreen(ModalScreen[str | None]):
         with Vertical() as box:
             box.border_title = "Named filters"
             yield Input(placeholder="a name for the present filter", max_length=_MAX_NAME, compact=True)
-            yield OptionList(*self._options(), compact=True)
+            yield Choices(*self._options(), compact=True)
             yield Said(self._hint)
 
     def on_mount(self) -> None:

@@ -12,11 +12,12 @@ from textual.widgets import Static, TextArea
 
 from audit_stream.display import safe
 from audit_tui.disk.marks import MAX_NOTE, Mark
+from audit_tui.screens.closing import ClosesOnce
 
 __all__ = ["NoteScreen"]
 
 
-class NoteScreen(ModalScreen[str | None]):
+class NoteScreen(ModalScreen[str | None], ClosesOnce[str | None]):
     """A note to write or change; the result is its text, perhaps empty, or None when nothing is to change."""
 
     DEFAULT_CSS = """

@@ -38,7 +38,8 @@ class OpeningKeys(MainPart):
 
     @on(EventTable.Opened)
     def _event_table_opened(self, message: EventTable.Opened) -> None:
-        self.open_detail(message.row)
+        if self.is_current:  # else a second Enter came before the first had opened it
+            self.open_detail(message.row)
 
     def open_detail(self, row: Row) -> None:
         """The whole event."""

@@ -15,7 +15,9 @@ from textual.widgets.option_list import Option
 
 from audit_stream.display import safe
 from audit_stream.errors import ClientError
+from audit_tui.screens.closing import ClosesOnce
 from audit_tui.text import in_columns
+from audit_tui.widgets.choices import Choices
 from audit_tui.widgets.said import Said
 
 __all__ = ["ProfilesScreen"]
@@ -23,7 +25,7 @@ __all__ = ["ProfilesScreen"]
 _HINT = "Enter opens · Tab goes to the list · Escape closes"
 
 
-class ProfilesScreen(ModalScreen[str | None]):
+class ProfilesScreen(ModalScreen[str | None], ClosesOnce[str | None]):
     """A line to type an address in and the known ones below; the result is an address as `base_url` has it, or None.
 
     `known` has addresses by name; one that is its own name has none. Typing a name finds it too.
@@ -57,7 +59,7 @@ class ProfilesScreen(ModalScreen[str | None]):
             box.border_title = self._title
             yield Input(placeholder="address of a daemon, or a profile's name", compact=True)
             yield Said(_HINT)
-            yield OptionList(*(Option(Text(line, no_wrap=True)) for line in _lines(self._known)), compact=True)
+            yield Choices(*(Option(Text(line, no_wrap=True)) for line in _lines(self._known)), compact=True)
 
     def on_input_changed(self) -> None:
         """A mistake is being corrected."""
