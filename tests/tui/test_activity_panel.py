@@ -148,6 +148,53 @@ def test_x_excludes_what_is_under_the_cursor() -> None:
     _run(check)
 
 
+def test_x_twice_on_one_row_marks_it_as_excluded_and_takes_that_back() -> None:
+    async def check(app: _PanelApp, pilot: Pilot[None]) -> None:
+        await pilot.press("x")
+        assert app.screen_lines()[1][1] == "-"
+        await pilot.press("x")
+        assert app.screen_lines()[1][1] == " "
+        assert app.excluded == [("kind", "request_denied")] * 2
+
+    _run(check)
+
+
+def test_a_row_is_chosen_or_excluded_but_never_both() -> None:
+    async def check(app: _PanelApp, pilot: Pilot[None]) -> None:
+        await pilot.press("space", "x")
+        assert app.screen_lines()[1][1] == "-"
+        assert "chosen" not in app.screen_lines()[0]
+        await pilot.press("space")
+        assert app.screen_lines()[1][1] == "✓"
+        await pilot.press("space")
+        assert app.screen_lines()[1][1] == " "
+        assert app.choices == [(("request_denied",), ()), (("request_denied",), ()), ((), ())]
+
+    _run(check)
+
+
+def test_escape_takes_back_what_is_excluded_as_well_and_says_so() -> None:
+    async def check(app: _PanelApp, pilot: Pilot[None]) -> None:
+        await pilot.press("x", "down", "space", "escape", "escape")
+        assert [line[1] for line in app.screen_lines()[1:4]] == [" ", " ", " "]
+        said = [(seen.kinds, seen.cleared) for seen in app.seen if isinstance(seen, ActivityPanel.Chosen)]
+        assert said == [(("request_allowed",), False), ((), True)]
+        assert app.panel.check_action("clear", ()) is False
+
+    _run(check)
+
+
+def test_what_a_filter_excludes_by_name_is_marked_and_can_be_taken_back() -> None:
+    async def check(app: _PanelApp, pilot: Pilot[None]) -> None:
+        app.panel.set_choice(("other",), (), ("request_denied",), ("gateway",))
+        assert [app.screen_lines()[y][1] for y in (1, 2, 3, 5, 6)] == ["-", " ", "✓", "-", " "]
+        assert app.panel.check_action("clear", ()) is True
+        await pilot.press("x")
+        assert app.screen_lines()[1][1] == " "
+
+    _run(check)
+
+
 def test_the_cursor_passes_over_the_headers() -> None:
     async def check(app: _PanelApp, pilot: Pilot[None]) -> None:
         await pilot.press("down", "down", "down")

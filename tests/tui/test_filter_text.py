@@ -13,12 +13,14 @@ from audit_stream.event import Event
 from audit_stream.filters import Filter, FilterError, matches
 from audit_stream.kinds import DEFAULT_KINDS
 from audit_tui.model.filter_text import (
+    Choice,
     cell_term,
     choose,
     chosen,
     negated,
     parsed,
     term_of,
+    toggle_excluded,
     widen,
     with_term,
     without_last_term,
@@ -104,13 +106,56 @@ name_lists = st.lists(names, unique=True, max_size=3).map(tuple)
 @on_a_loaded_machine
 @given(filter_texts, name_lists, name_lists)
 def test_what_was_chosen_is_told_from_the_text(text: str, kinds: tuple[str, ...], sources: tuple[str, ...]) -> None:
-    found_kinds, found_sources = chosen(choose(text, kinds, sources))
-    assert (sorted(found_kinds), sorted(found_sources)) == (sorted(kinds), sorted(sources))
+    found = chosen(choose(text, kinds, sources))
+    assert (sorted(found.kinds), sorted(found.sources)) == (sorted(kinds), sorted(sources))
 
 
-def test_patterns_what_is_left_out_and_what_is_no_filter_are_not_chosen() -> None:
-    assert chosen('kind:req*,other -kind:x source:"a*",a/b free') == ((), ("a*", "a/b"))
-    assert chosen("kind:") == chosen("") == ((), ())
+def test_patterns_and_what_is_no_filter_are_not_chosen() -> None:
+    assert chosen('kind:req*,other source:"a*",a/b free') == Choice(sources=("a*", "a/b"))
+    assert chosen("kind:") == chosen("") == Choice()
+
+
+def test_what_is_left_out_by_name_is_told_from_the_text_also_beside_a_pattern() -> None:
+    found = chosen('-kind:x,"y z" kind:a -kind:req*,other -source:b -source:"b" -free -severity:info')
+    assert found == Choice(kinds=("a",), not_kinds=("x", "y z", "other"), not_sources=("b",))
+
+
+@on_a_loaded_machine
+@given(filter_texts, st.sampled_from(["kind", "source"]), names)
+def test_leaving_out_again_takes_it_back(text: str, field: str, name: str) -> None:
+    once = toggle_excluded(text, field, name)
+    twice = toggle_excluded(once, field, name)
+    excluded = [
+        name in (chosen(each).not_kinds if field == "kind" else chosen(each).not_sources) for each in (once, twice)
+    ]
+    assert excluded == [name not in getattr(chosen(text), f"not_{field}s"), not excluded[0]]
+
+
+@on_a_loaded_machine
+@given(filter_texts, names, events)
+def test_what_is_left_out_does_not_pass_and_all_else_that_passed_still_does(text: str, name: str, event: Event) -> None:
+    assume(name not in chosen(text).not_kinds)
+    left_out = toggle_excluded(text, "kind", name)
+    assert not (event.kind == name and passes(left_out, event))
+    assert passes(left_out, event) or event.kind == name or not passes(text, event)
+
+
+def test_leaving_out_touches_no_term_that_does_not_name_it() -> None:
+    assert toggle_excluded('kind:"a",b since:15m', "kind", "c") == 'kind:"a",b since:15m -kind:c'
+    assert toggle_excluded('-kind:"a",req*,c since:15m -kind:"b"', "kind", "c") == '-kind:a,req* since:15m -kind:"b"'
+    assert toggle_excluded("-source:a", "kind", "a") == "-source:a -kind:a"
+
+
+def test_what_is_left_out_is_not_chosen_any_more_and_what_is_chosen_not_left_out() -> None:
+    assert toggle_excluded("kind:a,b", "kind", "a") == "kind:b -kind:a"
+    assert toggle_excluded("kind:a", "kind", "a") == "-kind:a"
+    assert choose("-kind:a,b -source:a -kind:a", ["a"], []) == "-kind:b -source:a kind:a"
+
+
+def test_clearing_takes_back_all_that_is_chosen_or_left_out_by_name() -> None:
+    text = "kind:a -kind:b,req* -source:c kind:watch_* -severity:info since:15m"
+    assert choose(text, [], [], cleared=True) == "-kind:req* kind:watch_* -severity:info since:15m"
+    assert chosen(choose(text, [], [], cleared=True)) == Choice()
 
 
 def test_a_term_that_is_there_however_it_is_written_changes_nothing() -> None:

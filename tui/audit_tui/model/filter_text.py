@@ -1,4 +1,4 @@
-"""Filter texts: one term more, one less, the term of a cell, the chosen kinds and sources.
+"""Filter texts: one term more, one less, the term of a cell, the kinds and sources that are chosen or left out.
 
 Texts stay as they were typed, so that `since:15m` goes on meaning the last quarter of an hour whenever it is applied;
 which terms are the same is decided by what they mean. A text that is no filter is kept whole, for `parsed` to refuse.
@@ -6,8 +6,10 @@ which terms are the same is decided by what they mean. A text that is no filter 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Container, Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
 
 from audit_stream.kinds import KindRegistry
 from audit_stream.timestamps import time_ms_or_none
@@ -15,20 +17,32 @@ from audit_tui.model.rows import Row
 
 if TYPE_CHECKING:
     from audit_stream.filters import Filter, FilterError
+    from audit_stream.filters.tree import KindIs, SourceIs
 
 __all__ = [
+    "Choice",
     "cell_term",
     "choose",
     "chosen",
     "negated",
     "parsed",
     "term_of",
+    "toggle_excluded",
     "widen",
     "with_term",
     "without_last_term",
 ]
 
 _TWO_MOMENTS_MS = (1_780_000_000_000, 1_790_000_000_000)
+
+
+class Choice(NamedTuple):
+    """What a filter says of whole kinds and sources, by name: those that it lists, and those that it leaves out."""
+
+    kinds: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    not_kinds: tuple[str, ...] = ()
+    not_sources: tuple[str, ...] = ()
 
 
 def parsed(text: str, now_ms: int, kinds: KindRegistry) -> Filter | FilterError:
@@ -94,24 +108,52 @@ def term_of(field: str, *names: str) -> str:
     return str(KindIs(patterns=patterns) if field == "kind" else SourceIs(patterns=patterns))
 
 
-def choose(text: str, kinds: Iterable[str], sources: Iterable[str]) -> str:
+def choose(text: str, kinds: Iterable[str], sources: Iterable[str], *, cleared: bool = False) -> str:
     """The filter with these kinds and sources, last, in place of those that it lists.
 
-    Lists with a `*`, and what is left out by a `-`, were not chosen from a panel: they stay, as all other terms do.
+    What is chosen is no longer left out by name: nothing would pass. `cleared` takes back all else that is left out by
+    name as well. Patterns with a `*` were not chosen from a panel: they stay, as all other terms do.
     """
-    terms = [term for term in _terms(text) if _listed(term) is None]
-    chosen = (("kind", tuple(kinds)), ("source", tuple(sources)))
-    return " ".join([*terms, *(term_of(field, *names) for field, names in chosen if names)])
+    wanted = {"kind": tuple(kinds), "source": tuple(sources)}
+    terms = [each for each in _terms(text) if (named := _named(each)) is None or named.negated or not named.is_list]
+    for field, names in wanted.items():
+        terms = _without(terms, field, _names(terms, field, negated=True) if cleared else names, negated=True)
+    return " ".join([*terms, *(term_of(field, *names) for field, names in wanted.items() if names)])
 
 
-def chosen(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The kinds and the sources that the filter lists, in that order: what `choose` would replace."""
-    found: dict[str, dict[str, None]] = {"kind": {}, "source": {}}
-    for term in _terms(text):
-        if (listed := _listed(term)) is not None:
-            field, names = listed
-            found[field] |= dict.fromkeys(names)
-    return tuple(found["kind"]), tuple(found["source"])
+def toggle_excluded(text: str, field: str, name: str) -> str:
+    """The filter with this kind or source left out, last, and not chosen any more; or let in, if it was left out."""
+    terms = _terms(text)
+    if name in _names(terms, field, negated=True):
+        return " ".join(_without(terms, field, (name,), negated=True))
+    return with_term(" ".join(_without(terms, field, (name,), negated=False)), negated(term_of(field, name)))
+
+
+def chosen(text: str) -> Choice:
+    """The kinds and sources that the filter lists, which `choose` would replace, and those that it leaves out."""
+    terms = _terms(text)
+    return Choice(*(_names(terms, field, negated=which) for which in (False, True) for field in ("kind", "source")))
+
+
+def _names(terms: Iterable[str], field: str, *, negated: bool) -> tuple[str, ...]:
+    """Those that the terms list, or leave out, in the order of the text."""
+    found: dict[str, None] = {}
+    for term in terms:
+        named = _named(term)
+        if named is not None and named.says(field, negated=negated):
+            found |= dict.fromkeys(named.names)
+    return tuple(found)
+
+
+def _without(terms: Iterable[str], field: str, gone: Container[str], *, negated: bool) -> list[str]:
+    """The terms less these names; a term stays as it was typed unless it had one of them."""
+    kept = []
+    for term in terms:
+        named = _named(term)
+        if named is not None and named.says(field, negated=negated) and any(name in gone for name in named.names):
+            term = named.without(gone)
+        kept.append(term)
+    return [term for term in kept if term]
 
 
 def _terms(text: str) -> list[str]:
@@ -140,8 +182,36 @@ def _meaning(term: str) -> object:
         return term
 
 
-def _listed(term: str) -> tuple[str, tuple[str, ...]] | None:
-    """`kind` or `source` and the names of a term that lists whole ones; None of any other."""
+class _Named(NamedTuple):
+    """A term that speaks of kinds or of sources."""
+
+    test: KindIs | SourceIs
+    negated: bool
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Those that it names whole."""
+        return tuple(pattern.literals[0] for pattern in self.test.patterns if len(pattern.literals) == 1)
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it names all of them whole."""
+        return len(self.names) == len(self.test.patterns)
+
+    def says(self, field: str, *, negated: bool) -> bool:
+        """Whether it lists, or leaves out, by name: beside a `*` a name is left out all the same, but not chosen."""
+        is_field = str(self.test).startswith(f"{field}:")
+        return is_field and self.negated is negated and (negated or self.is_list)
+
+    def without(self, names: Container[str]) -> str:
+        """The term less these names; "" when nothing is left of it."""
+        patterns = tuple(each for each in self.test.patterns if len(each.literals) > 1 or each.literals[0] not in names)
+        left = msgspec.structs.replace(self.test, patterns=patterns)
+        return ("-" if self.negated else "") + str(left) if patterns else ""
+
+
+def _named(term: str) -> _Named | None:
+    """None of a term that speaks of something else."""
     from audit_stream.filters import FilterError, parse
     from audit_stream.filters.tree import KindIs, SourceIs
 
@@ -149,12 +219,7 @@ def _listed(term: str) -> tuple[str, tuple[str, ...]] | None:
         (read,) = parse(term, now_ms=_TWO_MOMENTS_MS[0]).terms
     except FilterError:
         return None
-    if read.negated or not isinstance(read.test, KindIs | SourceIs):
-        return None
-    names = tuple("".join(pattern.literals) for pattern in read.test.patterns if len(pattern.literals) == 1)
-    if len(names) < len(read.test.patterns):
-        return None
-    return ("kind" if isinstance(read.test, KindIs) else "source"), names
+    return _Named(read.test, read.negated) if isinstance(read.test, KindIs | SourceIs) else None
 
 
 def _since(timestamp: str) -> str:

@@ -119,9 +119,12 @@ def header_text(dimension: Dimension, lines: Sequence[Line], chosen: int, layout
     return f"{fit(title, room)} {' '.join(columns)}"
 
 
-def entry_parts(entry: Entry, layout: Layout, *, cursor: bool, chosen: bool) -> tuple[str, str, str]:
+def entry_parts(
+    entry: Entry, layout: Layout, *, cursor: bool, chosen: bool, excluded: bool = False
+) -> tuple[str, str, str]:
     """The marks, the name, and the numbers with the sparkline, of an entry."""
-    marks = f"{'›' if cursor else ' '}{'✓' if chosen else ' '}{SEVERITY_MARKS[entry.severity][0]} "
+    choice = "-" if excluded else "✓" if chosen else " "
+    marks = f"{'›' if cursor else ' '}{choice}{SEVERITY_MARKS[entry.severity][0]} "
     name = _fit_name("all others" if entry.rest else safe(entry.name) or '""', layout.name)
     silent = entry.silent_for_s is not None
     count = short_count(entry.total)

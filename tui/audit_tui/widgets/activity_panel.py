@@ -1,4 +1,4 @@
-"""The panel of kinds and sources: how busy each is, and choosing among them."""
+"""The panel of kinds and sources: how busy each is, and choosing among them or leaving them out."""
 
 from __future__ import annotations
 
@@ -85,15 +85,19 @@ class ActivityPanel(ScrollView, can_focus=True):
     ]
 
     class Chosen(Message):
-        """Another choice: what to show. Nothing chosen in a dimension means everything; sorted by name."""
+        """Another choice: what to show. Nothing chosen in a dimension means everything; sorted by name.
 
-        def __init__(self, kinds: tuple[str, ...], sources: tuple[str, ...]) -> None:
+        What is chosen is not left out any more; when all is `cleared`, nothing is.
+        """
+
+        def __init__(self, kinds: tuple[str, ...], sources: tuple[str, ...], *, cleared: bool = False) -> None:
             super().__init__()
             self.kinds = kinds
             self.sources = sources
+            self.cleared = cleared
 
     class Excluded(Message):
-        """One kind or source is not to be shown."""
+        """One kind or source is not to be shown, nor chosen; again, if it was left out already."""
 
         def __init__(self, dimension: Dimension, name: str) -> None:
             super().__init__()
@@ -112,6 +116,7 @@ class ActivityPanel(ScrollView, can_focus=True):
         self._lines = lines_of((), ())
         self._cursor = 1
         self._chosen: dict[Dimension, set[str]] = {"kind": set(), "source": set()}
+        self._excluded: dict[Dimension, set[str]] = {"kind": set(), "source": set()}
         self._touched_s: float | None = None
 
     def on_mount(self) -> None:
@@ -132,10 +137,17 @@ class ActivityPanel(ScrollView, can_focus=True):
         if self._visible() != before:
             self.refresh()
 
-    def set_choice(self, kinds: Iterable[str] = (), sources: Iterable[str] = ()) -> None:
-        """Show these as chosen, such as when the filter was changed elsewhere. Posts nothing."""
+    def set_choice(
+        self,
+        kinds: Iterable[str] = (),
+        sources: Iterable[str] = (),
+        not_kinds: Iterable[str] = (),
+        not_sources: Iterable[str] = (),
+    ) -> None:
+        """Show these as chosen, and those as left out, such as when the filter was changed elsewhere. Posts nothing."""
         self._chosen = {"kind": set(kinds), "source": set(sources)}
-        self.refresh()
+        self._excluded = {"kind": set(not_kinds), "source": set(not_sources)}
+        self._choice_changed()
 
     # What is done with keys and the mouse
 
@@ -164,25 +176,31 @@ class ActivityPanel(ScrollView, can_focus=True):
         if line.entry is None or line.entry.rest:
             return
         self._chosen[line.dimension] ^= {line.entry.name}
+        self._excluded[line.dimension] -= {line.entry.name}
         self._post_choice()
 
     def action_exclude(self) -> None:
-        """Ask for everything but what is under the cursor."""
+        """Ask for everything but what is under the cursor, or for that too again."""
         self._touch()
         line = self._current
-        if line.entry is not None and not line.entry.rest:
-            self.post_message(self.Excluded(line.dimension, line.entry.name))
+        if line.entry is None or line.entry.rest:
+            return
+        # Shown at once: an escape that was typed right after it must find that there is something to take back.
+        self._excluded[line.dimension] ^= {line.entry.name}
+        self._chosen[line.dimension] -= {line.entry.name}
+        self._choice_changed()
+        self.post_message(self.Excluded(line.dimension, line.entry.name))
 
     def action_clear(self) -> None:
-        """Choose nothing."""
+        """Choose nothing and leave nothing out."""
         self._touch()
-        if any(self._chosen.values()):
-            self._chosen = {"kind": set(), "source": set()}
-            self._post_choice()
+        if self._has_choice:
+            self.set_choice()
+            self._post_choice(cleared=True)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Without a choice, escape is for whoever holds the panel."""
-        return any(self._chosen.values()) if action == "clear" else super().check_action(action, parameters)
+        return self._has_choice if action == "clear" else super().check_action(action, parameters)
 
     def on_click(self, event: events.Click) -> None:
         """Choose what was clicked, or no longer."""
@@ -229,8 +247,9 @@ class ActivityPanel(ScrollView, can_focus=True):
         return Strip(segments).adjust_cell_length(width, self.rich_style)
 
     def _entry_segments(self, line: Line, entry: Entry, layout: Layout, *, cursor: bool) -> list[Segment]:
-        chosen = not entry.rest and entry.name in self._chosen[line.dimension]
-        marks, name, numbers = entry_parts(entry, layout, cursor=cursor, chosen=chosen)
+        excluded = not entry.rest and entry.name in self._excluded[line.dimension]
+        chosen = not entry.rest and not excluded and entry.name in self._chosen[line.dimension]
+        marks, name, numbers = entry_parts(entry, layout, cursor=cursor, chosen=chosen, excluded=excluded)
         loud = self._style(entry.severity.label)
         quiet = self._style("muted" if entry.silent_for_s is None else "silent")
         over = Style(bold=chosen or None, reverse=cursor or None)
@@ -282,7 +301,15 @@ class ActivityPanel(ScrollView, can_focus=True):
         if size != self.virtual_size:
             self.virtual_size = size
 
-    def _post_choice(self) -> None:
+    @property
+    def _has_choice(self) -> bool:
+        return any(self._chosen.values()) or any(self._excluded.values())
+
+    def _choice_changed(self) -> None:
         self.refresh()
         self.refresh_bindings()
-        self.post_message(self.Chosen(tuple(sorted(self._chosen["kind"])), tuple(sorted(self._chosen["source"]))))
+
+    def _post_choice(self, *, cleared: bool = False) -> None:
+        self._choice_changed()
+        kinds, sources = (tuple(sorted(self._chosen[each])) for each in ("kind", "source"))
+        self.post_message(self.Chosen(kinds, sources, cleared=cleared))
