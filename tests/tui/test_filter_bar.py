@@ -187,7 +187,7 @@ def test_a_click_takes_a_completion_and_leaves_the_cursor_in_the_input() -> None
 def test_escape_closes_the_list_then_restores_what_is_applied_and_leaves() -> None:
     async def steps(app: BarApp, pilot: Pilot[None]) -> None:
         app.bar.set_applied("kind:other")
-        await edit(app, pilot, " kind:r")
+        await edit(app, pilot, "kind:r")
         assert app.options
         await pilot.press("escape")
         await pilot.pause()
@@ -214,7 +214,7 @@ def test_escape_hides_an_empty_bar() -> None:
 def test_who_goes_elsewhere_sees_the_filter_that_is_in_force() -> None:
     async def steps(app: BarApp, pilot: Pilot[None]) -> None:
         app.bar.set_applied("kind:other")
-        await edit(app, pilot, " x")
+        await edit(app, pilot, "x")
         app.query_one("#table").focus()
         await pilot.pause()
         assert app.input.value == "kind:other"
@@ -273,7 +273,7 @@ def test_what_is_typed_right_after_enter_goes_where_the_cursor_then_is() -> None
     async def steps(app: BarApp, pilot: Pilot[None]) -> None:
         app.bar.set_applied("kind:other")
         await edit(app, pilot)
-        at_once(app, *" id:7", "enter", "up", "x", "y")
+        at_once(app, *"id:7", "enter", "up", "x", "y")
         await pilot.pause()
         assert app.seen == ["kind:other id:7"]
         assert (app.input.value, app.table.value) == ("kind:other id:7", "xy")

@@ -219,12 +219,15 @@ def test_what_is_left_is_restored(tmp_path: Path) -> None:
         log = make_log(50)
         async with console(log, tmp_path) as seen:
             await seen.keys("t")
+            seen.main.apply_filter("kind:other")
             seen.main.apply_filter("severity:>=warning")
             await seen.pilot.pause()
             await seen.keys("q")
         async with console(log, tmp_path) as seen:
             await seen.until(lambda: seen.main.session.view.filter_text == "severity:>=warning")
             assert seen.main.table.time_format == "utc"
+            await seen.keys("slash", "up", "enter")
+            await seen.until(lambda: seen.main.session.view.filter_text == "kind:other")
 
     run(main)
 
@@ -479,5 +482,34 @@ def test_a_burst_of_keys_ends_no_console(tmp_path: Path, keys: tuple[str, ...]) 
             for _ in range(10):
                 await seen.keys("escape")
             assert seen.app.screen is seen.main
+
+    run(main)
+
+
+def test_an_address_that_never_answered_is_not_offered_again(tmp_path: Path) -> None:
+    async def main() -> None:
+        log = FakeLog([])
+        log.go_away()
+        async with console(log, tmp_path) as seen:
+            await seen.until(lambda: "no daemon answers" in seen.status)
+            await seen.keys("q")
+        kept = Kept(Config(), tmp_path)
+        kept.load()
+        assert kept.state.recent_urls == ()
+
+    run(main)
+
+
+def test_the_detail_of_an_event_that_the_daemon_calls_broken_says_so(tmp_path: Path) -> None:
+    async def main() -> None:
+        log = make_log(20)
+        async with console(log, tmp_path) as seen:
+            await seen.until(lambda: "VERIFIED" in seen.app.badge_text)
+            log.raw[18] = tampered(log.raw[18], source="mallory")
+            await seen.keys("v")
+            await seen.until(lambda: "BROKEN at #19" in seen.app.badge_text)
+            await seen.keys("up", "enter")
+            said = "✗ the daemon says: hash mismatch at event #19 (b); this copy: ✓ linked"
+            await seen.until(lambda: any(said in line for line in seen.drawn))
 
     run(main)

@@ -145,8 +145,9 @@ class ConsoleApp(App[None]):
     async def _close_daemon(self) -> None:
         if self._main is not None:
             main, self._main = self._main, None
-            left, log = main.left_as(), main.session.log
-            await asyncio.to_thread(self.kept.save_session, log.url, left, theme=self.theme)
+            left, session = main.left_as(), main.session
+            log, answered = session.log, session.stats is not None
+            await asyncio.to_thread(self.kept.save_session, log.url, left, theme=self.theme, answered=answered)
             await asyncio.to_thread(self.kept.load)
             await log.close()
 
@@ -233,9 +234,11 @@ class ConsoleApp(App[None]):
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """For the palette: what Textual offers, and whatever has a key on the screen one is on."""
         yield from super().get_system_commands(screen)
+        listed = {"command_palette"}
         for active in screen.active_bindings.values():
             binding = active.binding
-            if binding.description and binding.action != "command_palette":
+            if binding.description and binding.action not in listed:  # several keys may do the same
+                listed.add(binding.action)
                 action = partial(self.run_action, binding.action, active.node)
                 yield SystemCommand(binding.description, f"key: {self.get_key_display(binding)}", action)
 

@@ -51,9 +51,10 @@ class Kept:
         self._filters[url] = self._file.save_filter(url, name, text)
         return self.named_filters(url)
 
-    def save_session(self, url: str, daemon: DaemonState, *, theme: str) -> None:
-        """Write how the console is left."""
-        self._file.save(url, daemon, theme=theme)
+    def save_session(self, url: str, daemon: DaemonState, *, theme: str, answered: bool) -> None:
+        """Write how the console is left. An address that never answered was perhaps mistyped: it is not kept."""
+        if answered:
+            self._file.save(url, daemon, theme=theme)
         self.marks.save()
         self.heads.flush()
 

@@ -190,6 +190,12 @@ class Integrity:
         """What the daemon said last."""
         return None if self.latest is None else self.latest.verdict
 
+    def said_of(self, event_id: int) -> str:
+        """What stands against an event and by whom, in a few words; "" for nothing."""
+        if event_id in self._daemon.ids:
+            return f"{self.verifier.words} says: {self._daemon.ids[event_id]}"
+        return self._own.ids.get(event_id, "")
+
     @property
     def verified_head(self) -> Head | None:
         """The newest head that the daemon's last verdict and this console agree on; None while they do not."""

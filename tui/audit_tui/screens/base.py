@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from textual.screen import Screen
@@ -45,8 +45,7 @@ class MainPart(Screen[None]):
             except ClientError as error:
                 self.say(str(error), severity="error")
 
-        coroutine: Coroutine[Any, Any, None] = run()
-        return self.run_worker(coroutine, group=group, exclusive=True, exit_on_error=True)
+        return self.run_worker(run, group=group, exclusive=True, exit_on_error=True)
 
     def show_change(self) -> None:
         """Draw what has changed."""

@@ -53,7 +53,8 @@ class DetailScreen(ClosesOnce[None]):
 
     `before` is the event with the id right before, if it is in memory; otherwise it is fetched from `log`. `url` is
     what curl lines speak to. `row` changes with every jump; a jump's row is checked, `row.check` and all. `on_read`
-    is told of each event that was read from `log`, checked, with the one before it.
+    is told of each event that was read from `log`, checked, with the one before it. `said_of` is what stands against an
+    event otherwise.
     """
 
     DEFAULT_CSS = """
@@ -147,6 +148,7 @@ class DetailScreen(ClosesOnce[None]):
         log: Log,
         kinds: KindRegistry,
         on_read: Callable[[Row, Row | None], None] = lambda row, before: None,
+        said_of: Callable[[int], str] = lambda event_id: "",
     ) -> None:
         super().__init__()
         self.row = row
@@ -156,6 +158,7 @@ class DetailScreen(ClosesOnce[None]):
         self._reads = log
         self._kinds = kinds
         self._on_read = on_read
+        self._said_of = said_of
         self._section = "payload"
 
     def compose(self) -> ComposeResult:
@@ -198,9 +201,16 @@ class DetailScreen(ClosesOnce[None]):
     def _show_checks(self) -> None:
         found = inspect(self.row, self._before)
         self.query_one("#header", Static).update("\n".join(header_lines(self.row, found)))
-        self.query_one("#verdict", Static).update(_content([verdict_line(found)]))
+        self.query_one("#verdict", Static).update(self._verdict(found))
         self.query_one("#hashes-text", Static).update(_content(hash_lines(found, self._why_unknown)))
         self._show_bytes(found)
+
+    def _verdict(self, found: Inspection) -> Content:
+        """What this copy is found to be, after what others say of the event, which may speak of other bytes."""
+        own, said = verdict_line(found), self._said_of(self.row.event_id)
+        if not said or own.tone is Tone.BAD:
+            return _content([own])
+        return Content.assemble((f"✗ {said} (b)", _STYLES[Tone.BAD]), "; this copy: ", _content([own]))
 
     def _show_bytes(self, found: Inspection) -> None:
         if self._section == "bytes":

@@ -147,7 +147,8 @@ class HistoryKeys(MainPart):
             self.show_change()
             newest = self.session.view.newest
             if newest is None or newest.event_id < event_id:
-                self.say(f"there is no event #{event_id}, nor one after it, that passes the filter")
+                passing = " that passes the filter" if self.session.view.filtered else ""
+                self.say(f"there is no event #{event_id:,}, nor one after it{passing}: this is the end")
 
         self.reading(show, group="place")
 
@@ -185,6 +186,7 @@ class HistoryKeys(MainPart):
         if self.table.finder is None:
             self.action_find()
         else:
+            self.app.clear_notifications()
             self.run_worker(self._find(direction, inclusive=False), group="find", exclusive=True)
 
     async def _find(self, direction: int, *, inclusive: bool) -> None:
@@ -207,18 +209,21 @@ class HistoryKeys(MainPart):
         if inclusive:
             await self._count_matches(finder)
         else:
-            self.say("no further match in what is shown")
+            self.say(f"no match further {'down: N goes up' if direction > 0 else 'up: n goes down'}")
 
     async def _count_matches(self, finder: Finder) -> None:
-        """Tell the bar, while it is there, which of how many matches the cursor is on."""
+        """Tell which of how many matches the cursor is on: in the bar, or once it is left in a notice."""
         bar, cursor_row = self.query_one(FindBar), self.table.cursor_row
         position = total = 0
         for count, item in enumerate(list(self.session.view.items), 1):
-            if not bar.display:
+            if self.table.finder is not finder:
                 return
             if isinstance(item, Row) and finder.matches(line_text(item)):
                 total += 1
                 position = total if item is cursor_row else position
             if count % _FIND_SLICE == 0:
                 await asyncio.sleep(0)
-        bar.show_matches(position, total)
+        if bar.display:
+            bar.show_matches(position, total)
+        else:
+            self.say(f"match {position:,} of {total:,}")

@@ -36,6 +36,9 @@ _TICK_S = 0.1
 _MANY = 50
 """Fewer events than this are drawn at every second tick: half the cost of the screen on a quiet stream."""
 
+_KEPT_FILTERS = 20
+"""Of those that were applied, for the next session."""
+
 _SLOW_EVERY = 10
 """Ticks between two looks at what changes by itself: ages, rates, the panel."""
 
@@ -89,6 +92,7 @@ class MainScreen(HistoryKeys, FilterKeys, OpeningKeys):
         self.show_change()
 
     async def _begin(self) -> None:
+        self.query_one(FilterBar).history = list(self._state.history)
         self.run_worker(self.query_one(FilterBar).warm_up(), group="warm-up")
         if self._state.filter:
             self.apply_filter(self._state.filter)
@@ -140,9 +144,9 @@ class MainScreen(HistoryKeys, FilterKeys, OpeningKeys):
         """Keep what has changed, so that a window that is closed or a machine that fails takes little away."""
         kept, state = self.console_app.kept, self.left_as()
         await kept.save_if_due()
-        if state != self._state:
+        if state != self._state and self.session.stats is not None:
             self._state = state
-            await asyncio.to_thread(kept.save_session, self.session.log.url, state, theme=self.app.theme)
+            await asyncio.to_thread(kept.save_session, self.session.log.url, state, theme=self.app.theme, answered=True)
 
     def show_change(self) -> None:
         """The status, the badge, and the panel if it is open."""
@@ -244,8 +248,10 @@ class MainScreen(HistoryKeys, FilterKeys, OpeningKeys):
 
     def left_as(self) -> DaemonState:
         """How this daemon is left."""
+        applied = self.query_one(FilterBar).history if self.is_mounted else self._state.history
         return DaemonState(
             filter=self.session.view.filter_text,
+            history=tuple(applied[-_KEPT_FILTERS:]),
             columns=tuple(name for name in COLUMNS if name not in self.table.hidden),
             layout={"panel": bool(self.query_one(ActivityPanel).display)} if self.is_mounted else {},
             time_format=self.table.time_format,

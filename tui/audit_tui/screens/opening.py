@@ -49,7 +49,13 @@ class OpeningKeys(MainPart):
         before = session.ring.find(row.event_id - 1)
         self.app.push_screen(
             DetailScreen(
-                row, before, url=session.log.url, log=session.log, kinds=session.kinds, on_read=session.observe
+                row,
+                before,
+                url=session.log.url,
+                log=session.log,
+                kinds=session.kinds,
+                on_read=session.observe,
+                said_of=session.integrity.said_of,
             )
         )
 

@@ -125,13 +125,13 @@ def draw_row(
 def draw_header(widths: Widths, room: int, styles: Styles) -> Segment:
     """The names of the columns."""
     cells = [
-        ("  #", widths.id + 2),
+        ("#", widths.id),
         ("time", widths.time),
         ("s" if widths.severity == 1 else "sev", widths.severity),
         ("kind", widths.kind),
         ("source", widths.source),
     ]
-    text = "".join(f"{fit(name, width)} " for name, width in cells if width)
+    text = "  " + "".join(f"{fit(name, width)} " for name, width in cells if width)
     text = text[: max(0, room)] if cell_len(text) + len("payload") > room else f"{text}payload"
     return Segment(fit(text, room), styles.header)
 

@@ -7,6 +7,7 @@ or leaves memory at either end, the same event stays under the cursor.
 from __future__ import annotations
 
 from collections.abc import Callable
+from textwrap import wrap
 
 from rich.segment import Segment
 from rich.style import Style
@@ -325,7 +326,8 @@ class EventTable(Widget, can_focus=True):
         index = self.cursor.top + y - 1
         item = self.cursor.item_at(index)
         if item is None:
-            text = f"  {self._empty_text}" if not self.view.items and y == 2 else ""
+            said = wrap(self._empty_text, max(1, width - 4)) if not self.view.items else []
+            text = f"  {said[y - 2]}" if 2 <= y < len(said) + 2 else ""
             return Strip([Segment(fit(text, width), styles.muted)], width)
         line = self._line_of(item, index, width - 1, styles)
         column = self.column if index == self.cursor.at and self.has_focus else None

@@ -35,7 +35,8 @@ _MAX_HISTORY = 50
 class FilterBar(Vertical):
     """One line above the table; hidden while there is no filter and nobody edits one.
 
-    `kinds` is the registry that severities come from: the daemon's, once it has told its own.
+    `kinds` is the registry that severities come from: the daemon's, once it has told its own. `history` is what was
+    applied, the last last.
     """
 
     class Applied(Message):
@@ -60,13 +61,13 @@ class FilterBar(Vertical):
         super().__init__(id=id)
         self.kinds = kinds
         self._applied = ""
-        self._history: list[str] = []
+        self.history: list[str] = []
         self._recalled = 0  # 0 is what is being typed, 1 the last that was applied
         self._draft = ""
         self._offered: tuple[Sequence[str], Sequence[str], Sequence[str]] = ((), (), ())
         self._back_to: Widget | None = None
         self._looked_at = ""  # the text that the list and the line below the input speak of
-        self._input = BarInput(self._key, placeholder="kind:request_denied severity:>=warning since:15m")
+        self._input = BarInput(self._key, placeholder="such as kind:request_denied severity:>=warning since:15m")
         self._wrong = Static(id="wrong", markup=False)
         self._list = CompletionList()
 
@@ -83,13 +84,15 @@ class FilterBar(Vertical):
         self._back_to = back_to
         self.display = True
         self._recalled = 0
+        if self._applied:
+            self._set(f"{self._applied} ")  # one types the next term
         self.screen.set_focus(self._input)  # at once: keys that were typed ahead belong here
 
     def set_applied(self, text: str) -> None:
         """The filter that is in force."""
         self._applied = text
         if text:
-            self._history = [*(each for each in self._history if each != text), text][-_MAX_HISTORY:]
+            self.history = [*(each for each in self.history if each != text), text][-_MAX_HISTORY:]
         self._restore()
 
     def offer(self, kinds: Sequence[str], sources: Sequence[str], fields: Sequence[str]) -> None:
@@ -114,11 +117,11 @@ class FilterBar(Vertical):
         if text == self._looked_at:
             return
         self._looked_at = text
-        if text in (self._applied, self._recall(self._recalled)):
+        if text.strip() in (self._applied, self._recall(self._recalled)):
             self._list.close()
         else:
             self._open()
-        self._check(text)
+        self._check(text, typing=True)
 
     @on(Input.Blurred)
     def _blurred(self, message: Input.Blurred) -> None:
@@ -200,7 +203,7 @@ class FilterBar(Vertical):
 
     def _past(self) -> list[str]:
         """What can be recalled, the latest first: not what is in force, which one sees already."""
-        return [text for text in reversed(self._history) if text != self._applied]
+        return [text for text in reversed(self.history) if text != self._applied]
 
     def _recall(self, place: int) -> str | None:
         return self._past()[place - 1] if place else None
@@ -235,11 +238,12 @@ class FilterBar(Vertical):
 
     # Mistakes
 
-    def _check(self, text: str) -> Filter | None:
-        """The filter; None when it is none, which is then said."""
+    def _check(self, text: str, *, typing: bool = False) -> Filter | None:
+        """The filter; None when it is none, which is then said, unless one is typing it and it has completions."""
         found = parsed(text, system_clock_ms(), self.kinds)
         if isinstance(found, Exception):
-            self._say(found)
+            unfinished = typing and self._list.is_open and found.position >= self._list.completions.start
+            self._say(None if unfinished else found)
             return None
         self._say(None)
         return found

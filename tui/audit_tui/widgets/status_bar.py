@@ -89,7 +89,7 @@ def _pieces(parts: StatusParts, room: int) -> list[tuple[str, str]]:
     name = safe(parts.daemon)
     shorter = _shorter(safe(parts.shown))
     # The name gives way to the first of the counters: in full if that leaves something of the name, else in short.
-    for_name = (left - cell_len(text) - 3 for text in shorter[-2:])
+    for_name = (left - cell_len(text) - 3 for text in (shorter[-3], shorter[-1]))
     room_for_name = next((room for room in for_name if room > _MIN_NAME), left)
     name = fit(name, min(cell_len(name), room_for_name - 1)) if left > min(_MIN_NAME, cell_len(name)) else ""
     left -= cell_len(name) + 1
@@ -110,7 +110,8 @@ def _shorter(shown: str) -> list[str]:
     without_brackets = [thing.partition(" (")[0] for thing in things]
     without_commas = [thing.partition(", ")[0] for thing in without_brackets]
     only_first_whole = [without_brackets[0], *without_commas[1:]]
-    several = (things, without_brackets, only_first_whole, without_commas, [without_brackets[0]], [without_commas[0]])
+    first_whole, first = [without_brackets[0]], [without_commas[0]]
+    several = (things, without_brackets, only_first_whole, first_whole, without_commas, first)
     return [" · ".join(each) for each in several]
 
 
