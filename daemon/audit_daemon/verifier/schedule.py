@@ -67,11 +67,14 @@ class Verifier:
         while True:
             await asyncio.sleep(delay_s)
             delay_s = self._interval_s
+            before = self.last
             try:
                 verdict = await self.verify()
             except VerifierError as error:
                 _log.error("cannot verify the chain", reason=str(error))
             else:
+                if before is not None and _same_break(before, verdict):
+                    _log.error("the chain is still broken", first_break_at=verdict.first_break_at)
                 delay_s = max(self._interval_s, (verdict.duration_ms or 0) / 1000 / _MAX_SHARE)
 
     async def _walk_after(self, earlier: asyncio.Task[Verdict] | None) -> Verdict:
@@ -85,6 +88,7 @@ class Verifier:
             raise
         self.failure = None
         self._note(verdict)
+        self.last = verdict
         return verdict
 
     async def _walk(self) -> Verdict:
@@ -124,6 +128,8 @@ class Verifier:
 
     def _note(self, verdict: Verdict) -> None:
         if not verdict.valid:
+            if self.last is not None and _same_break(self.last, verdict):
+                return  # readers may ask every second; the schedule repeats it
             _log.error(
                 "THE CHAIN IS BROKEN",
                 first_break_at=verdict.first_break_at,
@@ -132,7 +138,10 @@ class Verifier:
             )
         elif self.last is not None and not self.last.valid:
             _log.warning("the chain holds again", checked=verdict.checked)
-        self.last = verdict
+
+
+def _same_break(before: Verdict, now: Verdict) -> bool:
+    return not before.valid and not now.valid and before.first_break_at == now.first_break_at
 
 
 def _read_answer(answer: bytes) -> Verdict:

@@ -12,6 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from audit_daemon.verifier.schedule import Verifier, VerifierError
 from audit_stream.chain import GENESIS, Head
@@ -270,3 +271,22 @@ def test_a_log_that_lost_what_the_daemon_acknowledged_is_broken(log: Path) -> No
         assert (report.valid, report.first_break_at) == (False, 151)
 
     with_verifier(log, body, head=lambda: head)
+
+
+def test_a_break_is_logged_once_however_often_it_is_asked_for_and_that_it_holds_again(tmp_path: Path) -> None:
+    path = tmp_path / "audit.db"
+    build(path, *(events(10),))
+    with closing(sqlite3.connect(path)) as connection, connection:
+        (before,) = connection.execute("SELECT canonical FROM events WHERE event_id = 5").fetchone()
+    edit(path, TAMPER)
+
+    async def body(verifier: Verifier) -> None:
+        for _ in range(3):
+            assert not (await verifier.verify()).valid
+        with closing(sqlite3.connect(path)) as connection, connection:
+            connection.execute("UPDATE events SET canonical = ? WHERE event_id = 5", (before,))
+        assert (await verifier.verify()).valid
+
+    with capture_logs() as logged:
+        with_verifier(path, body)
+    assert [entry["event"] for entry in logged] == ["THE CHAIN IS BROKEN", "the chain holds again"]
