@@ -18,7 +18,8 @@ _MAX_DAEMONS = 50
 class DaemonState(msgspec.Struct, frozen=True, kw_only=True):
     """How one daemon was looked at. Empty says nothing: the console then does what it does by default.
 
-    `history` is the filters that were applied, the last last. `layout` holds what the main screen likes to keep, such as whether the panel is open.
+    `history` is the filters that were applied, the last last. `layout` holds what the main screen likes to keep, such
+    as whether the panel is open.
     """
 
     filter: str = ""
