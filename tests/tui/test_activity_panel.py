@@ -9,7 +9,7 @@ from textual.app import App, ComposeResult
 from textual.message import Message
 from textual.pilot import Pilot
 
-from audit_stream.kinds import Severity
+from audit_stream.kinds import DEFAULT_KINDS, Severity
 from audit_tui.model.activity import Dimension, Entry
 from audit_tui.widgets.activity_lines import (
     Layout,
@@ -341,6 +341,45 @@ def test_every_width_is_filled_exactly(width: int) -> None:
     for entry in (*_SOURCES, _entry("very-long-name" * 5, total=10**14, silent_for_s=59 * 60)):
         assert cell_len("".join(entry_parts(entry, layout, cursor=True, chosen=True))) == width
     assert layout.name >= 12
+
+
+def test_a_name_never_has_fewer_cells_in_a_wider_panel() -> None:
+    cells = [Layout.of(width).name for width in range(200)]
+    assert cells == sorted(cells)
+
+
+_PANELS = [29, 37, 53]
+"""The widths of screens/main.py less the scroll bar."""
+
+
+def test_what_a_narrow_panel_shows_whole_a_wider_one_does_and_more() -> None:
+    names = [kind.name for kind in DEFAULT_KINDS]
+    whole: list[set[str]] = []
+    for width in _PANELS:
+        parts = [entry_parts(_entry(name), Layout.of(width), cursor=False, chosen=False) for name in names]
+        whole.append({shown.strip() for _, shown, _ in parts}.intersection(names))
+    assert whole[0] < whole[1] < whole[2]
+
+
+@pytest.mark.parametrize("width", _PANELS)
+def test_the_number_of_chosen_ones_leaves_the_columns_their_names(width: int) -> None:
+    lines: Sequence[Line] = [Line("kind"), *(Line("kind", _entry(f"kind-{number}")) for number in range(14))]
+    header = header_text("kind", lines, 1, Layout.of(width))
+    assert header.startswith("Kinds 14 · 1 chosen ")
+    assert " count" in header
+
+
+@pytest.mark.parametrize("width", _PANELS[1:])
+@pytest.mark.parametrize("minutes", [5, 59])
+def test_beside_a_name_there_is_room_for_how_long_a_source_is_silent(width: int, minutes: int) -> None:
+    entry = _entry("policy-as-code-engine", silent_for_s=minutes * 60)
+    assert f" silent {minutes} min" in entry_parts(entry, Layout.of(width), cursor=False, chosen=False)[2]
+
+
+def test_names_that_were_not_kept_are_not_among_those_counted_but_told_of() -> None:
+    lines: Sequence[Line] = [Line("source"), *(Line("source", entry) for entry in (*_SOURCES, _entry("", rest=True)))]
+    assert header_text("source", lines, 0, Layout.of(37)).startswith("Sources 3+ · 1 silent ")
+    assert header_text("source", lines[:-1], 0, Layout.of(37)).startswith("Sources 3 · 1 silent ")
 
 
 @pytest.mark.parametrize("width", [24, 37, 60])

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from audit_stream.display import safe
-from audit_tui.model.activity import SPARK_BUCKET_S, Dimension, Entry
+from audit_tui.model.activity import SPARK_BUCKET_S, SPARK_BUCKETS, Dimension, Entry
 from audit_tui.model.columns import SEVERITY_MARKS
 from audit_tui.text import duration, fit, short_count
 
@@ -30,10 +30,13 @@ _MARK_CELLS = 4
 _COUNT_CELLS = 6
 _SHARE_CELLS = 4
 _RATE_CELLS = 6
-_SILENT_CELLS = 13
-"""`silent 59 min`, which stands in the sparkline's place."""
-_MAX_SPARK_CELLS = 24
-_WIDEST_USUAL_NAME = 24
+_MINUTE_CELLS = 60 // SPARK_BUCKET_S
+"""The least sparkline: with the count it leaves the 13 cells of `silent 59 min`."""
+_NAME_CELLS = (19, 22, 33)
+"""What a name gets before the sparkline, before the rate and before a longer sparkline.
+
+With 22 two thirds of the usual kinds are whole; the longest has 33.
+"""
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -49,26 +52,33 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class Layout(msgspec.Struct, frozen=True):
-    """Cells of each column, 0 for one that there is no room for."""
+    """Cells of each column, 0 for one that there is no room for.
+
+    A name never has fewer in a wider panel. The marks before it take four more: of these the severity of a source is
+    the worst of the time that the longest sparkline covers (`SPARK_BUCKETS`), so that it goes by itself afterwards.
+    """
 
     name: int
+    count: int = _COUNT_CELLS
     share: int = 0
     rate: int = 0
     spark: int = 0
 
     @classmethod
     def of(cls, width: int) -> Layout:
-        """What fits a panel of `width` cells; a name has at least 12 of them, if there are as many."""
-        room = width - _MARK_CELLS - 1 - _COUNT_CELLS
-        if room < 19:
-            return cls(max(0, room))
-        if room < 26:
-            return cls(room - _RATE_CELLS - 1, rate=_RATE_CELLS)
-        share = _SHARE_CELLS if room >= 38 else 0
-        rate = _RATE_CELLS if room >= 33 else 0
+        """What fits a panel of `width` cells: names, then a minute of sparkline, then two with the rate, the share."""
+        room = max(0, width - _MARK_CELLS - 1 - _COUNT_CELLS)
+        short, usual, longest = _NAME_CELLS
+        if room < short + 1 + _MINUTE_CELLS:
+            name = min(room, short)
+            return cls(name, count=_COUNT_CELLS + room - name)
+        with_rate = usual + 1 + _RATE_CELLS + 1 + 2 * _MINUTE_CELLS
+        rate = _RATE_CELLS if room >= with_rate else 0
+        share = _SHARE_CELLS if room >= with_rate + 1 + _SHARE_CELLS else 0
         room -= sum(cells + 1 for cells in (share, rate) if cells) + 1
-        spark = min(_MAX_SPARK_CELLS, max(_SILENT_CELLS, room - _WIDEST_USUAL_NAME))
-        return cls(room - spark, share, rate, spark)
+        spark = 2 * _MINUTE_CELLS if rate else _MINUTE_CELLS
+        spark = min(SPARK_BUCKETS, room - min(longest if share else usual, room - spark))
+        return cls(room - spark, share=share, rate=rate, spark=spark)
 
 
 def lines_of(kinds: Sequence[Entry], sources: Sequence[Entry]) -> list[Line]:
@@ -98,21 +108,24 @@ def nearest_entry(lines: Sequence[Line], index: int, direction: int) -> int:
 
 
 def header_text(dimension: Dimension, lines: Sequence[Line], chosen: int, layout: Layout) -> str:
-    """`Sources 27 · 2 silent · 1 chosen` and what the columns are."""
+    """`Sources 27 · 2 silent · 1 chosen` and what the columns are; `2,000+` are not all that there were."""
     entries = [line.entry for line in lines if line.entry is not None and line.dimension == dimension]
     silent = sum(entry.silent_for_s is not None for entry in entries)
-    title = f"{'Kinds' if dimension == 'kind' else 'Sources'} {short_count(sum(not entry.rest for entry in entries))}"
+    named = sum(not entry.rest for entry in entries)
+    more = "+" if named < len(entries) else ""
+    title = f"{'Kinds' if dimension == 'kind' else 'Sources'} {short_count(named)}{more}"
     if silent:
         title += f" · {silent} silent"
     if chosen:
         title += f" · {chosen} chosen"
-    columns = [f"{'count':>{_COUNT_CELLS}}"]
+    columns = [f"{'count':>{layout.count}}"]
     if layout.share:
         columns.append(f"{'%':>{layout.share}}")
     if layout.rate:
         columns.append(f"{'rate':>{layout.rate}}")
     if layout.spark:
-        columns.append(fit(f"last {duration(layout.spark * SPARK_BUCKET_S)}", layout.spark))
+        span = duration(layout.spark * SPARK_BUCKET_S)
+        columns.append(fit(f"last {span}" if len(f"last {span}") <= layout.spark else span, layout.spark))
     room = _MARK_CELLS + layout.name
     while len(title) > room and len(columns) > 1:  # what is silent matters more than what a column is called
         room += 1 + len(columns.pop(0))
@@ -122,21 +135,32 @@ def header_text(dimension: Dimension, lines: Sequence[Line], chosen: int, layout
 def entry_parts(
     entry: Entry, layout: Layout, *, cursor: bool, chosen: bool, excluded: bool = False
 ) -> tuple[str, str, str]:
-    """The marks, the name, and the numbers with the sparkline, of an entry."""
+    """The marks, the name, and the numbers with the sparkline, of an entry.
+
+    The severity among the marks is that of `Entry`: a source's goes when what it came from has left the sparkline.
+    """
     choice = "-" if excluded else "✓" if chosen else " "
     marks = f"{'›' if cursor else ' '}{choice}{SEVERITY_MARKS[entry.severity][0]} "
     name = _fit_name("all others" if entry.rest else safe(entry.name) or '""', layout.name)
-    silent = entry.silent_for_s is not None
-    count = short_count(entry.total)
-    columns = [f"{'silent' if silent and not layout.spark else count:>{_COUNT_CELLS}}"]
+    columns = [f"{short_count(entry.total):>{layout.count}}"]
     if layout.share:
         columns.append(f"{share_text(entry.share):>{layout.share}}")
     if layout.rate:
         columns.append(f"{rate_text(entry.rate_per_s):>{layout.rate}}")
     if layout.spark:
-        said = f"silent {duration(entry.silent_for_s)}" if entry.silent_for_s is not None else None
-        columns.append(fit(said, layout.spark) if said else spark_text(entry.spark, layout.spark))
+        columns.append(spark_text(entry.spark, layout.spark))
+    if entry.silent_for_s is not None:
+        columns = _silent(f"silent {duration(entry.silent_for_s)}", columns)
     return marks, name, f" {' '.join(columns)}"
+
+
+def _silent(said: str, columns: list[str]) -> list[str]:
+    """The columns with this in place of as many of the last as it needs: the rate is none, the sparkline is empty."""
+    for first in range(len(columns) - 1, -1, -1):
+        room = len(" ".join(columns[first:]))
+        if room >= len(said):
+            return [*columns[:first], said.rjust(room)]
+    return ["silent".rjust(len(" ".join(columns)))]
 
 
 def _fit_name(name: str, width: int) -> str:
