@@ -45,10 +45,30 @@ def test_an_edited_payload_no_longer_has_its_hash_and_the_next_event_still_links
     one, two, three = raws()
     breakage = explain(row_of(one), row_of(edited(two, i=99)), row_of(three), None)
     assert not breakage.hash_fits
-    assert breakage.expected_hash != breakage.found_hash == row_of(two).hash
+    assert breakage.computed_hash != breakage.carried_hash == row_of(two).hash
     assert breakage.prev_fits
-    assert breakage.next_prev == breakage.found_hash
-    assert "event #3 links to the hash found" in breakage.as_text()
+    assert breakage.next_prev == breakage.carried_hash
+    assert "event #3 links to the hash carried:" in breakage.as_text()
+
+
+def test_neither_the_hash_of_the_bytes_nor_the_one_they_carry_is_called_the_expected_one() -> None:
+    one, two, three = raws()
+    breakage = explain(row_of(one), row_of(edited(two, i=99)), row_of(three), None)
+    lines = breakage.as_text().splitlines()
+    assert lines[1:4] == [
+        "hash: ✗ differs",
+        f"  computed {breakage.computed_hash}",
+        f"  carried  {row_of(two).hash}",
+    ]
+    assert lines[5:7] == [f"  expected {row_of(one).hash}", f"  found    {row_of(one).hash}"]
+
+
+def test_a_link_to_the_bytes_that_there_are_now_is_told_as_one() -> None:
+    one, two, three = raws()
+    changed = row_of(edited(two, i=99))
+    computed = explain(None, changed, None, None).computed_hash
+    after = row_of(tampered(three, prev_hash=computed))
+    assert "event #3 links to the hash computed:" in explain(row_of(one), changed, after, None).as_text()
 
 
 def test_a_link_to_another_event_shows_both_hashes() -> None:
@@ -102,7 +122,7 @@ def test_what_is_not_in_canonical_form_has_no_hash_to_compare() -> None:
     _, two, _ = raws()
     spaced = json.dumps(json.loads(two), indent=1).encode()
     breakage = explain(None, row_of(spaced), None, None)
-    assert breakage.expected_hash is None
+    assert breakage.computed_hash is None
     assert not breakage.hash_fits
     assert "not in canonical form" in breakage.as_text()
 

@@ -160,7 +160,7 @@ def test_an_edited_event_is_shown_field_by_field_among_its_neighbours(size: tupl
         assert [line[:2] for line in text.splitlines()[-7:]] == [" ·", " ✓", " ✓", "▶✗", " ✓", " ✓", " ✓"]
         assert app.screen.query_one("#break-part").display
         found = row_of(log.raws[4]).hash
-        assert any(f"  found    {found}" in line for line in app.lines)
+        assert any(f"  carried  {found}" in line for line in app.lines)
 
     driven(app, look, size)
 

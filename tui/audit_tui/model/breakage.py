@@ -1,4 +1,4 @@
-"""One broken event explained: what was expected, what was found, and which field differs where that can be told."""
+"""One broken event explained: which hash or link does not fit, and which field differs where that can be told."""
 
 from __future__ import annotations
 
@@ -31,16 +31,18 @@ class Difference(msgspec.Struct, frozen=True):
 class Breakage(msgspec.Struct, frozen=True, kw_only=True):
     """Why an event does not hold. Hashes that are not known are None; all texts are safe to show.
 
-    `expected_hash` is that of the bytes served, `found_hash` the one they were served with; `expected_prev` is the
-    hash of the event before, `next_prev` what the event after says this one's hash is. `earlier_hash` is that of the
+    `computed_hash` is that of the bytes there are now, `carried_hash` the one that the event carries: where they differ
+    the bytes were changed, or the hash, so neither of them is called the expected one. `expected_prev` is the hash of
+    the event before, `found_prev` what this event says it is, `next_prev` what the event after says this one's is.
+    `earlier_hash` is that of the
     copy that this console received earlier, and `differences` what is another in it; `has_earlier` tells "nothing
     differs" from "nothing to compare with".
     """
 
     event_id: int
     summary: str
-    expected_hash: str | None
-    found_hash: str
+    computed_hash: str | None
+    carried_hash: str
     expected_prev: str | None
     found_prev: str
     next_prev: str | None = None
@@ -51,7 +53,7 @@ class Breakage(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def hash_fits(self) -> bool:
         """Whether the bytes have the hash that they were served with."""
-        return self.expected_hash == self.found_hash
+        return self.computed_hash == self.carried_hash
 
     @property
     def prev_fits(self) -> bool | None:
@@ -63,8 +65,8 @@ class Breakage(msgspec.Struct, frozen=True, kw_only=True):
         lines = [
             f"Event #{self.event_id}: {self.summary}",
             f"hash: {_mark(self.hash_fits)}",
-            f"  expected {self.expected_hash or '(cannot be computed: not in canonical form)'}",
-            f"  found    {self.found_hash}",
+            f"  computed {self.computed_hash or '(cannot be: the bytes are not in canonical form)'}",
+            f"  carried  {self.carried_hash}",
             f"prev_hash: {_mark(self.prev_fits)}",
             f"  expected {self.expected_prev or f'(event #{self.event_id - 1} is not known)'}",
             f"  found    {self.found_prev}",
@@ -74,9 +76,9 @@ class Breakage(msgspec.Struct, frozen=True, kw_only=True):
         return "\n".join([*lines, *self._compared()])
 
     def _next(self) -> str:
-        if self.next_prev == self.found_hash:
-            return "the hash found:"
-        return "the hash expected:" if self.next_prev == self.expected_hash else "neither of these:"
+        if self.next_prev == self.carried_hash:
+            return "the hash carried:"
+        return "the hash computed:" if self.next_prev == self.computed_hash else "neither of these:"
 
     def _compared(self) -> list[str]:
         if not self.has_earlier:
@@ -96,21 +98,21 @@ def explain(before: Row | None, row: Row, after: Row | None, stored_earlier: Row
     event, as this console received it earlier.
     """
     try:
-        expected_hash: str | None = hash_of(row.canonical)
+        computed_hash: str | None = hash_of(row.canonical)
     except ValueError:
-        expected_hash = None
+        computed_hash = None
     if before is not None and before.event_id == row.event_id - 1:
         expected_prev: str | None = before.hash
     else:
         expected_prev = GENESIS_HASH if row.event_id == 1 else None
     follows = after is not None and after.event_id == row.event_id + 1
     earlier = stored_earlier if stored_earlier is not None and stored_earlier.event_id == row.event_id else None
-    found_hash, found_prev = row.hash, row.prev_hash
+    carried_hash, found_prev = row.hash, row.prev_hash
     return Breakage(
         event_id=row.event_id,
-        summary=_summary(expected_hash, found_hash, expected_prev, found_prev),
-        expected_hash=expected_hash,
-        found_hash=_shown_hash(found_hash),
+        summary=_summary(computed_hash, carried_hash, expected_prev, found_prev),
+        computed_hash=computed_hash,
+        carried_hash=_shown_hash(carried_hash),
         expected_prev=None if expected_prev is None else _shown_hash(expected_prev),
         found_prev=_shown_hash(found_prev),
         next_prev=_shown_hash(after.prev_hash) if follows and after is not None else None,
@@ -120,11 +122,11 @@ def explain(before: Row | None, row: Row, after: Row | None, stored_earlier: Row
     )
 
 
-def _summary(expected_hash: str | None, found_hash: str, expected_prev: str | None, found_prev: str) -> str:
+def _summary(computed_hash: str | None, carried_hash: str, expected_prev: str | None, found_prev: str) -> str:
     problems = []
-    if expected_hash is None:
+    if computed_hash is None:
         problems.append("its bytes are not in canonical form")
-    elif expected_hash != found_hash:
+    elif computed_hash != carried_hash:
         problems.append("its bytes do not have the hash that it carries")
     if expected_prev is not None and expected_prev != found_prev:
         problems.append("it does not link to the event before")
