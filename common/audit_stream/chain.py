@@ -12,6 +12,7 @@ import msgspec
 
 from audit_stream.canonical import Prepared, canonical_bytes, hash_of, join
 from audit_stream.errors import ChainError
+from audit_stream.numbers import Count, DurationMs, EventId
 
 __all__ = ["GENESIS", "GENESIS_HASH", "Head", "Linked", "Verdict", "check_link", "link", "verify_export"]
 
@@ -22,7 +23,7 @@ GENESIS_HASH = "0" * 64
 class Head(msgspec.Struct, frozen=True):
     """The last event of a chain; event_id 0 and GENESIS_HASH when the chain is empty."""
 
-    event_id: int
+    event_id: EventId
     hash: str
 
 
@@ -47,11 +48,11 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """
 
     valid: bool
-    checked: int
-    first_break_at: int | None
+    checked: Count
+    first_break_at: EventId | None
     reason: str | None
     head: Head | None = None
-    duration_ms: int | None = None
+    duration_ms: DurationMs | None = None
     started_at: str = ""
     verified_at: str = ""
 

@@ -19,6 +19,7 @@ import msgspec
 from audit_stream.canonical import Prepared, prepare
 from audit_stream.errors import EventRejected, TimestampError
 from audit_stream.kinds import DEFAULT_KINDS, EXTRA_KINDS_SETTING, KindRegistry
+from audit_stream.numbers import EventId
 from audit_stream.timestamps import format_rfc3339_ms, parse_rfc3339_ms
 
 __all__ = ["MAX_NESTING", "SOURCE_PATTERN", "Draft", "Event", "EventReader", "system_clock_ms"]
@@ -35,7 +36,7 @@ SOURCE_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """One event of the chain. `hash` and `prev_hash` are 64 lower-case hex characters."""
 
-    event_id: int
+    event_id: EventId
     timestamp: str
     kind: str
     source: str

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import socket
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -14,7 +16,7 @@ import msgspec
 import pytest
 
 from audit_stream.chain import Head
-from audit_stream.client import Client, Live, Lost, OtherHistory, Selection, Served, Tailed, base_url
+from audit_stream.client import Client, Live, Lost, OtherHistory, Selection, Served, Tailed, base_url, shown_url
 from audit_stream.errors import ClientError
 
 T = TypeVar("T")
@@ -31,12 +33,16 @@ def run(client: Client, job: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
     return asyncio.run(main())
 
 
-def client_of(handler: Callable[[httpx.Request], httpx.Response], waits: list[float] | None = None) -> Client:
+def client_of(
+    handler: Callable[[httpx.Request], httpx.Response],
+    waits: list[float] | None = None,
+    clock_s: Callable[[], float] = time.monotonic,
+) -> Client:
     async def sleep(seconds: float) -> None:
         if waits is not None:
             waits.append(seconds)
 
-    return Client(URL, transport=httpx.MockTransport(handler), sleep=sleep, jitter=lambda: 1.0)
+    return Client(URL, transport=httpx.MockTransport(handler), sleep=sleep, jitter=lambda: 1.0, clock_s=clock_s)
 
 
 @pytest.mark.parametrize(
@@ -56,11 +62,58 @@ def test_an_address_is_taken_as_people_and_producers_write_it(text: str, url: st
 
 
 @pytest.mark.parametrize(
-    "text", ["", "ftp://host", "http://", "http://host:port", "http://host?x=1", "http://a b:1/\n", "http://\udcff"]
+    "text",
+    [
+        "",
+        "ftp://host",
+        "http://",
+        "http://host:port",
+        "http://host?x=1",
+        "http://a b:1/\n",
+        "http://\udcff",
+        "../../etc/passwd",
+        "./x",
+        "http://a..b",
+        "http://host:65536",
+        "http://host:0",
+        f"http://{'a' * 64}.test",
+        f"http://{'a.' * 127}test",
+    ],
 )
 def test_what_is_no_address_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(ClientError, match="is no address of a daemon"):
         base_url(text)
+
+
+@pytest.mark.parametrize("text", ["http://me:secret@host:99999", "me:secret@host:1/?x", "http://me:sec/ret@host"])
+def test_a_refused_address_is_named_without_its_password(text: str) -> None:
+    with pytest.raises(ClientError, match="is no address of a daemon") as caught:
+        base_url(text)
+    assert "sec" not in str(caught.value)
+
+
+@pytest.mark.parametrize("given", ["http://me:s%40cret@daemon.test:8093/", "me:s%40cret@daemon.test:8093/events"])
+def test_a_name_and_password_go_with_requests_and_are_not_shown(given: str) -> None:
+    def refuse(request: httpx.Request) -> httpx.Response:
+        assert request.headers["authorization"] == f"Basic {base64.b64encode(b'me:s@cret').decode()}"
+        assert request.url == f"{URL}/stats"
+        return httpx.Response(403)
+
+    client = Client(given, transport=httpx.MockTransport(refuse))
+    assert client.url == shown_url(base_url(given)) == URL
+    with pytest.raises(ClientError, match=f"^{URL}/stats answered 403 Forbidden$"):
+        run(client, lambda client: client.stats())
+
+
+@pytest.mark.parametrize(
+    "error", [OverflowError("getsockaddrarg: port must be 0-65535."), httpx.InvalidURL("no"), UnicodeError("too long")]
+)
+def test_an_address_that_only_the_system_refuses_is_a_client_error(error: Exception) -> None:
+    def refuse(request: httpx.Request) -> httpx.Response:
+        raise error
+
+    with pytest.raises(ClientError, match="is no address that can be asked"):
+        run(client_of(refuse), lambda client: client.stats())
 
 
 def test_a_daemon_that_is_not_there_is_said_in_one_line() -> None:
@@ -117,6 +170,116 @@ def test_the_detail_of_a_problem_becomes_the_error() -> None:
 def test_an_answer_that_is_not_the_daemons_is_a_client_error(body: bytes) -> None:
     with pytest.raises(ClientError, match="not what it should be"):
         run(client_of(lambda _: httpx.Response(200, content=body)), lambda client: client.stats())
+
+
+STATS: dict[str, Any] = {"count": 1}
+VERDICT: dict[str, Any] = {"valid": True, "checked": 1, "first_break_at": None, "reason": None}
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"count": 10**30}, "count is no number from 0 to 9223372036854775807"),
+        ({"count": -1}, "count is no number from 0 to 9223372036854775807"),
+        ({"last_event_id": 2**63}, "last_event_id is no number"),
+        ({"by_kind": {"other": 10**400}}, r"by_kind\[...\] is no number"),
+        ({"by_source": {"a": -(10**400)}}, r"by_source\[...\] is no number"),
+        ({"rates_per_second": {"1": 10**400}}, r"rates_per_second\[...\] is no number"),
+        ({"rates_per_second": {"1": 1e300}}, r"rates_per_second\[...\] is no number from 0 to 1000000000000\.0"),
+        ({"subscribers": 10**30}, "subscribers is no number"),
+        ({"database_bytes": 10**30}, "database_bytes is no number"),
+        ({"last_verdict": VERDICT | {"duration_ms": 10**18}}, "last_verdict.duration_ms is no number"),
+    ],
+)
+def test_numbers_of_stats_that_cannot_be_are_a_client_error(fields: dict[str, Any], named: str) -> None:
+    answer = httpx.Response(200, json=STATS | fields)
+    with pytest.raises(ClientError, match=f"not what it should be: {named}"):
+        run(client_of(lambda _: answer), lambda client: client.stats())
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("checked", 10**30),
+        ("checked", -1),
+        ("first_break_at", 10**30),
+        ("duration_ms", 10**400),
+        ("duration_ms", -1),
+        ("head", {"event_id": 10**30, "hash": "0" * 64}),
+    ],
+)
+def test_numbers_of_a_verdict_that_cannot_be_are_a_client_error(field: str, value: object) -> None:
+    answer = httpx.Response(200, json=VERDICT | {field: value})
+    with pytest.raises(ClientError, match=rf"{field}\S* is no number from 0 to "):
+        run(client_of(lambda _: answer), lambda client: client.verify())
+
+
+@pytest.mark.parametrize("event_id", [-1, 2**63, 10**30])
+def test_an_event_with_an_id_that_cannot_be_is_a_client_error(event_id: int) -> None:
+    raw = served(1).raw.replace(b'"event_id":1,', b'"event_id":%d,' % event_id)
+    with pytest.raises(ClientError, match="event_id is no number from 0 to 9223372036854775807"):
+        Served(raw).decode()
+
+
+@pytest.mark.parametrize("status", [200, 404, 503])
+def test_an_answer_in_an_encoding_is_refused_before_it_is_inflated(status: int) -> None:
+    seen: list[str] = []
+
+    async def body() -> AsyncIterator[bytes]:
+        raise AssertionError("nothing of it is read")
+        yield b""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers["accept-encoding"])
+        headers = {"content-encoding": "identity, gzip", "content-type": "text/event-stream"}
+        return httpx.Response(status, headers=headers, content=body())
+
+    async def ask(client: Client) -> None:
+        with pytest.raises(ClientError, match=f"^the answer of {URL} is encoded as gzip") as caught:
+            await client.stats()
+        assert caught.value.status == status
+        with pytest.raises(ClientError, match="is encoded as gzip"):
+            [event async for event in client.events()]
+        with pytest.raises(ClientError, match="is encoded as gzip"):
+            async with client.stream(Selection(), 0):
+                pass
+
+    run(client_of(answer), ask)
+    assert seen == ["identity"] * 3
+
+
+def test_a_stream_is_utf_8_whatever_charset_it_names() -> None:
+    def answer(_: httpx.Request) -> httpx.Response:
+        headers = {"content-type": "text/event-stream; charset=zlib"}
+        return httpx.Response(200, headers=headers, content=chunks([message(1)]))
+
+    async def read(client: Client) -> list[Served]:
+        async with client.stream(Selection(), 0) as events:
+            return [event async for event in events]
+
+    assert run(client_of(answer), read) == [served(1)]
+
+
+@pytest.mark.parametrize("status", [422, 503])
+@pytest.mark.parametrize("detail", ["[" * 100_000 + "]" * 100_000, "1" * 5_000, "{", '"\\ud800"'])
+def test_an_error_whose_detail_cannot_be_read_is_a_client_error(status: int, detail: str) -> None:
+    answer = httpx.Response(status, content=f'{{"detail":{detail}}}'.encode())
+    with pytest.raises(ClientError) as caught:
+        run(client_of(lambda _: answer), lambda client: client.stats())
+    assert caught.value.status == status
+    assert len(str(caught.value)) < 5_000
+
+
+def test_an_error_without_an_end_is_refused_before_it_fills_memory() -> None:
+    async def body() -> AsyncIterator[bytes]:
+        while True:
+            yield b"short\n" * 100_000
+
+    async def read(client: Client) -> None:
+        with pytest.raises(ClientError, match="answer of more than"):
+            [event async for event in client.events()]
+
+    run(client_of(lambda _: httpx.Response(503, content=body())), read)
 
 
 def test_an_event_that_does_not_exist_is_none() -> None:
@@ -211,6 +374,49 @@ def test_pages_are_followed_by_their_links_under_the_address_that_was_given() ->
     assert requests[1].params["kind"] == "other"
 
 
+@pytest.mark.parametrize(
+    "link", [b"<http://[::1?x>", b"<http://a/?since_id=\xc3\xa9\xff>", b"<" + b"x" * 70_000 + b">", b""]
+)
+def test_a_link_that_is_no_url_is_a_client_error(link: bytes) -> None:
+    headers = [(b"content-type", b"application/x-ndjson"), (b"link", link + b'; rel="next"')]
+
+    async def read(client: Client) -> list[Served]:
+        return [event async for event in client.events(since_id=0)]
+
+    with pytest.raises(ClientError, match=r"link to the next page is no URL|do not come to an end"):
+        run(client_of(lambda _: httpx.Response(200, headers=headers, content=lines(1))), read)
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+@pytest.mark.parametrize(
+    ("body", "cursor"),
+    [
+        (b"", "since_id=9&before_id=1"),
+        (b"\n\n", "since_id=9&before_id=1"),
+        (b"event", ""),
+        (b"event", "since_id=5&before_id=5"),
+        (b"event", "since_id=4&before_id=6"),
+        (b"event", f"since_id={'9' * 5000}&before_id=-1"),
+    ],
+)
+def test_pages_that_do_not_go_on_are_not_asked_for_for_ever(body: bytes, cursor: str, newest_first: bool) -> None:
+    requests: list[httpx.Request] = []
+
+    def page(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        content = lines(6) if body == b"event" else body
+        return httpx.Response(200, headers=NDJSON | {"Link": f'</events?{cursor}>; rel="next"'}, content=content)
+
+    async def read(client: Client) -> None:
+        chunks = client.lines(since_id=5, before_id=5, newest_first=newest_first)
+        async for _ in chunks:
+            pass
+
+    with pytest.raises(ClientError, match="do not come to an end"):
+        run(client_of(page), read)
+    assert len(requests) == 1
+
+
 def test_the_most_recent_events_are_one_page() -> None:
     link = '</events?limit=2&before_id=1>; rel="next"'
     answer = httpx.Response(200, headers=NDJSON | {"Link": link}, content=lines(1, 2))
@@ -271,6 +477,34 @@ def test_a_silent_stream_is_taken_for_dead() -> None:
     assert daemon.read_timeouts == [45.0, 45.0]
 
 
+def test_streams_that_end_as_soon_as_they_open_are_waited_for_longer_and_longer() -> None:
+    daemon = FakeDaemon(head=0, streams=[[], [], [b": keep-alive\n"], [], [message(1)], []])
+
+    daemon.tail(until=Lost, count=6, since_id=0)
+
+    assert daemon.waits == [0.25, 0.5, 1, 2, 0.25]  # the sixth Lost comes before its wait
+
+
+def test_a_quiet_stream_that_has_lasted_is_waited_for_as_briefly_as_the_first() -> None:
+    daemon = FakeDaemon(head=0, streams=[[], [], [], []])
+    daemon.stream_lasts_s = [0, 14, 15, 0]
+
+    daemon.tail(until=Lost, count=4, since_id=0)
+
+    assert daemon.waits == [0.25, 0.5, 0.25]
+
+
+def test_an_event_of_another_id_moves_no_tail_there() -> None:
+    daemon = FakeDaemon(head=5, streams=[[message(6)], [message(7)], [message(8)]])
+    daemon.every_event_is = 1
+
+    items = daemon.tail(until=Served, count=2)
+
+    assert OtherHistory(seen=Head(6, hash_of(6)), head=Head(10**6, hash_of(10**6))) in items
+    assert ids(items) == [6, 7]
+    assert daemon.cursors == ["5", "6"]
+
+
 def test_a_log_that_became_shorter_is_another_history() -> None:
     daemon = FakeDaemon(head=5, streams=[[message(6)], [message(3)]])
     daemon.head_of_stream[1] = 2
@@ -326,6 +560,9 @@ class FakeDaemon:
         self.cursors: list[str] = []
         self.read_timeouts: list[float] = []
         self.waits: list[float] = []
+        self.stream_lasts_s: list[float] = []
+        self.every_event_is: int | None = None
+        self.asked = 0
 
     def tail(self, *, until: type, count: int, since_id: int | None = None) -> list[Tailed]:
         async def read(client: Client) -> list[Tailed]:
@@ -337,7 +574,13 @@ class FakeDaemon:
                         return items
             raise AssertionError("a tail never ends")
 
-        return run(client_of(self.answer, self.waits), read)
+        return run(client_of(self.answer, self.waits, clock_s=self.clock_s), read)
+
+    def clock_s(self) -> float:
+        """Asked when a stream has opened and when it has ended: each lasts as long as the test says."""
+        self.asked += 1
+        lasts_s = self.stream_lasts_s[self.opened - 1] if self.stream_lasts_s else 0
+        return lasts_s if self.asked % 2 == 0 else 0
 
     def answer(self, request: httpx.Request) -> httpx.Response:
         head = self.head_of_stream.get(self.opened, 10**6)
@@ -357,6 +600,7 @@ class FakeDaemon:
         return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=chunks(stream))
 
     def event(self, event_id: int, head: int) -> httpx.Response:
+        event_id = self.every_event_is or event_id
         if event_id > head:
             return httpx.Response(404, json={"detail": "unknown event_id"})
         if self.rewritten_from_stream is not None and self.opened >= self.rewritten_from_stream:

@@ -17,7 +17,7 @@ failures.py   what goes wrong on the way, and how long to wait before trying aga
 """
 
 from audit_stream.client.answers import Appended, Receipt, Served, Stats
-from audit_stream.client.http import Client, base_url
+from audit_stream.client.http import Client, base_url, shown_url
 from audit_stream.client.selection import EVERYTHING, Selection
 from audit_stream.client.tail import Live, Lost, OtherHistory, Tailed
 from audit_stream.wire import DEFAULT_URL
@@ -36,4 +36,5 @@ __all__ = [
     "Stats",
     "Tailed",
     "base_url",
+    "shown_url",
 ]

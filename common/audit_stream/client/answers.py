@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TypeVar
 
 import msgspec
@@ -9,6 +10,7 @@ import msgspec
 from audit_stream.chain import GENESIS, GENESIS_HASH, Head, Verdict
 from audit_stream.errors import ClientError
 from audit_stream.event import Event
+from audit_stream.numbers import MAX_COUNT, Count, EventId, Rate
 
 __all__ = ["Appended", "Receipt", "Served", "Stats", "decode"]
 
@@ -31,15 +33,15 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     `severities` are the labels of kinds that the daemon's operator has added to `DEFAULT_KINDS`, or changed.
     """
 
-    count: int
-    last_event_id: int | None = None
+    count: Count
+    last_event_id: EventId | None = None
     latest_hash: str | None = None
-    by_kind: dict[str, int] = {}
-    by_source: dict[str, int] = {}
+    by_kind: dict[str, Count] = {}
+    by_source: dict[str, Count] = {}
     severities: dict[str, str] = {}
-    rates_per_second: dict[str, float] = {}
-    subscribers: int = 0
-    database_bytes: int = 0
+    rates_per_second: dict[str, Rate] = {}
+    subscribers: Count = 0
+    database_bytes: Count = 0
     last_verdict: Verdict | None = None
 
     @property
@@ -58,9 +60,9 @@ class Appended(msgspec.Struct, frozen=True, kw_only=True):
 class Receipt(msgspec.Struct, frozen=True, kw_only=True):
     """A batch that is on the daemon's disk."""
 
-    count: int
-    first_event_id: int
-    last_event_id: int
+    count: Count
+    first_event_id: EventId
+    last_event_id: EventId
     latest_hash: str
     replayed: bool = False
 
@@ -70,4 +72,18 @@ def decode(body: bytes, type_: type[_T]) -> _T:
     try:
         return msgspec.json.decode(body, type=type_)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ClientError(f"the daemon's answer is not what it should be: {error}", status=200) from None
+        raise ClientError(f"the daemon's answer is not what it should be: {_words(error)}", status=200) from None
+
+
+_OUT_OF_BOUNDS = re.compile(
+    r"(?:Expected `(?:int|float)` (?:<= (?P<most>\S+)|>= 0)|(?:Integer value|Number) out of range)"
+    r" - at `\$\.?(?P<field>(?!payload).*)`"
+)
+
+
+def _words(error: Exception) -> str:
+    """msgspec's, but for a number beyond its bounds: it names only the one that was missed, or none."""
+    match = _OUT_OF_BOUNDS.fullmatch(str(error))
+    if match is None:
+        return str(error)
+    return f"{match['field']} is no number from 0 to {match['most'] or MAX_COUNT}"

@@ -11,16 +11,20 @@ import httpx
 import msgspec
 from httpx_sse import SSEError
 
+from audit_stream.client.limits import ShortBody
 from audit_stream.errors import ClientError
 
-__all__ = ["AGAIN", "Again", "back_off_s", "check", "translated"]
+__all__ = ["AGAIN", "LONGEST_WAIT_S", "Again", "back_off_s", "check", "check_plain", "translated"]
 
 AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses that say nothing about the request: the same may succeed later (RFC 9110, 15.6)."""
 
 _FIRST_WAIT_S = 0.25
 """A daemon that is restarted answers again after less than half a second."""
-_LONGEST_WAIT_S = 15.0
+LONGEST_WAIT_S = 15.0
+
+_MAX_DETAIL = 2_000
+"""Characters of a problem's detail: a daemon's are sentences."""
 
 
 class Again(ClientError):
@@ -45,6 +49,8 @@ def translated(url: str) -> Iterator[None]:
         raise Again(f"the connection to {url} broke: {error}".removesuffix(": ")) from None
     except SSEError:
         raise ClientError(f"what answers at {url} is no audit-stream daemon", status=200) from None
+    except (httpx.InvalidURL, OverflowError, UnicodeError) as error:  # of names and ports that only the system refuses
+        raise ClientError(f"{url} is no address that can be asked: {error}") from None
 
 
 def _cause(error: BaseException | None) -> str:
@@ -68,6 +74,17 @@ def _cause(error: BaseException | None) -> str:
     return ""
 
 
+def check_plain(answer: httpx.Response, base: str) -> None:
+    """Raise ClientError for an answer with a Content-Encoding, before its body is read: none was asked for.
+
+    It would be inflated behind what limits it, a thousand times and more.
+    """
+    codings = answer.headers.get_list("content-encoding", split_commas=True)
+    coding = next((each for each in codings if each.strip().lower() not in ("", "identity")), None)
+    if coding is not None:
+        raise _refusal(answer, f"the answer of {base} is encoded as {coding.strip()[:40]}, which was not asked for")
+
+
 async def check(answer: httpx.Response, base: str) -> None:
     """Raise ClientError for an answer that is an error, with its problem detail (RFC 9457) if it has one.
 
@@ -75,19 +92,24 @@ async def check(answer: httpx.Response, base: str) -> None:
     """
     if answer.is_success:
         return
+    if not answer.is_stream_consumed:
+        answer.stream = ShortBody(answer.stream)  # short lines alone may go on for ever
     body = await answer.aread()
     try:
-        message = str(msgspec.json.decode(body)["detail"])
-    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError):
+        message = str(msgspec.json.decode(body)["detail"])[:_MAX_DETAIL]
+    except (msgspec.DecodeError, ValueError, KeyError, TypeError, RecursionError):  # ValueError: also too many digits
         message = f"{answer.url} answered {answer.status_code} {answer.reason_phrase}".rstrip()
     if answer.status_code == 404 and httpx.URL(base).path.strip("/"):
         message = f"{message}: give the daemon's address without a path"
-    if answer.status_code not in AGAIN:
-        raise ClientError(message, status=answer.status_code)
+    raise _refusal(answer, message)
+
+
+def _refusal(answer: httpx.Response, message: str) -> ClientError:
+    status = answer.status_code
+    if status not in AGAIN:
+        return ClientError(message, status=status)
     retry_after = answer.headers.get("retry-after", "")
-    raise Again(
-        message, status=answer.status_code, retry_after_s=float(retry_after) if retry_after.isdecimal() else 0.0
-    )
+    return Again(message, status=status, retry_after_s=float(retry_after) if retry_after.isdecimal() else 0.0)
 
 
 def back_off_s(failures: int, jitter: float) -> float:
@@ -95,5 +117,5 @@ def back_off_s(failures: int, jitter: float) -> float:
 
     `jitter`, 0 to 1, makes it between half and all of that, so that many clients do not come back at once.
     """
-    longest = min(_FIRST_WAIT_S * 2 ** min(failures, 16), _LONGEST_WAIT_S)
+    longest = min(_FIRST_WAIT_S * 2 ** min(failures, 16), LONGEST_WAIT_S)
     return float(longest * (0.5 + jitter / 2))

@@ -7,6 +7,7 @@ import contextlib
 import ipaddress
 import random
 import re
+import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, Self
@@ -18,14 +19,14 @@ from httpx_sse import aconnect_sse
 
 from audit_stream.chain import Verdict
 from audit_stream.client.answers import Appended, Receipt, Served, Stats, decode
-from audit_stream.client.failures import Again, back_off_s, check, translated
+from audit_stream.client.failures import Again, back_off_s, check, check_plain, translated
 from audit_stream.client.limits import ShortBody, ShortLines, ShortMessages
 from audit_stream.client.selection import EVERYTHING, Parameters, Selection
 from audit_stream.client.tail import Tailed, follow
 from audit_stream.errors import ClientError
 from audit_stream.wire import DEFAULT_URL, JSON, KEY_PATTERN, KEY_RULE, NDJSON
 
-__all__ = ["Client", "base_url"]
+__all__ = ["Client", "base_url", "shown_url"]
 
 _CONNECT_S = 5.0
 _ANSWER_S = 30.0
@@ -34,6 +35,10 @@ _DEAD_STREAM_S = 45.0
 """The daemon sends a comment every 15 s; after three that did not come the connection is dead."""
 
 _KEY = re.compile(KEY_PATTERN)
+_ID = re.compile("[0-9]{1,19}")
+_USERINFO = re.compile("^((?:[a-zA-Z][a-zA-Z0-9+.-]*://)?).*@", re.DOTALL)
+_MAX_LABEL, _MAX_NAME = 63, 253
+"""Bytes (RFC 1035, 2.3.4); Python raises UnicodeError for more."""
 
 _PAGE_EVENTS = 10_000
 """In one request of a longer read: a few megabytes, so that a lost connection costs little."""
@@ -46,21 +51,32 @@ def base_url(text: str) -> str:
     Raises ClientError.
     """
     address = text.strip()
+    named = _USERINFO.sub(r"\1", text)  # a password is shown to nobody
+    refused = f"{named!r} is no address of a daemon"
     if not address.isprintable() or " " in address:
-        raise ClientError(f"{text!r} is no address of a daemon: it holds a space or a character that cannot be shown")
+        raise ClientError(f"{refused}: it holds a space or a character that cannot be shown")
     try:
         url = httpx.URL(address if "://" in address else f"http://{address}")
     except httpx.InvalidURL as error:
-        raise ClientError(f"{text!r} is no address of a daemon: {error}") from None
-    if url.scheme not in ("http", "https") or not url.host or url.query or url.fragment:
-        raise ClientError(f"{text!r} is no address of a daemon: use one such as {DEFAULT_URL}")
+        why = f"use one such as {DEFAULT_URL}" if "@" in address else str(error)  # which may quote a part of a password
+        raise ClientError(f"{refused}: {why}") from None
+    if url.scheme not in ("http", "https") or not _is_host(url.raw_host) or url.query or url.fragment:
+        raise ClientError(f"{refused}: use one such as {DEFAULT_URL}")
+    if url.port is not None and not 0 < url.port < 65_536:
+        raise ClientError(f"{refused}: a port is a number from 1 to 65535")
     return str(url.copy_with(path=url.path.rstrip("/").removesuffix("/events"))).rstrip("/")
+
+
+def shown_url(url: str) -> str:
+    """An address of `base_url` without name and password: what may be shown and stored."""
+    return str(httpx.URL(url).copy_with(userinfo=b"")).rstrip("/")
 
 
 class Client:
     """Talks to one daemon; an async context manager. Belongs to one event loop.
 
-    `transport`, `sleep` and `jitter` (0 to 1) are there for tests.
+    `url` is the address without the name and password that it may have been given with; they go with every request.
+    `transport`, `sleep`, `jitter` (0 to 1) and `clock_s` are there for tests.
     """
 
     def __init__(
@@ -70,14 +86,19 @@ class Client:
         transport: httpx.AsyncBaseTransport | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
+        clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.url = base_url(url)
+        address = httpx.URL(base_url(url))
+        self.url = shown_url(str(address))
         self._sleep = sleep
         self._jitter = jitter
+        self._clock_s = clock_s
         self._http = httpx.AsyncClient(
             transport=transport,
+            auth=httpx.BasicAuth(address.username, address.password) if address.userinfo else None,
+            headers={"Accept-Encoding": "identity"},  # what is inflated cannot be kept short
             timeout=httpx.Timeout(_ANSWER_S, connect=_CONNECT_S),
-            trust_env=not _is_loopback(httpx.URL(self.url).host),  # no proxy leads to this very machine
+            trust_env=not _is_loopback(address.host),  # no proxy leads to this very machine
             verify=self.url.startswith("https:"),  # building a TLS context takes 20 ms
         )
 
@@ -165,6 +186,7 @@ class Client:
             *((("order", "desc"),) if newest_first else ()),
         ]
         while parameters is not None:
+            is_empty = True
             async with self._page(parameters) as answer:
                 if not answer.headers.get("content-type", "").startswith(NDJSON):
                     raise ClientError(f"what answers at {self.url} is no audit-stream of 0.2 or later", status=200)
@@ -172,10 +194,14 @@ class Client:
                 async for chunk in answer.aiter_bytes():
                     lines, newline, rest = (rest + chunk).rpartition(b"\n")
                     if newline:
+                        is_empty = is_empty and (not lines or lines.isspace())
                         yield lines + newline
                 if rest:
                     raise ClientError(f"the answer of {self.url} ends within an event")
-            parameters = _next_page(answer) if pages else None
+            following = _next_page(answer) if pages else None
+            if following is not None and (is_empty or not _goes_on(parameters, following, newest_first=newest_first)):
+                raise ClientError(f"the pages of {self.url} do not come to an end", status=200)
+            parameters = following
 
     async def append(
         self, event: Mapping[str, Any] | bytes, *, idempotency_key: str | None = None, retry_for_s: float = 0
@@ -204,7 +230,7 @@ class Client:
         Between the events come notices: Live, Lost, OtherHistory. It reconnects by itself; what raises ClientError
         is only a request that the daemon refuses, such as a malformed filter.
         """
-        return follow(self, selection, since_id, sleep=self._sleep, jitter=self._jitter)
+        return follow(self, selection, since_id, sleep=self._sleep, jitter=self._jitter, clock_s=self._clock_s)
 
     @contextlib.asynccontextmanager
     async def stream(self, selection: Selection, after_id: int) -> AsyncIterator[AsyncGenerator[Served]]:
@@ -228,7 +254,9 @@ class Client:
                 headers={"Last-Event-ID": str(after_id)},
                 timeout=httpx.Timeout(_CONNECT_S, read=_DEAD_STREAM_S),
             ) as source:
+                check_plain(source.response, self.url)
                 source.response.stream = ShortMessages(ShortLines(source.response.stream))
+                source.response.encoding = "utf-8"  # as SSE is; Python knows charsets that inflate, or fail
                 await check(source.response, self.url)
                 async with contextlib.aclosing(served()) as events:
                     yield events
@@ -253,6 +281,7 @@ class Client:
     async def _request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         with translated(self.url):
             async with self._http.stream(method, f"{self.url}{path}", **arguments) as answer:
+                check_plain(answer, self.url)
                 answer.stream = ShortBody(answer.stream)
                 await answer.aread()
             await check(answer, self.url)
@@ -264,6 +293,7 @@ class Client:
             async with self._http.stream(
                 "GET", f"{self.url}/events", params=parameters, headers={"Accept": NDJSON}
             ) as answer:
+                check_plain(answer, self.url)
                 answer.stream = ShortLines(answer.stream)
                 await check(answer, self.url)
                 yield answer
@@ -272,7 +302,32 @@ class Client:
 def _next_page(answer: httpx.Response) -> Parameters | None:
     """The parameters of the next page (RFC 8288); its path would lack what a proxy puts before ours."""
     link = answer.links.get("next")
-    return None if link is None else [*parse_qsl(httpx.URL(link["url"]).query.decode("ascii"), keep_blank_values=True)]
+    if link is None:
+        return None
+    try:
+        return [*parse_qsl(httpx.URL(link["url"]).query.decode("ascii"), keep_blank_values=True)]
+    except (httpx.InvalidURL, ValueError):  # ValueError: no ASCII
+        raise ClientError("the answer's link to the next page is no URL", status=200) from None
+
+
+def _goes_on(asked: Parameters, following: Parameters, *, newest_first: bool) -> bool:
+    """Whether the next page lies beyond the one that was asked for, in the direction of reading."""
+    name = "before_id" if newest_first else "since_id"
+    here, there = _cursor(asked, name), _cursor(following, name)
+    if there is None or here is None:
+        return there is not None
+    return there < here if newest_first else there > here
+
+
+def _cursor(parameters: Parameters, name: str) -> int | None:
+    text = str(dict(parameters).get(name, ""))
+    return int(text) if _ID.fullmatch(text) else None
+
+
+def _is_host(host: bytes) -> bool:
+    """Whether it can be the name or number of a machine: `..` of a path, or nothing, cannot."""
+    labels = host.removesuffix(b".").split(b".")
+    return len(host) <= _MAX_NAME and all(0 < len(label) <= _MAX_LABEL for label in labels)
 
 
 def _checked_key(key: str | None) -> str:

@@ -10,7 +10,7 @@ import msgspec
 
 from audit_stream.chain import GENESIS, Head
 from audit_stream.client.answers import Served, Stats, decode
-from audit_stream.client.failures import AGAIN, back_off_s
+from audit_stream.client.failures import AGAIN, LONGEST_WAIT_S, back_off_s
 from audit_stream.client.selection import Selection
 from audit_stream.errors import ClientError
 
@@ -60,26 +60,36 @@ async def follow(
     *,
     sleep: Callable[[float], Awaitable[None]],
     jitter: Callable[[], float],
+    clock_s: Callable[[], float],
 ) -> AsyncGenerator[Tailed]:
-    """What `Client.tail` gives."""
+    """What `Client.tail` gives.
+
+    A connection counts as good once an event has come, or when it has lasted as long as we wait at most: not when it
+    opens, because what ends each at once would be asked without a pause for ever.
+    """
     place = None if since_id is None else Head(since_id, "")
     failures = 0
     while True:
+        opened_s: float | None = None
         try:
             place, other = await _confirm(daemon, place)
             if other is not None:
                 yield other
             async with daemon.stream(selection, place.event_id) as served:
-                failures = 0
+                opened_s = clock_s()
                 yield Live(after_id=place.event_id)
                 async for event in served:
-                    place = decode(event.raw, Head)
+                    before, place = place, decode(event.raw, Head)
+                    if place.event_id > before.event_id:
+                        failures = 0
                     yield event
             reason = "the daemon ended the stream"
         except ClientError as error:
             if error.status is not None and error.status not in AGAIN:
                 raise
             reason = str(error)
+        if opened_s is not None and clock_s() - opened_s >= LONGEST_WAIT_S:
+            failures = 0
         wait_s = back_off_s(failures, jitter())
         failures += 1
         yield Lost(reason=reason, retry_in_s=wait_s)
@@ -94,12 +104,15 @@ async def _confirm(daemon: Followed, place: Head | None) -> tuple[Head, OtherHis
     if place is None or place.event_id == 0:
         return (await daemon.stats()).head if place is None else GENESIS, None
     found = await daemon.event(place.event_id)
-    if found is None:
+    there = None if found is None else decode(found.raw, Head)
+    if there is None:
         head = (await daemon.stats()).head
         if head.event_id >= place.event_id:  # it came in between
             return place, None
         return head, OtherHistory(seen=place, head=head)
-    there = decode(found.raw, Head)
+    if there.event_id != place.event_id:  # bytes of another event: of `seen` nothing is there
+        head = (await daemon.stats()).head
+        return Head(place.event_id, ""), OtherHistory(seen=place, head=head) if place.hash else None
     if place.hash in ("", there.hash):
         return there, None
     return there, OtherHistory(seen=place, head=(await daemon.stats()).head)

@@ -1,0 +1,23 @@
+"""Numbers as they may stand in JSON from elsewhere: decoding refuses what later arithmetic could not hold."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+__all__ = ["MAX_COUNT", "Count", "DurationMs", "EventId", "Rate"]
+
+MAX_COUNT = 2**63 - 1
+"""What SQLite numbers a row with at most, and so the last id that a chain can have."""
+
+_MAX_DURATION_MS = 366 * 24 * 3600 * 1000
+"""A year: no walk takes as long, and a float and a timedelta hold it."""
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
+EventId = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
+"""0 stands for the beginning, before event 1."""
+
+DurationMs = Annotated[int, msgspec.Meta(ge=0, le=_MAX_DURATION_MS)]
+Rate = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
+"""Events a second; the limit is far beyond any, and can be shown."""
