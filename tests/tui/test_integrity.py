@@ -712,3 +712,32 @@ def test_what_was_accepted_is_told_with_what_it_took_the_place_of() -> None:
         "2023-11-14 22:13:21Z accepted up to #0 000000000000",
         "2023-11-14 22:13:20Z accepted up to #9 cdcdcdcdcdcd in place of #60 abababababab",
     ]
+
+
+def test_the_head_of_a_rewritten_history_is_told_to_be_another_event_before_its_hash() -> None:
+    from audit_tui.model.integrity import Rewriting
+    from audit_tui.model.integrity_report import rewriting_text
+
+    rewriting = Rewriting(remembered=Head(400, "ab" * 32), found=Head(390, "cd" * 32), found_ms=START_MS)
+    lines = rewriting_text(rewriting).splitlines()
+    assert lines[2:] == [f"  expected {'ab' * 32}", "  the head now, #390:", f"           {'cd' * 32}"]
+    assert max(map(len, lines)) <= 77
+    same = msgspec.structs.replace(rewriting, found=Head(400, "cd" * 32))
+    assert rewriting_text(same).splitlines()[3:] == [f"  found    {'cd' * 32}"]
+
+
+@pytest.mark.parametrize("name", ["x" * 1000, "漢" * 100, "\u202e" * 100])
+@pytest.mark.parametrize("width", [60, 77, 117])
+def test_the_events_around_a_break_fit_whatever_their_names_are_and_no_hash_is_cut(name: str, width: int) -> None:
+    from rich.cells import cell_len
+
+    from audit_stream.client import Served
+    from audit_stream.kinds import DEFAULT_KINDS
+    from audit_tui.model.rows import read_row
+
+    fields = {"event_id": 12345, "timestamp": "2026-05-28T20:26:40Z", "payload": {}, "prev_hash": "a" * 64}
+    event = {**fields, "kind": name, "source": name, "hash": "b" * 64}
+    row = read_row(Served(msgspec.json.encode(event)), DEFAULT_KINDS)
+    (line,) = around_lines([row], 12345, width)
+    assert cell_len(line) == width
+    assert line.endswith(" bbbbbbbb←aaaaaaaa")

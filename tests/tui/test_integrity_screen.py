@@ -8,6 +8,7 @@ import pytest
 from textual.app import App
 from textual.pilot import Pilot
 from textual.widgets import Static
+from textual.widgets._toast import Toast
 
 from audit_stream.chain import Head, Verdict
 from audit_stream.client import Served
@@ -16,6 +17,7 @@ from audit_stream.kinds import DEFAULT_KINDS
 from audit_tui.disk.heads import RememberedHead
 from audit_tui.model.integrity import Integrity
 from audit_tui.model.rows import Gap, Row, check_after, read_row
+from audit_tui.screens.help import grouped_keys
 from audit_tui.screens.integrity import IntegrityScreen
 from tests.tui.fake_log import chained, tampered
 
@@ -23,6 +25,7 @@ NOW_S = 1000.0
 NOW_MS = 1_700_000_000_000
 TIMES: dict[str, Any] = {"now_ms": NOW_MS, "now_s": NOW_S}
 HEADS = (RememberedHead(event_id=5, hash="ab" * 32, first_seen_ms=NOW_MS - 60_000, last_seen_ms=NOW_MS),)
+DRAFTS: list[tuple[str, str, dict[str, Any]]] = [("other", "cron", {"i": i}) for i in range(1, 10)]
 SIZES = [(80, 24), (120, 40), (20, 5)]
 
 
@@ -33,8 +36,8 @@ def row_of(raw: bytes) -> Row:
 class Log:
     """Nine events; the fifth can be edited behind the hash's back, or removed."""
 
-    def __init__(self) -> None:
-        self.raws = list(chained([("other", "cron", {"i": i}) for i in range(1, 10)]))
+    def __init__(self, drafts: Sequence[tuple[str, str, dict[str, Any]]] = DRAFTS) -> None:
+        self.raws = list(chained(drafts))
         self.seen = {row.event_id: row for row in map(row_of, self.raws)}
         self.integrity = Integrity(lambda event_id: self.seen[event_id].hash if event_id in self.seen else None)
         self.integrity.connected()
@@ -70,6 +73,9 @@ class ScreenApp(App[None]):
         self.posted: list[str] = []
 
     def on_mount(self) -> None:
+        self.open()
+
+    def open(self) -> None:
         screen = IntegrityScreen(
             self.log_.integrity,
             HEADS,
@@ -105,7 +111,7 @@ def driven(
     """Run the app, wait until what lies around a break is loaded, and act."""
 
     async def main() -> None:
-        async with app.run_test(size=size) as pilot:
+        async with app.run_test(size=size, notifications=True) as pilot:
             await pilot.pause()
             await app.workers.wait_for_complete()
             await pilot.pause()
@@ -250,16 +256,71 @@ def test_v_asks_for_a_verdict_and_a_acknowledges_what_is_shown() -> None:
     driven(app, look)
 
 
-@pytest.mark.parametrize("key", ["escape", "b"])
-def test_escape_and_b_close_it(key: str) -> None:
+@pytest.mark.parametrize("keys", [["escape"], ["q"], ["b"], ["q", "q"], ["a", "escape"]])
+def test_it_closes_and_the_console_stays(keys: list[str]) -> None:
+    log = Log()
+    log.verdict(5)
+    app = ScreenApp(log)
+
+    async def look(pilot: Pilot[None]) -> None:
+        await pilot.press(*keys)
+        await pilot.pause()
+        assert not isinstance(app.screen, IntegrityScreen)
+        assert app.is_running
+        assert app.return_code is None
+
+    driven(app, look)
+
+
+def test_the_keys_that_scroll_have_a_title_in_the_help() -> None:
     app = ScreenApp(Log())
 
     async def look(pilot: Pilot[None]) -> None:
-        await pilot.press(key)
-        await pilot.pause()
-        assert not isinstance(app.screen, IntegrityScreen)
+        groups = grouped_keys("Integrity", app.screen.active_bindings, app.get_key_display)
+        assert set(groups) == {"Integrity", "Scroll", "Everywhere"}
+        assert ("esc q b", "Close") in groups["Integrity"]
 
     driven(app, look)
+
+
+def test_opening_it_takes_away_the_alarm_that_would_cover_what_it_is_about() -> None:
+    log = Log()
+    log.verdict(5)
+    app = ScreenApp(log)
+
+    async def look(pilot: Pilot[None]) -> None:
+        await pilot.press("escape")
+        app.notify("BROKEN at #5", timeout=600)
+        await pilot.pause()
+        assert app.screen.query(Toast)
+        app.open()
+        await pilot.pause()
+        assert isinstance(app.screen, IntegrityScreen)
+        assert not app.screen.query(Toast)
+
+    driven(app, look)
+
+
+def test_names_have_the_room_that_there_is_and_are_whole_in_the_ticket() -> None:
+    source = "a-service-with-a-long-name/" + "x" * 60
+    log = Log([("tool_invocation_required_approval", source, {"i": i}) for i in range(1, 10)])
+    log.edit()
+    log.verdict(5)
+    app = ScreenApp(log)
+
+    async def look(pilot: Pilot[None]) -> None:
+        narrow = app.text("break").splitlines()[-1]
+        assert "tool_invocation_re… a-service-wi… " in narrow
+        assert len(narrow) == 77
+        await pilot.resize_terminal(120, 24)
+        await pilot.pause()
+        wide = app.text("break").splitlines()[-1]
+        assert "tool_invocation_required_approval a-service-" in wide
+        assert len(wide) == 117
+        await pilot.press("c")
+        assert f" tool_invocation_required_approval {source} " in app.copied
+
+    driven(app, look, (80, 24))
 
 
 def test_the_next_refresh_shows_a_new_verdict_and_leaves_alone_what_is_as_it_was() -> None:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from rich.cells import cell_len
+
 from audit_stream.chain import Verdict
 from audit_stream.display import safe
 from audit_tui.model.badge import Badge
@@ -35,6 +37,12 @@ __all__ = [
 CHECK_MARKS = {Check.LINKED: "✓", Check.GAP: "·", Check.NOT_CHECKED: "·", Check.BROKEN: "✗"}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LONGEST_MS = 1 << 47
+_WIDTH = 77
+"""What a terminal of 80 columns leaves beside the padding and the scroll bar."""
+_BESIDE_NAMES = 44
+"""Cells of a line around a break without the id's digits, the kind and the source."""
+_MAX_NAME = 256
+"""Characters; twice what a daemon accepts."""
 
 
 class Remembered(Protocol):
@@ -159,11 +167,15 @@ def checked_now(items: Iterable[Row | Gap]) -> list[Row]:
     return rows
 
 
-def around_lines(rows: Sequence[Row], event_id: int) -> list[str]:
-    """The events around one, a line each; one that is absent has a line too."""
+def around_lines(rows: Sequence[Row], event_id: int, width: int | None = _WIDTH) -> list[str]:
+    """The events around one, a line each of at most `width` cells; one that is absent has a line too.
+
+    Kinds and sources are cut where they have no room, but no hash is. Without a width they are whole.
+    """
     lines = []
     missing = all(row.event_id != event_id for row in rows)
     digits = max(len(str(each)) for each in (event_id, *(row.event_id for row in rows)))
+    kind, source = _name_cells(rows, None if width is None else width - _BESIDE_NAMES - digits)
     for row in rows:
         if missing and row.event_id > event_id:
             missing = False
@@ -171,23 +183,41 @@ def around_lines(rows: Sequence[Row], event_id: int) -> list[str]:
         pointer = "▶" if row.event_id == event_id else " "
         lines.append(
             f"{pointer}{CHECK_MARKS[row.check]} #{row.event_id:<{digits}} {fit(safe(row.timestamp[:19]), 19)} "
-            f"{fit(safe(row.kind), 18)} {fit(safe(row.source), 12)} {safe(row.hash[:8])}←{safe(row.prev_hash[:8])}"
+            f"{fit(_name(row.kind), kind)} {fit(_name(row.source), source)} "
+            f"{safe(row.hash[:8])}←{safe(row.prev_hash[:8])}"
         )
     return [*lines, _absent(event_id, digits)] if missing else lines
+
+
+def _name(text: str) -> str:
+    return safe(text[:_MAX_NAME])
+
+
+def _name_cells(rows: Sequence[Row], room: int | None) -> tuple[int, int]:
+    """Cells for the kind and for the source: what the longest needs, else three fifths of the room and the rest."""
+    kind = max((cell_len(_name(row.kind)) for row in rows), default=0)
+    source = max((cell_len(_name(row.source)) for row in rows), default=0)
+    if room is None or kind + source <= room:
+        return kind, source
+    kind = min(kind, max(room * 3 // 5, room - source))
+    return max(0, kind), max(0, room - kind)
 
 
 def _absent(event_id: int, digits: int) -> str:
     return f"▶✗ #{event_id:<{digits}} is not in the log"
 
 
-def break_text(event_id: int, rows: Sequence[Row], found: Row | None, earlier: Row | None) -> str:
+def break_text(
+    event_id: int, rows: Sequence[Row], found: Row | None, earlier: Row | None, width: int | None = _WIDTH
+) -> str:
     """An event that does not hold, explained, with the events around it.
 
     `rows` have just been loaded; `found` is the event as this console found it broken, `earlier` as it is in memory.
+    `width` is that of `around_lines`.
     """
     by_id = {row.event_id: row for row in rows}
     row = by_id.get(event_id) or found
-    lines = around_lines(rows, event_id)
+    lines = around_lines(rows, event_id, width)
     if row is None:
         return "\n".join([f"Event #{event_id}: it is not in the log", *lines])
     copy = next((each for each in (earlier, found) if each is not None and each.raw != row.raw), earlier)
@@ -202,8 +232,9 @@ def rewriting_text(rewriting: Rewriting) -> str:
     lines += ["hash: ✗ differs", f"  expected {safe(remembered.hash[:80])}"]
     if found is None:
         return "\n".join([*lines, "  found    (no such event)"])
-    other = "" if found.event_id == remembered.event_id else f" (the head now, #{found.event_id})"
-    return "\n".join([*lines, f"  found    {safe(found.hash[:80])}{other}"])
+    if found.event_id != remembered.event_id:  # another event: its hash was never to be that one
+        return "\n".join([*lines, f"  the head now, #{found.event_id}:", f"           {safe(found.hash[:80])}"])
+    return "\n".join([*lines, f"  found    {safe(found.hash[:80])}"])
 
 
 def ticket(log: str, badge: Badge, integrity: Integrity, now_ms: int, details: str) -> str:

@@ -11,7 +11,6 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
 from textual.content import Content
 from textual.message import Message
-from textual.screen import Screen
 from textual.widgets import Footer, Static
 
 from audit_stream.display import safe
@@ -21,13 +20,23 @@ from audit_tui.model import integrity_report as report
 from audit_tui.model.badge import Badge, State
 from audit_tui.model.integrity import Integrity
 from audit_tui.model.rows import Check, Gap, Row
+from audit_tui.screens.closing import ClosesOnce
 from audit_tui.screens.copying import copy
 from audit_tui.widgets.badge import BadgeWidget
 
 __all__ = ["IntegrityScreen"]
 
+_BESIDE = 3
+"""Cells that the padding and the scroll bar take from the width."""
 
-class IntegrityScreen(Screen[None]):
+
+class _Report(VerticalScroll):
+    """All below the badge. The keys are Textual's; without a title the help calls them by the name of the class."""
+
+    BINDING_GROUP_TITLE = "Scroll"
+
+
+class IntegrityScreen(ClosesOnce[None]):
     """Everything behind the badge.
 
     `heads` are those remembered on disk. `load_around` gives the events around one, checked or not, or raises
@@ -59,7 +68,7 @@ class IntegrityScreen(Screen[None]):
         Binding("c", "copy", "Copy for a ticket", id="copy"),
         Binding("v", "verify", "Verify now", id="verify"),
         Binding("a", "acknowledge", "Acknowledge", id="acknowledge"),
-        Binding("escape", "close", "Close"),
+        Binding("escape,q", "close", "Close"),
         Binding("b", "close", "Close", id="integrity", show=False),
     ]
 
@@ -92,15 +101,15 @@ class IntegrityScreen(Screen[None]):
         self._now_ms = now_ms
         self._badge: Badge | None = None
         self._loaded: object = None
-        self._break_text = ""
-        self._texts: dict[str, str] = {}
+        self._explained: Callable[[int | None], str] = lambda width: ""
+        self._texts: dict[str, str] = {"break": ""}
 
     def compose(self) -> ComposeResult:
         """The badge and its sentence, then the break, then the lists."""
         with Container(id="line"):
             yield BadgeWidget(id="badge")
             yield Static(id="detail", markup=False)
-        with VerticalScroll(id="scroll"):
+        with _Report(id="scroll"):
             yield Static("Checked by whom", classes="title", markup=False)
             yield Static(id="known", markup=False)
             with Container(id="break-part"):
@@ -116,13 +125,16 @@ class IntegrityScreen(Screen[None]):
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
-        """Show all, and from then on what changes."""
+        """Show all, and from then on what changes; what an alarm's toast says stands here, and it would cover that."""
+        self.app.clear_notifications()
         self.query_one("#scroll").focus()
         self.refresh_all()
         self.set_interval(1.0, self.refresh_all)
 
     def refresh_all(self) -> None:
         """Show what has changed; load what lies around a break that is new, or that there is a new verdict on."""
+        if not self.is_attached:  # closed by a key right after `a`
+            return
         badge = self._integrity.badge(self._now_s())
         self._badge = badge
         self.query_one(BadgeWidget).show(badge)
@@ -138,7 +150,7 @@ class IntegrityScreen(Screen[None]):
 
     async def _explain(self, event_id: int, state: State) -> None:
         rewriting = self._integrity.rewriting
-        texts = []
+        texts: list[str] = []
         if state is State.REWRITTEN and rewriting is not None:
             texts.append(report.rewriting_text(rewriting))
         found = self._integrity.own_breaks.get(event_id)
@@ -149,13 +161,28 @@ class IntegrityScreen(Screen[None]):
             rows = [] if found is None else [row for row in (found.before, found.row) if row is not None]
         else:
             self._note_repair(event_id, rows)
-        if state is State.REWRITTEN:
-            texts.append("\n".join(report.around_lines(rows, event_id)))
-        elif rows or not texts:
-            earlier = self._stored(event_id)
-            texts.append(report.break_text(event_id, rows, None if found is None else found.row, earlier))
-        self._break_text = "\n\n".join(texts)
-        self._set("break", self._break_text)
+        earlier = self._stored(event_id)
+
+        def explained(width: int | None) -> str:
+            if state is State.REWRITTEN:
+                around = ["\n".join(report.around_lines(rows, event_id, width))]
+            elif rows or not texts:
+                around = [report.break_text(event_id, rows, None if found is None else found.row, earlier, width)]
+            else:
+                around = []
+            return "\n\n".join([*texts, *around])
+
+        self._explained = explained
+        self._show_break()
+
+    def _show_break(self) -> None:
+        """As wide as there is room."""
+        if self.is_attached:
+            self._set("break", self._explained(self.size.width - _BESIDE))
+
+    def on_resize(self) -> None:
+        """Names have more room, or less."""
+        self._show_break()
 
     def _note_repair(self, event_id: int, rows: Sequence[Row]) -> None:
         """Tell when an event that this console found broken has now come whole."""
@@ -171,7 +198,7 @@ class IntegrityScreen(Screen[None]):
     def action_copy(self) -> None:
         """Put everything that a ticket needs on the clipboard."""
         badge = self._badge or self._integrity.badge(self._now_s())
-        text = report.ticket(self._log_name, badge, self._integrity, self._now_ms(), self._break_text)
+        text = report.ticket(self._log_name, badge, self._integrity, self._now_ms(), self._explained(None))
         self.notify(f"copied for a ticket{copy(self.app, text)}", markup=False, timeout=3)
 
     def action_verify(self) -> None:
