@@ -146,6 +146,15 @@ def test_what_is_no_address_is_said_and_can_be_corrected() -> None:
     assert run(ProfilesScreen({}), steps).results == ["http://x"]
 
 
+def test_a_password_in_an_address_is_shown_to_nobody() -> None:
+    async def steps(pilot: Pilot[None], app: OneScreen) -> None:
+        await pilot.pause()
+        assert "http://10.0.0.5:8093" in app.screen_text
+        assert "secret" not in app.screen_text
+
+    run(ProfilesScreen({"prod": "http://me:secret@10.0.0.5:8093"}), steps)
+
+
 def test_a_profile_whose_address_is_wrong_says_so() -> None:
     async def steps(pilot: Pilot[None], app: OneScreen) -> None:
         await pilot.press(*"bad", "enter")

@@ -15,6 +15,7 @@ from textual.widgets.option_list import Option
 
 from audit_stream.display import safe
 from audit_stream.errors import ClientError
+from audit_tui.log import is_address
 from audit_tui.screens.closing import ClosesOnce
 from audit_tui.text import in_columns
 from audit_tui.widgets.choices import Choices
@@ -95,5 +96,12 @@ class ProfilesScreen(ModalScreen[str | None], ClosesOnce[str | None]):
 
 def _lines(known: Mapping[str, str]) -> list[str]:
     """In the order of `known`: a name and its address in columns, or the address alone."""
-    named = iter(in_columns([(safe(name), safe(url)) for name, url in known.items() if name != url]))
-    return [safe(url) if name == url else next(named) for name, url in known.items()]
+    named = iter(in_columns([(safe(name), _shown(url)) for name, url in known.items() if name != url]))
+    return [_shown(url) if name == url else next(named) for name, url in known.items()]
+
+
+def _shown(url: str) -> str:
+    """Without a password."""
+    from audit_stream.client import shown_url  # heavy, and long since loaded where there is a daemon
+
+    return safe(shown_url(url) if is_address(url) else url)
