@@ -14,6 +14,7 @@ from audit_stream.wire import DEFAULT_URL, URL_VARIABLE
 
 if TYPE_CHECKING:
     from audit_tui.app import Opening
+    from audit_tui.disk.config import Config
     from audit_tui.kept import Kept
 
 __all__ = ["main"]
@@ -54,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("url", nargs="?", metavar="URL", help=f"the daemon (default {DEFAULT_URL}), or a profile")
     parser.add_argument("--db", type=Path, metavar="FILE", help="read a daemon's database file instead")
     parser.add_argument("--file", type=Path, metavar="FILE", help="read an export (JSONL) instead")
-    parser.add_argument("--filter", default="", metavar="FILTER", help="begin with this filter")
+    parser.add_argument("--filter", type=_filter, default="", metavar="FILTER", help="begin with this filter")
     parser.add_argument(
         "--verify-every",
         type=_seconds,
@@ -76,12 +77,30 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _filter(text: str) -> str:
+    if text:  # the default comes here too, and the parser takes long to load
+        from audit_stream.display import safe
+        from audit_stream.event import system_clock_ms
+        from audit_stream.filters import FilterError, parse
+
+        try:
+            parse(text, now_ms=system_clock_ms())
+        except FilterError as error:
+            raise argparse.ArgumentTypeError(f"{safe(text)}: {safe(str(error))}") from None
+    return text
+
+
 def _check(arguments: list[str]) -> int:
-    if len(arguments) != 1 or arguments[0].startswith("-"):
-        return _fail("give one file: audit-tui check evidence.json")
+    parser = argparse.ArgumentParser(
+        prog="audit-tui check",
+        description="Check an evidence bundle, without a daemon or a screen.",
+        epilog="The exit code is 0 for an intact bundle, 1 for a broken one, 2 for what is none or cannot be read.",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="what `E` in the console has written")
+    chosen = parser.parse_args(arguments)
     from audit_tui.check import check_file
 
-    return check_file(Path(arguments[0]), out=sys.stdout)
+    return check_file(chosen.file, out=sys.stdout)
 
 
 def _open(chosen: argparse.Namespace) -> int:
@@ -105,6 +124,7 @@ def _open(chosen: argparse.Namespace) -> int:
 
 def _opening(chosen: argparse.Namespace, kept: Kept) -> Opening:
     from audit_stream.client import Client, base_url
+    from audit_stream.errors import ClientError
     from audit_tui.app import Opening
     from audit_tui.log import Log
 
@@ -129,7 +149,22 @@ def _opening(chosen: argparse.Namespace, kept: Kept) -> Opening:
     config = kept.config
     named = chosen.url or os.environ.get(URL_VARIABLE) or config.default_profile or DEFAULT_URL
     profile = config.profiles.get(named)
+    if profile is None and _is_bare(named):
+        raise ClientError(_no_profile(named, config, "" if chosen.url else f"{URL_VARIABLE}: "))
     return Opening(url=base_url(named if profile is None else profile.url), open_log=daemon, **common)
+
+
+def _is_bare(named: str) -> bool:
+    """Whether this is a word that is meant as a profile's name: hosts with such names exist, mistyped profiles more."""
+    return not any(mark in named for mark in ".:/") and named.strip().lower() != "localhost"
+
+
+def _no_profile(named: str, config: Config, where: str) -> str:
+    there_are = ", ".join(sorted(config.profiles)) or "none, since tui.toml has no [profiles.NAME]"
+    return (
+        f"{where}there is no profile {named!r}: the profiles are {there_are}; "
+        f"an address has a port or a scheme, such as {DEFAULT_URL} or HOST:8093"
+    )
 
 
 async def _try(opening: Opening) -> None:
