@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import shutil
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
@@ -125,6 +126,16 @@ def test_a_forged_id_far_away_does_not_send_a_search_there(edited: Callable[...,
         edited(f"INSERT INTO events SELECT {2**61}, 1, 9, NULL, hash, canonical FROM events WHERE event_id = 2300"),
         look,
     )
+
+
+@pytest.mark.parametrize(("event_id", "at"), [(-4, 1), (0, 1), (2**63 - 1, COUNT + 1)])
+def test_a_row_with_an_id_that_no_event_has_gets_a_verdict(edited: Callable[..., Path], event_id: int, at: int) -> None:
+    async def look(log: DatabaseLog) -> None:
+        verdict = await log.verify()
+        assert (verdict.valid, verdict.first_break_at) == (False, at)
+
+    row = f"SELECT {event_id}, 1, 9, NULL, hash, canonical FROM events WHERE event_id = 2300"
+    in_log(edited(f"INSERT INTO events {row}"), look)
 
 
 def test_bytes_with_a_false_id_are_served_once_in_the_place_of_their_row(edited: Callable[..., Path]) -> None:
@@ -271,6 +282,49 @@ def test_a_verification_that_is_given_up_leaves_no_process(whole: Path) -> None:
         assert (await log.verify()).valid
 
     in_log(whole, give_up)
+
+
+def test_a_copy_that_lacks_the_log_of_its_events_is_not_verified(tmp_path: Path) -> None:
+    path, bare, whole = tmp_path / "audit.db", tmp_path / "bare.db", tmp_path / "whole.db"
+    with start_daemon(path) as daemon:
+        httpx.post(f"{daemon.url}/events", json={"kind": "other", "source": "s"}).raise_for_status()
+        shutil.copy(path, bare)
+        shutil.copy(path, whole)
+        shutil.copy(path.with_name("audit.db-wal"), whole.with_name("whole.db-wal"))
+
+    async def refused(log: DatabaseLog) -> None:
+        for _ in range(2):  # also once a reader has left an empty log behind
+            with pytest.raises(ClientError, match=r"no bare\.db-wal beside it"):
+                await log.verify()
+        assert (await log.stats()).last_verdict is None
+
+    async def verified(log: DatabaseLog) -> None:
+        verdict = await log.verify()
+        assert (verdict.valid, verdict.checked) == (True, 1)
+
+    in_log(bare, refused)
+    in_log(bare, refused)
+    in_log(whole, verified)
+
+
+def test_an_empty_file_that_needs_no_log_is_verified(edited: Callable[..., Path]) -> None:
+    async def look(log: DatabaseLog) -> None:
+        verdict = await log.verify()
+        assert (verdict.valid, verdict.checked) == (True, 0)
+
+    genesis = "UPDATE head SET event_id = 0, hash = printf('%.*c', 64, '0')"
+    path = edited("DELETE FROM events", "DELETE FROM series", "DELETE FROM spans", genesis)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+    in_log(path, look)
+
+
+def test_a_copy_whose_tables_are_still_in_its_log_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bare.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+    with pytest.raises(ClientError, match=r"bare\.db-wal, which belongs to it, is not beside it"):
+        asyncio.run(DatabaseLog.open(path))
 
 
 def test_a_closed_log_says_so(whole: Path) -> None:

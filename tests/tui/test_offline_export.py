@@ -141,7 +141,21 @@ def rehashed(raw: bytes, **fields: Any) -> bytes:
 BREAKS: dict[str, tuple[list[bytes], int, str]] = {
     "a changed event": ([*CHAIN[:9], tampered(CHAIN[9]), *CHAIN[10:20]], 10, "hash mismatch at event #10"),
     "a missing event": ([*CHAIN[:9], *CHAIN[10:20]], 10, "event_id should be 10, got 11"),
-    "an event twice": ([*CHAIN[:10], *CHAIN[9:20]], 11, "event_id should be 11, got 10"),
+    "an event twice": ([*CHAIN[:10], *CHAIN[9:20]], 10, "event #10 is in the file twice"),
+    "two exports in one file": ([*CHAIN[:20], *CHAIN[10:30]], 11, "event #11 is in the file twice"),
+    "a changed event behind the true one": (
+        [*CHAIN[:20], tampered(CHAIN[9])],
+        10,
+        "event #10 is in the file twice",
+    ),
+    "a changed event before the true one": (
+        [rehashed(CHAIN[9], prev_hash="1" * 64), *CHAIN[:20]],
+        10,
+        "event #10 is in the file twice",
+    ),
+    "the first event of a part twice": ([CHAIN[100], *CHAIN[100:120]], 101, "event #101 is in the file twice"),
+    "the last event twice": ([*CHAIN[:20], CHAIN[19]], 20, "event #20 is in the file twice"),
+    "an event twice behind a missing one": ([*CHAIN[:9], CHAIN[10], CHAIN[10]], 10, "event_id should be 10, got 11"),
     "another event in its place": (
         [*CHAIN[:9], rehashed(CHAIN[9], source="me"), *CHAIN[10:20]],
         11,
@@ -159,7 +173,12 @@ BREAKS: dict[str, tuple[list[bytes], int, str]] = {
     "a negative id": (
         [CHAIN[0].replace(b'"event_id":1,', b'"event_id":-4,'), *CHAIN[:3]],
         1,
-        "event_id should be 1, got -4",
+        "line 1 of the file is no event: -4 is no event id",
+    ),
+    "an id of 0 at the end": (
+        [*CHAIN[:3], CHAIN[3].replace(b'"event_id":4,', b'"event_id":0,')],
+        4,
+        "line 4 of the file is no event: 0 is no event id",
     ),
     "an id beyond 64 bits": (
         [CHAIN[0], CHAIN[1].replace(b'"event_id":2,', b'"event_id":99999999999999999999,')],
@@ -181,7 +200,9 @@ def test_a_break_is_named_at_its_place(tmp_path: Path, name: str) -> None:
     async def look(log: ExportLog) -> None:
         verdict = await log.verify()
         assert (verdict.valid, verdict.first_break_at, verdict.reason) == (False, at, reason)
-        first = json.loads(lines[0])["event_id"] if b"event_id" in lines[0] else 1
+        first = min(
+            json.loads(line)["event_id"] for line in lines if line.startswith(b'{"event_id"') and line[-1:] == b"}"
+        )
         assert verdict.checked == max(0, at - max(first, 1))
 
     in_log(written(tmp_path, *lines), look)
@@ -292,6 +313,7 @@ def test_a_file_that_is_edited_or_cut_while_it_is_open_is_read_anew(tmp_path: Pa
     [
         (b"", "holds no event"),
         (b"event_id,timestamp,kind\n1,2026,other\n", "holds no event"),
+        (CHAIN[0].replace(b'"event_id":1,', b'"event_id":0,'), "holds no event"),
         (b'{"title":"Not Found","status":404}\n', "holds no event"),
         (b'[{"event_id":1}, oh]', "is no JSON array of events"),
         (b"[" * 5_000, "is no JSON array of events"),

@@ -64,9 +64,15 @@ class DatabaseLog:
         return msgspec.structs.replace(stats, last_verdict=self._last_verdict)
 
     async def verify(self) -> Verdict:
-        """A verdict of a process of its own, at idle priority, as a daemon's is."""
-        self._last_verdict = _read_answer(await self._ask_process())
-        return self._last_verdict
+        """A verdict of a process of its own, at idle priority, as a daemon's is.
+
+        Raises ClientError for a file whose events may all be in a log that was left behind: it proves nothing.
+        """
+        verdict = _read_answer(await self._ask_process())
+        if verdict.valid and not verdict.checked:
+            await self._thread.run(self._file.refuse_bare)
+        self._last_verdict = verdict
+        return verdict
 
     async def event(self, event_id: int, /) -> Served | None:
         """One event, None when there is none of this id."""

@@ -35,6 +35,9 @@ MAX_ID = 2**63 - 1
 _WINDOW_IDS = 16_384
 """Looked through at a time: some 0.2 s for the slowest filter, after which others have their turn."""
 
+_VERSIONS, _WAL_MODE = slice(18, 20), b"\2\2"
+"""In the file's header (https://www.sqlite.org/fileformat.html, 1.3.3)."""
+
 Version = tuple[tuple[int, int], int]
 """Which file it is, and a number that changes when another connection has written to it."""
 
@@ -129,6 +132,18 @@ class DatabaseFile:
                 low, high = max(low, start - _WINDOW_IDS + 1), start
             return self._search(connection, criteria, low, high, forward=forward, limit=limit)
 
+    def refuse_bare(self) -> None:
+        """Raise ClientError when the file is empty and without the log that a daemon writes events to first.
+
+        A copy of the database alone looks so, and so does what a daemon leaves that was never sent an event.
+        """
+        with self._open() as connection:
+            if _last(connection).event_id == 0 and _lacks_log(self._path):
+                raise ClientError(
+                    f"{self._path} holds no event and has no {_log_of(self._path).name} beside it, which holds the "
+                    "newest events of a daemon: if this is a copy, copy that file too"
+                )
+
     def close(self) -> None:
         """Release the file; any call opens it again."""
         connection, self._connection = self._connection, None
@@ -174,7 +189,7 @@ class DatabaseFile:
         return self._identity, int(connection.execute("PRAGMA data_version").fetchone()[0])
 
     def _size(self) -> int:
-        parts = (self._path, self._path.with_name(self._path.name + "-wal"))
+        parts = (self._path, _log_of(self._path))
         return sum(part.stat().st_size for part in parts if part.exists())
 
     @contextmanager
@@ -202,6 +217,11 @@ class DatabaseFile:
             connection = open_reader(self._path)
             try:
                 connection.text_factory = _text
+                if _has_no_table(connection) and _lacks_log(self._path):
+                    raise ClientError(
+                        f"{self._path} holds nothing, and {_log_of(self._path).name}, which belongs to it, is not "
+                        "beside it: copy that file too"
+                    )
                 check(connection, self._path)
                 _last(connection)
             except BaseException:
@@ -211,8 +231,27 @@ class DatabaseFile:
         return self._connection
 
 
+def _log_of(path: Path) -> Path:
+    return path.with_name(path.name + "-wal")
+
+
+def _lacks_log(path: Path) -> bool:
+    """Whether a daemon writes events into a log beside this file first, and there is none with anything in it.
+
+    Every reader leaves an empty one behind.
+    """
+    with path.open("rb") as file:
+        header = file.read(20)
+    log = _log_of(path)
+    return header[_VERSIONS] == _WAL_MODE and not (log.exists() and log.stat().st_size)
+
+
+def _has_no_table(connection: sqlite3.Connection) -> bool:
+    return connection.execute("PRAGMA schema_version").fetchone()[0] == 0
+
+
 def _why(error: Exception, path: Path) -> str:
-    log = path.with_name(path.name + "-wal")
+    log = _log_of(path)
     if log.exists() and not os.access(path.absolute().parent, os.W_OK):
         return f"{error}; its newest events are in {log.name}: copy both to a directory that can be written to"
     return "its schema is damaged" if isinstance(error, UnicodeDecodeError) else str(error)

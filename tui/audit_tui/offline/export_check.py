@@ -68,11 +68,13 @@ class ExportCheck:
         after_id = self._export.ids[self._index - 1] if self._index else 0
         for each in self._export.not_events:
             if each.after_id == after_id:
-                return self._expected, f"{each.where} of the file is no event"
+                return self._expected, each.reason
         return None
 
     def _check(self, file: BinaryIO) -> tuple[int, str] | None:
         event_id = self._export.ids[self._index]
+        if event_id == self._expected and self._is_there_twice():
+            return event_id, f"event #{event_id} is in the file twice"
         raw = as_served(self._export.read(file, self._index))
         event = None if raw is None else _read(raw)
         if raw is None or event is None or event.event_id != event_id:
@@ -85,6 +87,11 @@ class ExportCheck:
             return event_id, f"hash mismatch at event #{event_id}"
         self._before, self._expected, self._index = Head(event_id, event.hash), event_id + 1, self._index + 1
         return None
+
+    def _is_there_twice(self) -> bool:
+        """Whether another of the same id follows: which of them the log holds, the file cannot say."""
+        ids, after = self._export.ids, self._index + 1
+        return after < len(ids) and ids[after] == ids[self._index]
 
     def _verdict(self) -> Verdict:
         broken = self._broken

@@ -42,10 +42,19 @@ Fingerprint = tuple[int, int, int, int]
 
 
 class NotAnEvent(msgspec.Struct, frozen=True):
-    """An item that is no event, `where` people find it, and the id of the event before it in the file, 0 for none."""
+    """An item that is no event, `where` people find it, and the id of the event before it in the file, 0 for none.
+
+    `why` is there when it would be one with another id.
+    """
 
     where: str
     after_id: int
+    why: str = ""
+
+    @property
+    def reason(self) -> str:
+        """Of a verdict, in one sentence."""
+        return f"{self.where} of the file is no event{self.why and f': {self.why}'}"
 
 
 class ExportFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,9 +145,10 @@ def as_served(raw: bytes) -> bytes | None:
 
 def _take(found: ExportFile, start: int, item: bytes, where: str) -> None:
     series = _series_of(item)
-    if series is None:
+    if series is None or series[0] < 1:
+        why = "" if series is None else f"{series[0]} is no event id"
         if len(found.not_events) < _MAX_NOTED:
-            found.not_events.append(NotAnEvent(where, found.ids[-1] if found.ids else 0))
+            found.not_events.append(NotAnEvent(where, found.ids[-1] if found.ids else 0, why))
         return
     event_id, kind, source = series
     found.ids.append(event_id)
