@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -84,6 +85,20 @@ def test_an_export_is_pointed_to_what_opens_it(tmp_path: Path, content: bytes) -
     code, text = checked(tmp_path / "e.jsonl", content)
     assert code == 2
     assert f"audit-tui --file {tmp_path / 'e.jsonl'}" in text
+
+
+@pytest.mark.parametrize("unbuffered", [[], ["-u"]], ids=["buffered", "unbuffered"])
+@pytest.mark.parametrize("code", [0, 1], ids=["intact", "broken"])
+def test_a_reader_that_goes_away_changes_no_exit_code(tmp_path: Path, code: int, unbuffered: list[str]) -> None:
+    path = tmp_path / "b.json"
+    raws = LOG.raw if code == 0 else [tampered(raw, source="mallory") for raw in LOG.raw]
+    path.write_bytes(bundle(events=raws))
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    command = [sys.executable, *unbuffered, "-m", "audit_tui", "check", str(path)]
+    with os.fdopen(write_end, "wb") as pipe:
+        found = subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, check=False)
+    assert (found.returncode, found.stderr) == (code, b"")
 
 
 def test_it_needs_neither_textual_nor_a_client_for_a_bundle() -> None:

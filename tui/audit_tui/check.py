@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TextIO
 
@@ -27,28 +28,41 @@ class _Exported(msgspec.Struct):
 
 
 def check_file(path: Path, *, out: TextIO) -> int:
-    """Print what the bundle proves; the exit code: 0 intact, 1 broken, 2 when the file cannot be read as a bundle."""
+    """Print what the bundle proves; the exit code: 0 intact, 1 broken, 2 when the file cannot be read as a bundle.
+
+    That is so also when whoever reads `out` stops before the end.
+    """
+    code, lines = _judged(path)
+    try:
+        for line in lines:
+            print(safe(line), file=out)
+        out.flush()
+    except BrokenPipeError:  # what is buffered must go elsewhere, or flushing it at exit fails again, with another code
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, out.fileno())
+        os.close(nowhere)
+    return code
+
+
+def _judged(path: Path) -> tuple[int, list[str]]:
+    """The exit code, and the lines to print."""
     try:
         with path.open("rb") as file:
             content = file.read(_MAX_FILE_BYTES + 1)
     except OSError as error:
-        print(f"{safe(str(path))}: {safe(error.strerror or str(error))}", file=out)
-        return UNREADABLE
+        return UNREADABLE, [f"{path}: {error.strerror or error}"]
     if _is_export(content):
-        name = safe(str(path))
-        print(f"{name} is an export and no evidence bundle: `audit-tui --file {name}` opens and checks it", file=out)
-        return UNREADABLE
+        return UNREADABLE, [
+            f"{path} is an export and no evidence bundle: `audit-tui --file {path}` opens and checks it"
+        ]
     try:
         if len(content) > _MAX_FILE_BYTES:
             raise BundleError("this is no evidence bundle: it is too large for one")
         bundle = read(content)
     except BundleError as error:
-        print(f"{safe(str(path))}: {safe(str(error))}", file=out)
-        return UNREADABLE
+        return UNREADABLE, [f"{path}: {error}"]
     report = check(bundle)
-    for line in _lines(bundle, report):
-        print(safe(line), file=out)
-    return INTACT if report.intact else BROKEN
+    return INTACT if report.intact else BROKEN, _lines(bundle, report)
 
 
 def _lines(bundle: Bundle, report: Report) -> list[str]:
