@@ -513,3 +513,23 @@ def test_the_detail_of_an_event_that_the_daemon_calls_broken_says_so(tmp_path: P
             await seen.until(lambda: any(said in line for line in seen.drawn))
 
     run(main)
+
+
+def test_what_the_panel_leaves_out_is_marked_and_taken_back(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(make_log(50), tmp_path) as seen:
+            await seen.keys("p")
+            panel = seen.main.query_one(ActivityPanel)
+            await seen.until(lambda: any("request_denied" in line for line in seen.drawn))
+            panel.focus()
+            await seen.keys("x")
+            text = seen.main.session.view.filter_text
+            assert text.startswith("-kind:")
+            await seen.keys("x")
+            assert seen.main.session.view.filter_text == ""
+            await seen.keys("x", "space")
+            assert seen.main.session.view.filter_text == text.removeprefix("-")
+            await seen.keys("down", "x", "escape")
+            assert seen.main.session.view.filter_text == ""
+
+    run(main)

@@ -106,15 +106,13 @@ class FilterKeys(MainPart):
     def _activity_panel_chosen(self, message: ActivityPanel.Chosen) -> None:
         from audit_tui.model.filter_text import choose
 
-        self.apply_filter(choose(self.session.view.filter_text, message.kinds, message.sources))
+        self.apply_filter(choose(self.session.view.filter_text, message.kinds, message.sources, cleared=message.cleared))
 
     @on(ActivityPanel.Excluded)
     def _activity_panel_excluded(self, message: ActivityPanel.Excluded) -> None:
-        from audit_stream.filters.literals import pattern_text
-        from audit_tui.model.filter_text import with_term
+        from audit_tui.model.filter_text import toggle_excluded
 
-        term = f"-{message.dimension}:{pattern_text((message.name,))}"
-        self.apply_filter(with_term(self.session.view.filter_text, term))
+        self.apply_filter(toggle_excluded(self.session.view.filter_text, message.dimension, message.name))
 
     def apply_filter(self, text: str) -> None:
         """Show what passes; a text that is no filter is said to be none, and changes nothing."""

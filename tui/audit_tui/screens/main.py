@@ -104,9 +104,9 @@ class MainScreen(HistoryKeys, FilterKeys, OpeningKeys):
 
     def on_resize(self, event: Resize) -> None:
         """No room for the panel on a narrow terminal, unless it is all one wants to see."""
-        self.query_one(ActivityPanel).styles.width = (
-            54 if event.size.width >= 130 else 38 if event.size.width >= 100 else 30
-        )
+        width = event.size.width
+        panel = 60 if width >= 150 else 54 if width >= 130 else 38 if width >= 100 else 30
+        self.query_one(ActivityPanel).styles.width = panel
 
     # The timer
 
