@@ -90,6 +90,11 @@ def test_a_refused_address_is_named_without_its_password(text: str) -> None:
     with pytest.raises(ClientError, match="is no address of a daemon") as caught:
         base_url(text)
     assert "sec" not in str(caught.value)
+    assert "sec" not in shown_url(text)
+
+
+def test_an_address_is_shown_with_all_but_name_and_password() -> None:
+    assert shown_url("https://me:secret@gateway.test/~a@b") == "https://gateway.test/~a@b"
 
 
 @pytest.mark.parametrize("given", ["http://me:s%40cret@daemon.test:8093/", "me:s%40cret@daemon.test:8093/events"])

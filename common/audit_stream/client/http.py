@@ -36,7 +36,10 @@ _DEAD_STREAM_S = 45.0
 
 _KEY = re.compile(KEY_PATTERN)
 _ID = re.compile("[0-9]{1,19}")
-_USERINFO = re.compile("^((?:[a-zA-Z][a-zA-Z0-9+.-]*://)?).*@", re.DOTALL)
+_USERINFO = re.compile("^((?:[a-zA-Z][a-zA-Z0-9+.-]*://)?)[^/?#]*@")
+_BEFORE_AT = re.compile("^((?:[a-zA-Z][a-zA-Z0-9+.-]*://)?).*@", re.DOTALL)
+"""Of a text that is no URL, and so perhaps one with a password that was not escaped."""
+
 _MAX_LABEL, _MAX_NAME = 63, 253
 """Bytes (RFC 1035, 2.3.4); Python raises UnicodeError for more."""
 
@@ -51,7 +54,7 @@ def base_url(text: str) -> str:
     Raises ClientError.
     """
     address = text.strip()
-    named = _USERINFO.sub(r"\1", text)  # a password is shown to nobody
+    named = _BEFORE_AT.sub(r"\1", text)  # a password is shown to nobody
     refused = f"{named!r} is no address of a daemon"
     if not address.isprintable() or " " in address:
         raise ClientError(f"{refused}: it holds a space or a character that cannot be shown")
@@ -68,8 +71,12 @@ def base_url(text: str) -> str:
 
 
 def shown_url(url: str) -> str:
-    """An address of `base_url` without name and password: what may be shown and stored."""
-    return str(httpx.URL(url).copy_with(userinfo=b"")).rstrip("/")
+    """An address without name and password, which may be shown and stored; also of a text that is no address."""
+    try:
+        httpx.URL(url)
+    except httpx.InvalidURL:
+        return _BEFORE_AT.sub(r"\1", url)
+    return _USERINFO.sub(r"\1", url)
 
 
 class Client:
