@@ -247,7 +247,7 @@ def _lacks_log(path: Path) -> bool:
 
 
 def _has_no_table(connection: sqlite3.Connection) -> bool:
-    return connection.execute("PRAGMA schema_version").fetchone()[0] == 0
+    return bool(connection.execute("PRAGMA schema_version").fetchone()[0] == 0)
 
 
 def _why(error: Exception, path: Path) -> str:
