@@ -18,6 +18,7 @@ from textual.binding import Binding
 from textual.screen import Screen
 
 from audit_stream.chain import Head
+from audit_stream.client import shown_url
 from audit_stream.errors import ClientError
 from audit_tui.clock import SYSTEM_CLOCK, Clock
 from audit_tui.kept import Kept
@@ -119,7 +120,8 @@ class ConsoleApp(App[None]):
     def known_daemons(self) -> dict[str, str]:
         """Addresses by name: the profiles, then those opened lately."""
         named = {name: profile.url for name, profile in self.kept.config.profiles.items()}
-        recent = {url: url for url in self.kept.state.recent_urls if url not in named.values()}
+        shown = {shown_url(url) for url in named.values()}
+        recent = {url: url for url in self.kept.state.recent_urls if url not in shown}
         return {**named, **recent}
 
     async def open_daemon(self, url: str) -> None:

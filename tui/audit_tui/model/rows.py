@@ -15,6 +15,7 @@ from audit_stream.display import safe
 from audit_stream.errors import ClientError
 from audit_stream.event import Event
 from audit_stream.kinds import KindRegistry, Severity
+from audit_stream.numbers import EventId
 
 __all__ = [
     "MALFORMED",
@@ -111,7 +112,7 @@ class _Links(msgspec.Struct):
 
 
 class _Numbered(msgspec.Struct):
-    event_id: int
+    event_id: EventId
 
 
 _numbered = msgspec.json.Decoder(_Numbered)
