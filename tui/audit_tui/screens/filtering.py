@@ -106,7 +106,9 @@ class FilterKeys(MainPart):
     def _activity_panel_chosen(self, message: ActivityPanel.Chosen) -> None:
         from audit_tui.model.filter_text import choose
 
-        self.apply_filter(choose(self.session.view.filter_text, message.kinds, message.sources, cleared=message.cleared))
+        self.apply_filter(
+            choose(self.session.view.filter_text, message.kinds, message.sources, cleared=message.cleared)
+        )
 
     @on(ActivityPanel.Excluded)
     def _activity_panel_excluded(self, message: ActivityPanel.Excluded) -> None:
