@@ -59,6 +59,11 @@ class Console:
         return ["".join(segment.text for segment in strip) for strip in self.app.screen._compositor.render_strips()]
 
     @property
+    def said(self) -> list[str]:
+        """The notices on the screen."""
+        return [notification.message for notification in self.app._notifications]
+
+    @property
     def status(self) -> str:
         return " ".join(str(part.content) for part in self.main.query_one(StatusBar).query(Static))
 
@@ -531,5 +536,36 @@ def test_what_the_panel_leaves_out_is_marked_and_taken_back(tmp_path: Path) -> N
             assert seen.main.session.view.filter_text == text.removeprefix("-")
             await seen.keys("down", "x", "escape")
             assert seen.main.session.view.filter_text == ""
+
+    run(main)
+
+
+def test_a_bundle_that_has_no_directory_to_go_to_is_said_not_to_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+
+    async def main() -> None:
+        async with console(make_log(20), tmp_path / "state") as seen:
+            await seen.until(lambda: seen.cursor == 20)
+            await seen.keys("E")
+            await seen.until(lambda: any("cannot be written to the directory" in text for text in seen.said))
+
+    run(main)
+
+
+def test_find_says_which_match_one_is_on_and_where_there_are_more(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(make_log(50), tmp_path) as seen:
+            await seen.until(lambda: seen.cursor == 50)
+            await seen.keys("f", *"request_denied", "enter")
+            await seen.until(lambda: seen.cursor < 50)
+            await seen.keys("N")
+            await seen.until(lambda: "match 6 of 7" in seen.said)
+            await seen.keys("n", "n")
+            await seen.until(lambda: "no match further down: N goes up" in seen.said)
 
     run(main)

@@ -6,10 +6,11 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+import msgspec
 import pytest
 
 from audit_stream.chain import Head, Verdict
-from audit_stream.client import EVERYTHING, Live, Selection, Served, Tailed
+from audit_stream.client import EVERYTHING, Live, Selection, Served, Stats, Tailed
 from audit_stream.errors import ClientError
 from audit_stream.kinds import DEFAULT_KINDS
 from audit_tui.model.badge import State
@@ -447,5 +448,24 @@ def test_a_remembered_head_is_not_believed_by_a_hash_that_its_bytes_do_not_have(
         async with running(session) as until:
             await until(lambda: state(session) is State.BROKEN)
             assert session.integrity.badge(session.clock.now_s()).event_id == 50
+
+    asyncio.run(main())
+
+
+class BoastingLog(FakeLog):
+    """Says that it holds far more events than it gives."""
+
+    async def stats(self) -> Stats:
+        return msgspec.structs.replace(await super().stats(), count=60_000, last_event_id=60_000)
+
+
+def test_a_log_that_does_not_give_what_it_says_it_holds_is_retried_with_a_pause() -> None:
+    async def main() -> None:
+        session = Session(BoastingLog(make_log(20).raw), most_behind=1_000)
+        async with running(session) as until:
+            await until(lambda: session.connection.link is Link.RETRYING)
+            assert "says that it holds event #60000, and does not give it" in session.connection.reason
+            first = session.connection.retry_at_s - session.clock.now_s()
+            await until(lambda: session.connection.retry_at_s - session.clock.now_s() > 2 * first)
 
     asyncio.run(main())

@@ -337,7 +337,7 @@ class Session:
             if found is not None and found.hash == known.hash:
                 break  # and so is all before it
             differing.append((known, None if found is None else Head(known.event_id, found.hash)))
-        for remembered, there in {differing[0], differing[-1]} if differing else ():
+        for remembered, there in dict.fromkeys(differing[:1] + differing[-1:]):  # the newest, and the earliest
             self._differs(remembered, there)
 
     def observe(self, row: Row, before: Row | None) -> None:
