@@ -1,4 +1,4 @@
-"""Screens that may be closed twice in one burst of keys."""
+"""Screens that may be closed twice in one burst of keys, or before they are there."""
 
 from __future__ import annotations
 
@@ -11,9 +11,19 @@ __all__ = ["ClosesOnce"]
 class ClosesOnce(Screen[ScreenResultType]):
     """What a key closes may be closed already, by a key right before whose message took longer: that is no error.
 
+    Nor is a key that was on its way to the screen below: what is not yet there is closed once it is.
+
     A second base after `ModalScreen`, whose style is inherited from the first.
     """
 
     def dismiss(self, result: ScreenResultType | None = None) -> AwaitComplete:
         """End with a result, unless this is no longer the screen that one is on."""
-        return super().dismiss(result) if self.is_current else AwaitComplete()
+        if not self.is_current:
+            return AwaitComplete()
+        if not self.is_mounted:
+            self.call_later(self._dismiss_mounted, result)
+            return AwaitComplete()
+        return super().dismiss(result)
+
+    def _dismiss_mounted(self, result: ScreenResultType | None) -> None:
+        self.dismiss(result)  # not awaited: a screen cannot wait for its own end
