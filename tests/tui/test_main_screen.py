@@ -520,14 +520,26 @@ def test_the_detail_of_an_event_that_the_daemon_calls_broken_says_so(tmp_path: P
     run(main)
 
 
+def test_the_panel_is_full_as_soon_as_it_is_open(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(make_log(50), tmp_path) as seen:
+            panel = seen.main.query_one(ActivityPanel)
+            await seen.until(lambda: bool(seen.main.session.activity.ranked(seen.main.session.clock.now_s(), "kind")))
+            for tick in range(1, 4):  # none of which is one of the panel's own
+                panel.show((), ())
+                seen.main._ticks = tick
+                seen.main.action_activity()
+                assert panel._current.entry is not None
+                seen.main.action_activity()
+
+    run(main)
+
+
 def test_what_the_panel_leaves_out_is_marked_and_taken_back(tmp_path: Path) -> None:
     async def main() -> None:
         async with console(make_log(50), tmp_path) as seen:
-            await seen.keys("p")
-            panel = seen.main.query_one(ActivityPanel)
-            await seen.until(lambda: any("request_denied" in line for line in seen.drawn))
-            panel.focus()
-            await seen.keys("x")
+            await seen.until(lambda: bool(seen.main.session.activity.ranked(seen.main.session.clock.now_s(), "kind")))
+            await seen.keys("p", "tab", "x")
             text = seen.main.session.view.filter_text
             assert text.startswith("-kind:")
             await seen.keys("x")

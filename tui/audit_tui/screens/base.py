@@ -51,6 +51,10 @@ class MainPart(Screen[None]):
         """Draw what has changed."""
         raise NotImplementedError
 
+    def show_activity(self) -> None:
+        """Draw the kinds and sources, if they are open."""
+        raise NotImplementedError
+
     def apply_filter(self, text: str) -> None:
         """Show what passes the filter, here and in the history."""
         raise NotImplementedError

@@ -98,7 +98,8 @@ class FilterKeys(MainPart):
         panel = self.query_one(ActivityPanel)
         panel.display = not panel.display
         if panel.display:
-            self.show_change()
+            # At once, not at the next look: keys that were typed right after it mean what is in it.
+            self.show_activity()
         elif panel.has_focus:
             self.table.focus()
 

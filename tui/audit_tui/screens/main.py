@@ -158,9 +158,15 @@ class MainScreen(HistoryKeys, FilterKeys, OpeningKeys):
         status = self.query_one(StatusBar)
         status.show(self._status_parts(now_s))
         status.show_badge(session.integrity.badge(now_s))
+        if self._ticks % _SLOW_EVERY == 0:
+            self.show_activity()
+
+    def show_activity(self) -> None:
+        """The panel, if it is open."""
         panel = self.query_one(ActivityPanel)
-        if panel.display and self._ticks % _SLOW_EVERY == 0:
-            panel.show(session.activity.ranked(now_s, "kind"), session.activity.ranked(now_s, "source"))
+        if panel.display:
+            activity, now_s = self.session.activity, self.session.clock.now_s()
+            panel.show(activity.ranked(now_s, "kind"), activity.ranked(now_s, "source"))
 
     def _status_parts(self, now_s: float) -> StatusParts:
         connection = self.session.connection
