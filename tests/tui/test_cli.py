@@ -101,6 +101,13 @@ def test_a_word_in_the_environment_that_is_no_profile_is_told_with_the_name_of_t
     assert "AUDIT_STREAM_URL: there is no profile 'nosuch': the profiles are none" in ended.said
 
 
+def test_authorities_that_cannot_be_read_are_told_before_the_screen_is_taken(tmp_path: Path) -> None:
+    ended = Ended(tmp_path, "https://127.0.0.1:1", SSL_CERT_FILE=str(tmp_path / "none.pem"))
+    assert ended.code == 2
+    assert ended.said.startswith("audit-tui: SSL_CERT_FILE: no certificates can be read from ")
+    assert "\x1b" not in ended.shown
+
+
 @pytest.mark.parametrize("address", ["localhost", "LOCALHOST", "audit:8093", "10.0.0.5", "http://audit", "[::1]:8093"])
 def test_an_address_is_not_taken_for_the_name_of_a_profile(address: str) -> None:
     from audit_tui.cli import _is_bare

@@ -114,8 +114,7 @@ def _open(chosen: argparse.Namespace) -> int:
     try:
         kept = Kept(load(config_path(os.environ)), state_directory(os.environ))
         opening = _opening(chosen, kept)
-        if opening.is_offline:
-            asyncio.run(_try(opening))
+        asyncio.run(_try(opening))
     except AuditStreamError as error:
         return _fail(str(error))
     kept.load()
@@ -168,7 +167,7 @@ def _no_profile(named: str, config: Config, where: str) -> str:
 
 
 async def _try(opening: Opening) -> None:
-    """Say what is wrong with a file before the screen is taken."""
+    """Raise what is wrong with a file, or with the authorities of https, before the screen is taken."""
     log = await opening.open_log(opening.url)
     await log.close()
 

@@ -23,6 +23,11 @@ _FIRST_WAIT_S = 0.25
 """A daemon that is restarted answers again after less than half a second."""
 LONGEST_WAIT_S = 15.0
 
+_ISSUER_UNKNOWN = frozenset({18, 19, 20, 21})
+"""OpenSSL's X509_V_ERR codes for what no trusted authority has signed (openssl-verification-options(1))."""
+_NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"})
+"""What OpenSSL 1.1 to 3.5 call an answer whose first bytes are no TLS record."""
+
 _MAX_DETAIL = 2_000
 """Characters of a problem's detail: a daemon's are sentences."""
 
@@ -41,8 +46,7 @@ def translated(url: str) -> Iterator[None]:
     try:
         yield
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-        cause = _cause(error)
-        raise Again(f"no daemon answers at {url}: start one with `audit-stream`{cause and f' ({cause})'}") from None
+        raise Again(_unreached(url, error)) from None
     except httpx.TimeoutException:
         raise Again(f"the daemon at {url} is silent") from None
     except httpx.HTTPError as error:
@@ -53,25 +57,36 @@ def translated(url: str) -> Iterator[None]:
         raise ClientError(f"{url} is no address that can be asked: {error}") from None
 
 
-def _cause(error: BaseException | None) -> str:
-    """Why no connection came about, as far as what lies behind httpx's error tells; "" when it does not."""
-    while error is not None:
+def _unreached(url: str, error: BaseException | None) -> str:
+    """Why no connection came about, as far as what lies behind httpx's error tells."""
+    cause = ""
+    while error is not None and not cause:
         match error:
             case BaseExceptionGroup(exceptions=(first, *_)):  # an address each of a name that has several
                 error = first
                 continue
-            case socket.gaierror():
-                return "name not known"
-            case ConnectionRefusedError():
-                return "connection refused"
-            case TimeoutError() | httpx.TimeoutException():
-                return "timed out"
             case ssl.SSLError():
-                return f"TLS: {error.reason}" if error.reason else "TLS failed"
+                return _no_tls(url, error)
+            case socket.gaierror():
+                cause = "name not known"
+            case ConnectionRefusedError():
+                cause = "connection refused"
+            case TimeoutError() | httpx.TimeoutException():
+                cause = "timed out"
             case OSError(errno=int(), strerror=str(reason)):
-                return reason.lower()
+                cause = reason.lower()
         error = error.__cause__ or error.__context__
-    return ""
+    return f"no daemon answers at {url}: start one with `audit-stream`{cause and f' ({cause})'}"
+
+
+def _no_tls(url: str, error: ssl.SSLError) -> str:
+    """Something answers, but not as TLS must: what to do about it."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        hint = ": let SSL_CERT_FILE name its authority" if error.verify_code in _ISSUER_UNKNOWN else ""
+        return f"the certificate of {url} is not trusted ({error.verify_message}){hint}"
+    if error.reason in _NOT_TLS:
+        return f"{url} does not speak TLS: try http:"
+    return f"no TLS with {url}: {error.reason or 'the handshake failed'}"
 
 
 def check_plain(answer: httpx.Response, base: str) -> None:

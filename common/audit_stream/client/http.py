@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import os
 import random
 import re
+import ssl
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
@@ -106,7 +108,7 @@ class Client:
             headers={"Accept-Encoding": "identity"},  # what is inflated cannot be kept short
             timeout=httpx.Timeout(_ANSWER_S, connect=_CONNECT_S),
             trust_env=not _is_loopback(address.host),  # no proxy leads to this very machine
-            verify=self.url.startswith("https:"),  # building a TLS context takes 20 ms
+            verify=_authorities() if self.url.startswith("https:") else False,  # building a TLS context takes 20 ms
         )
 
     async def __aenter__(self) -> Self:
@@ -343,6 +345,18 @@ def _checked_key(key: str | None) -> str:
     if _KEY.fullmatch(key) is None:
         raise ClientError(KEY_RULE)
     return key
+
+
+def _authorities() -> ssl.SSLContext:
+    """Whose certificates are trusted: the machine's authorities and httpx's own, or SSL_CERT_FILE's, SSL_CERT_DIR's."""
+    try:
+        context = httpx.create_ssl_context()
+        context.load_default_certs()
+    except (OSError, ssl.SSLError) as error:
+        named = os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")
+        reason = getattr(error, "strerror", None) or error
+        raise ClientError(f"SSL_CERT_FILE: no certificates can be read from {named}: {reason}") from None
+    return context
 
 
 def _is_loopback(host: str) -> bool:
