@@ -353,6 +353,8 @@ def test_an_empty_log_is_verified() -> None:
     rig = Rig(0)
     rig.walk(valid(0))
     assert rig.badge.text == "VERIFIED 0 events · now"
+    rig.receive(1)
+    assert rig.badge.text == "VERIFIED 1 event · now"
     rig.receive(3)
     assert rig.badge.text == "VERIFIED 3 events · now"
 

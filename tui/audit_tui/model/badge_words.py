@@ -129,7 +129,7 @@ def calm(integrity: Integrity, failure: str, now_s: float) -> Badge:
     count = good.verdict.checked + newest_id - head_id
     return Badge(
         state=State.VERIFIED,
-        text=f"VERIFIED {count:,} events · {ago(age_s)}",
+        text=f"VERIFIED {count:,} event{'' if count == 1 else 's'} · {ago(age_s)}",
         detail=_verified_by(good, newest_id, integrity.verifier),
     )
 

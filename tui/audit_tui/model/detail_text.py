@@ -71,7 +71,7 @@ def _hash_part(found: Inspection) -> list[Line]:
         verdict = Line("  ✗ NOT equal: these are not the bytes that were hashed", Tone.BAD)
     lines = [
         Line("Hash", Tone.TITLE),
-        Line(f"  served    {safe(found.hash_served)}"),
+        Line(f"  carried   {safe(found.hash_served)}"),
         Line(f"  computed  {found.hash_computed or '-'}"),
         verdict,
     ]
