@@ -535,6 +535,26 @@ def test_the_panel_is_full_as_soon_as_it_is_open(tmp_path: Path) -> None:
     run(main)
 
 
+@pytest.mark.parametrize(("columns", "narrow"), [(120, 38), (80, 30), (160, 60)])
+def test_the_panel_has_all_its_columns_while_one_is_in_it(columns: int, narrow: int, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(make_log(50), tmp_path, size=(columns, 30)) as seen:
+            await seen.until(lambda: bool(seen.main.session.activity.ranked(seen.main.session.clock.now_s(), "kind")))
+            panel = seen.main.query_one(ActivityPanel)
+            await seen.keys("p")
+            assert panel.outer_size.width == narrow
+            await seen.keys("tab")
+            assert panel.outer_size.width == 60
+            assert panel.render_line(0).text.split()[2:] == ["count", "%", "rate", "last", "2", "min"]
+            await seen.pilot.resize_terminal(40, 10)
+            assert panel.outer_size.width == 30
+            await seen.pilot.resize_terminal(columns, 30)
+            await seen.keys("tab")
+            assert panel.outer_size.width == narrow
+
+    run(main)
+
+
 def test_what_the_panel_leaves_out_is_marked_and_taken_back(tmp_path: Path) -> None:
     async def main() -> None:
         async with console(make_log(50), tmp_path) as seen:

@@ -39,6 +39,8 @@ _MANY = 50
 _KEPT_FILTERS = 20
 """Of those that were applied, for the next session."""
 
+_PANEL_CELLS = 60
+"""The panel with all its columns: names that are whole, the share, the rate, two minutes of sparkline or more."""
 _SLOW_EVERY = 10
 """Ticks between two looks at what changes by itself: ages, rates, the panel."""
 
@@ -103,10 +105,17 @@ class MainScreen(HistoryKeys, FilterKeys, OpeningKeys):
         self._dirty = True
 
     def on_resize(self, event: Resize) -> None:
-        """No room for the panel on a narrow terminal, unless it is all one wants to see."""
-        width = event.size.width
-        panel = 60 if width >= 150 else 54 if width >= 130 else 38 if width >= 100 else 30
-        self.query_one(ActivityPanel).styles.width = panel
+        """The panel leaves the table room for the payloads."""
+        self._fit_panel(event.size.width)
+
+    def on_descendant_focus(self) -> None:
+        """Whoever is in the panel reads its numbers, all of them."""
+        self._fit_panel(self.size.width)
+
+    def _fit_panel(self, width: int) -> None:
+        panel = self.query_one(ActivityPanel)
+        usual = _PANEL_CELLS if width >= 150 else 54 if width >= 130 else 38 if width >= 100 else 30
+        panel.styles.width = max(usual, min(_PANEL_CELLS, width - 20)) if panel.has_focus else usual
 
     # The timer
 
