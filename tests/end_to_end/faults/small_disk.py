@@ -13,8 +13,11 @@ import pytest
 
 from tests.daemon_process import DEADLINE_S, DaemonProcess, wait_until_listening
 
-SIZE = "24m"
-"""Room for what the test writes, whose log is not moved into the database before it has grown to 32 MB."""
+SIZE = "64m"
+"""Room for what the test writes, also on a busy machine, where producers get further than they are waited for.
+
+The log is not moved into the database before it has grown to 32 MB.
+"""
 
 _NAMESPACES = [(["--mount"], ["--mount"])]  # what unshare needs, and what nsenter needs to come after it
 _NAMESPACES += [(["--map-root-user", "--mount"], ["--user", "--preserve-credentials", "--mount"])]

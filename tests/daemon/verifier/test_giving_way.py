@@ -1,0 +1,97 @@
+"""The verifying process gives way to everything else, but not for ever."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from audit_stream.logfile.process import giving_way
+from tests.daemon_process import DEADLINE_S, start_daemon
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="only Linux has an idle priority")
+
+
+def who() -> bytes:
+    """The job: how it is scheduled, and in which process."""
+    return json.dumps([os.sched_getscheduler(0), os.nice(0), os.getpid()]).encode()
+
+
+def starved_at_idle_priority() -> bytes:
+    """The job: never comes to its end at idle priority."""
+    while os.sched_getscheduler(0) == os.SCHED_IDLE:
+        signal.pause()
+    return who()
+
+
+def test_a_job_runs_at_idle_priority_in_a_process_of_its_own() -> None:
+    scheduler, niceness, pid = json.loads(giving_way(who, patience_s=DEADLINE_S))
+    assert (scheduler, niceness) == (os.SCHED_IDLE, 19)
+    assert pid != os.getpid()
+    assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+
+def test_a_job_that_gets_no_processor_at_idle_priority_is_done_at_a_low_one() -> None:
+    scheduler, niceness, _ = json.loads(giving_way(starved_at_idle_priority, patience_s=0.01))
+    assert scheduler == os.SCHED_OTHER
+    assert 0 < niceness < 19
+
+
+def test_a_job_that_dies_has_no_answer() -> None:
+    with pytest.raises(SystemExit) as caught:
+        giving_way(lambda: os._exit(3), patience_s=DEADLINE_S)
+    assert caught.value.code == 1
+
+
+WORKERS = """
+import multiprocessing, os, signal, sys
+from audit_stream.logfile import process
+
+def job():
+    worker = multiprocessing.get_context("fork").Process(target=signal.pause)
+    worker.start()
+    print(os.getpid(), worker.pid, flush=True)
+    signal.pause()
+
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+process.giving_way(job, patience_s=600)
+"""
+
+
+def test_a_process_that_is_ended_takes_along_what_it_forked() -> None:
+    with subprocess.Popen([sys.executable, "-c", WORKERS], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        forked = [int(pid) for pid in process.stdout.readline().split()]
+        process.terminate()
+        assert process.wait(DEADLINE_S) == 1
+    deadline = time.monotonic() + DEADLINE_S
+    while any(map(_runs, forked)):
+        assert time.monotonic() < deadline
+
+
+def _runs(pid: int) -> bool:
+    try:  # a process that nobody has asked for its end yet is still listed
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
+def test_a_machine_that_is_busy_all_the_time_gets_verdicts(tmp_path: Path) -> None:
+    with start_daemon(tmp_path / "audit.db") as daemon, contextlib.ExitStack() as ends:
+        events = [{"kind": "other", "source": "load", "payload": {"n": n}} for n in range(10_000)]
+        for _ in range(4):
+            assert httpx.post(f"{daemon.url}/events/batch", json=events, timeout=DEADLINE_S).status_code == 201
+        for _ in range(2 * len(os.sched_getaffinity(0))):
+            busy = subprocess.Popen(["sh", "-c", "while :; do :; done"])
+            ends.callback(busy.wait)
+            ends.callback(busy.kill)
+        verdict = httpx.get(f"{daemon.url}/verify", timeout=2 * DEADLINE_S).json()
+        assert (verdict["valid"], verdict["checked"]) == (True, 40_000)
