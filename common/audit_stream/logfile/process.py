@@ -56,11 +56,15 @@ def giving_way(job: Callable[[], bytes], *, patience_s: float) -> bytes:
     if not hasattr(os, "SCHED_IDLE") or "fork" not in multiprocessing.get_all_start_methods():
         _be_nice(_NICENESS)
         return job()
-    with _forked(job, _be_idle) as pipe:
-        if pipe.poll(patience_s):
+    try:
+        with _forked(job, _be_idle) as pipe:
+            if pipe.poll(patience_s):
+                return _received(pipe)
+        with _forked(job, partial(_be_nice, _HURRIED_NICENESS)) as pipe:
             return _received(pipe)
-    with _forked(job, partial(_be_nice, _HURRIED_NICENESS)) as pipe:
-        return _received(pipe)
+    except OSError:  # no process left for another one
+        _be_nice(_HURRIED_NICENESS)
+        return job()
 
 
 def _walk(path: Path, acknowledged: Head | None) -> bytes:

@@ -51,6 +51,24 @@ def test_a_job_that_dies_has_no_answer() -> None:
     assert caught.value.code == 1
 
 
+NO_PROCESS_LEFT = """
+import os
+from audit_stream.logfile import process
+
+def refuse():
+    raise BlockingIOError(11, "Resource temporarily unavailable")
+
+os.fork = refuse
+print(process.giving_way(lambda: f"{os.getpid()} {os.nice(0)}".encode(), patience_s=600).decode())
+"""
+
+
+def test_without_another_process_it_is_done_here() -> None:
+    with subprocess.Popen([sys.executable, "-c", NO_PROCESS_LEFT], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.read().split() == [str(process.pid), "10"]
+
+
 WORKERS = """
 import multiprocessing, os, signal, sys
 from audit_stream.logfile import process
