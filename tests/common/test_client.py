@@ -231,6 +231,46 @@ def test_the_certificate_of_another_host_is_said_to_be_one(tls_port: int, monkey
     )
 
 
+@pytest.mark.parametrize(
+    ("proxy", "url", "who"),
+    [
+        ("HTTPS_PROXY", "https://daemon.test", "the proxy or https://daemon.test"),
+        ("ALL_PROXY", "http://daemon.test", "the proxy before http://daemon.test"),
+        ("HTTPS_PROXY", "https://127.0.0.1", "https://127.0.0.1"),
+        ("", "https://daemon.test", "https://daemon.test"),
+    ],
+)
+def test_where_a_proxy_is_before_a_server_either_may_be_the_one_without_tls(
+    proxy: str, url: str, who: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    if proxy:
+        monkeypatch.setenv(proxy, "https://proxy.test")
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        error = ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number")
+        error.reason = "WRONG_VERSION_NUMBER"
+        raise httpx.ConnectError("") from error
+
+    client = Client(url, transport=httpx.MockTransport(answer))
+    with pytest.raises(ClientError) as caught:
+        run(client, lambda client: client.stats())
+    assert str(caught.value) == f"{who} does not speak TLS: try http:"
+
+
+def test_an_alert_that_comes_after_the_handshake_is_a_client_error_that_may_pass() -> None:
+    def alert(request: httpx.Request) -> httpx.Response:
+        error = ssl.SSLError(1, "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required")
+        error.reason = "TLSV13_ALERT_CERTIFICATE_REQUIRED"
+        raise error  # as it comes from a read, which httpx does not translate
+
+    client = Client("https://daemon.test", transport=httpx.MockTransport(alert))
+    with pytest.raises(ClientError, match=r"^no TLS with https://daemon\.test: tlsv13 alert certificate required$"):
+        run(client, lambda client: client.stats())
+
+
 def test_a_server_without_tls_is_said_to_be_one(plain_port: int) -> None:
     url = f"https://localhost:{plain_port}"
     assert said_of(url) == f"{url} does not speak TLS: try http:"

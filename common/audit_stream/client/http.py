@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import os
 import random
 import re
@@ -21,7 +20,7 @@ from httpx_sse import aconnect_sse
 
 from audit_stream.chain import Verdict
 from audit_stream.client.answers import Appended, Receipt, Served, Stats, decode
-from audit_stream.client.failures import Again, back_off_s, check, check_plain, translated
+from audit_stream.client.failures import Again, back_off_s, check, check_plain, is_loopback, translated
 from audit_stream.client.limits import ShortBody, ShortLines, ShortMessages
 from audit_stream.client.selection import EVERYTHING, Parameters, Selection
 from audit_stream.client.tail import Tailed, follow
@@ -107,7 +106,7 @@ class Client:
             auth=httpx.BasicAuth(address.username, address.password) if address.userinfo else None,
             headers={"Accept-Encoding": "identity"},  # what is inflated cannot be kept short
             timeout=httpx.Timeout(_ANSWER_S, connect=_CONNECT_S),
-            trust_env=not _is_loopback(address.host),  # no proxy leads to this very machine
+            trust_env=not is_loopback(self.url),  # no proxy leads to this very machine
             verify=_authorities() if self.url.startswith("https:") else False,  # building a TLS context takes 20 ms
         )
 
@@ -351,16 +350,12 @@ def _authorities() -> ssl.SSLContext:
     """Whose certificates are trusted: the machine's authorities and httpx's own, or SSL_CERT_FILE's, SSL_CERT_DIR's."""
     try:
         context = httpx.create_ssl_context()
-        context.load_default_certs()
+        if not os.environ.get("SSL_CERT_FILE") and not os.environ.get("SSL_CERT_DIR"):
+            context.load_default_certs()
     except (OSError, ssl.SSLError) as error:
-        named = os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")
         reason = getattr(error, "strerror", None) or error
-        raise ClientError(f"SSL_CERT_FILE: no certificates can be read from {named}: {reason}") from None
+        variable = "SSL_CERT_FILE" if os.environ.get("SSL_CERT_FILE") else "SSL_CERT_DIR"
+        raise ClientError(
+            f"{variable}: no certificates can be read from {os.environ.get(variable)}: {reason}"
+        ) from None
     return context
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

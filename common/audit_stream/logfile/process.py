@@ -21,6 +21,7 @@ import msgspec
 
 from audit_stream.chain import Head
 from audit_stream.logfile.errors import StoreUnusable
+from audit_stream.logfile.forked import adopt_orphans, die_with_parent
 from audit_stream.logfile.walk import walk
 
 _ERROR = b'{"error"'
@@ -38,8 +39,8 @@ def main(arguments: list[str]) -> int:
     """Walk the file and print the verdict; 0 when there is one, 2 when the file could not be checked."""
     path = Path(arguments[0])
     acknowledged = Head(int(arguments[1]), arguments[2]) if len(arguments) > 1 else None
-    for stop in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(stop, lambda *_: sys.exit(1))  # or what was forked would outlive us
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C in the daemon's terminal: without a traceback
+    adopt_orphans()
     _print(msgspec.json.encode({"started": True}))
     answer = giving_way(partial(_walk, path, acknowledged), patience_s=_patience_s(path))
     _print(answer)
@@ -87,7 +88,7 @@ def _forked(job: Callable[[], bytes], give_way: Callable[[], None]) -> Iterator[
     """The job in a process that has given way, and the pipe that it answers in; gone on exit, with its own workers."""
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_run, args=(job, give_way, sender))
+    process = context.Process(target=_run, args=(job, give_way, sender, os.getpid()))
     try:
         with sender:  # the process has its own
             process.start()
@@ -102,10 +103,18 @@ def _forked(job: Callable[[], bytes], give_way: Callable[[], None]) -> Iterator[
                 os.killpg(process.pid, signal.SIGKILL)
             process.kill()
             process.join()
+            with contextlib.suppress(ChildProcessError):  # its workers, when it could not wait for them itself
+                while True:
+                    os.waitpid(-process.pid, 0)
         receiver.close()
 
 
-def _run(job: Callable[[], bytes], give_way: Callable[[], None], pipe: Connection) -> None:
+def _run(job: Callable[[], bytes], give_way: Callable[[], None], pipe: Connection, parent: int) -> None:
+    die_with_parent(parent)
+    with contextlib.suppress(OSError):
+        os.setpgid(0, 0)  # as the parent does: whoever comes first
+    # Whoever reads what the verifying process writes shall see the end of it when that one has ended.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     give_way()
     answer = job()
     with contextlib.suppress(BrokenPipeError):  # whoever asked was stopped

@@ -20,6 +20,7 @@ import msgspec
 from audit_stream.chain import GENESIS_HASH, Head, Verdict
 from audit_stream.logfile import opening
 from audit_stream.logfile.errors import StoreUnusable
+from audit_stream.logfile.forked import die_with_parent
 from audit_stream.logfile.segment import Break, SegmentState, check_segment, state_before
 from audit_stream.logfile.spans import SPAN_EVENTS
 from audit_stream.timestamps import format_rfc3339_ms
@@ -262,7 +263,7 @@ def _workers(path: Path, stretches: list[tuple[int, int]]) -> Iterator[list[Conn
             receiver, sender = context.Pipe(duplex=False)
             pipes.append(receiver)
             with sender:  # the worker has its own
-                worker = context.Process(target=_work, args=(path, first_id, last_id, sender), daemon=True)
+                worker = context.Process(target=_work, args=(path, first_id, last_id, sender, os.getpid()), daemon=True)
                 worker.start()
             processes.append(worker)
         yield pipes
@@ -274,8 +275,9 @@ def _workers(path: Path, stretches: list[tuple[int, int]]) -> Iterator[list[Conn
             pipe.close()
 
 
-def _work(path: Path, first_id: int, last_id: int, pipe: Connection) -> None:
+def _work(path: Path, first_id: int, last_id: int, pipe: Connection, parent: int) -> None:
     """In the worker: check a stretch; sends the events checked as it goes, then the segment, or the error."""
+    die_with_parent(parent)
     try:
         for message in _check(path, first_id, last_id):
             pipe.send_bytes(msgspec.json.encode(message))

@@ -73,26 +73,49 @@ WORKERS = """
 import multiprocessing, os, signal, sys
 from audit_stream.logfile import process
 
-def job():
-    worker = multiprocessing.get_context("fork").Process(target=signal.pause)
-    worker.start()
-    print(os.getpid(), worker.pid, flush=True)
+def work(parent):
+    process.die_with_parent(parent)
+    print(os.getppid(), os.getpid(), file=sys.stderr, flush=True)
     signal.pause()
 
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
-process.giving_way(job, patience_s=600)
+def job():
+    worker = multiprocessing.get_context("fork").Process(target=work, args=(os.getpid(),))
+    worker.start()
+    while os.sched_getscheduler(0) == os.SCHED_IDLE:
+        signal.pause()
+    worker.kill()
+    worker.join()
+    return b"done"
+
+process.adopt_orphans()
+print(process.giving_way(job, patience_s=float(sys.argv[1])).decode(), flush=True)
+try:
+    print(os.waitpid(-1, 0))
+except ChildProcessError:
+    print("no children")
 """
 
 
-def test_a_process_that_is_ended_takes_along_what_it_forked() -> None:
-    with subprocess.Popen([sys.executable, "-c", WORKERS], stdout=subprocess.PIPE, text=True) as process:
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL])
+def test_a_process_that_is_ended_takes_along_what_it_forked_and_who_reads_from_it_sees_its_end(how: int) -> None:
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", WORKERS, "600"], stdout=pipe, stderr=pipe, text=True) as process:
         assert process.stdout is not None
-        forked = [int(pid) for pid in process.stdout.readline().split()]
-        process.terminate()
-        assert process.wait(DEADLINE_S) == 1
-    deadline = time.monotonic() + DEADLINE_S
-    while any(map(_runs, forked)):
-        assert time.monotonic() < deadline
+        assert process.stderr is not None
+        forked = [int(pid) for pid in process.stderr.readline().split()]
+        process.send_signal(how)
+        assert process.stdout.read() == ""
+        assert process.wait(DEADLINE_S) != 0
+        deadline = time.monotonic() + DEADLINE_S
+        while any(map(_runs, forked)):
+            assert time.monotonic() < deadline
+
+
+def test_workers_of_a_job_that_was_given_up_are_waited_for() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", WORKERS, "1"], capture_output=True, text=True, timeout=DEADLINE_S, check=True
+    )
+    assert done.stdout.split("\n")[:2] == ["done", "no children"]
 
 
 def _runs(pid: int) -> bool:
