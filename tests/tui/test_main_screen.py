@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -389,6 +390,26 @@ def test_a_broken_event_that_the_detail_reads_turns_the_badge_red(tmp_path: Path
             log.raw[990] = tampered(log.raw[990], source="mallory")
             await seen.keys("enter", *["comma"] * 10)
             await seen.until(lambda: "BROKEN at #991" in seen.app.badge_text)
+
+    run(main)
+
+
+def test_the_status_tells_of_a_filter_as_soon_as_its_first_rows_are_there(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(make_log(100), tmp_path) as seen:
+            await seen.until(lambda: seen.cursor == 100 and not seen.main.session.view.filtered)
+            view, told = seen.main.session.view, []
+            whole = view.refill
+
+            def refill(*arguments: Any, **options: Any) -> Iterator[None]:
+                for step in whole(*arguments, **options):
+                    yield step
+                    told.append(seen.status)  # when the loop comes back for the next slice
+
+            view.refill = refill  # type: ignore[method-assign]
+            seen.main.apply_filter("kind:request_denied")
+            await seen.until(lambda: bool(told))
+            assert re.search(r"[\d,]+ of [\d,]+ shown", told[0])
 
     run(main)
 
