@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import ssl
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,9 +12,10 @@ import msgspec
 from httpx_sse import SSEError
 
 from audit_stream.client.limits import ShortBody
+from audit_stream.client.tls import no_tls
 from audit_stream.errors import ClientError
 
-__all__ = ["AGAIN", "LONGEST_WAIT_S", "Again", "back_off_s", "check", "check_plain", "is_loopback", "translated"]
+__all__ = ["AGAIN", "LONGEST_WAIT_S", "Again", "back_off_s", "check", "check_plain", "translated"]
 
 AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 """Statuses that say nothing about the request: the same may succeed later (RFC 9110, 15.6)."""
@@ -24,11 +23,6 @@ AGAIN = frozenset({408, 429, 500, 502, 503, 504})
 _FIRST_WAIT_S = 0.25
 """A daemon that is restarted answers again after less than half a second."""
 LONGEST_WAIT_S = 15.0
-
-_ISSUER_UNKNOWN = frozenset({18, 19, 20, 21})
-"""OpenSSL's X509_V_ERR codes for what no trusted authority has signed (openssl-verification-options(1))."""
-_NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST"})
-"""What OpenSSL 1.1 to 3.5 call an answer whose first bytes are no TLS record."""
 
 _MAX_DETAIL = 2_000
 """Characters of a problem's detail: a daemon's are sentences."""
@@ -52,7 +46,7 @@ def translated(url: str) -> Iterator[None]:
     except httpx.TimeoutException:
         raise Again(f"the daemon at {url} is silent") from None
     except ssl.SSLError as error:  # what comes after the handshake is nobody's in httpx
-        raise Again(_no_tls(url, error)) from None
+        raise Again(no_tls(url, error)) from None
     except httpx.HTTPError as error:
         raise Again(f"the connection to {url} broke: {error}".removesuffix(": ")) from None
     except SSEError:
@@ -70,7 +64,7 @@ def _unreached(url: str, error: BaseException | None) -> str:
                 error = first
                 continue
             case ssl.SSLError():
-                return _no_tls(url, error)
+                return no_tls(url, error)
             case socket.gaierror():
                 cause = "name not known"
             case ConnectionRefusedError():
@@ -81,38 +75,6 @@ def _unreached(url: str, error: BaseException | None) -> str:
                 cause = reason.lower()
         error = error.__cause__ or error.__context__
     return f"no daemon answers at {url}: start one with `audit-stream`{cause and f' ({cause})'}"
-
-
-def _no_tls(url: str, error: ssl.SSLError) -> str:
-    """Something answers, but not as TLS must: what to do about it."""
-    who = (
-        f"the proxy before {url}" if not url.startswith("https:") else f"the proxy or {url}" if _by_proxy(url) else url
-    )
-    if isinstance(error, ssl.SSLCertVerificationError):
-        hint = ": let SSL_CERT_FILE name its authority" if error.verify_code in _ISSUER_UNKNOWN else ""
-        return f"the certificate of {who} is not trusted ({error.verify_message}){hint}"
-    if error.reason in _NOT_TLS:
-        return f"{who} does not speak TLS: try http:"
-    return f"no TLS with {who}: {(error.reason or 'the handshake failed').replace('_', ' ').lower()}"
-
-
-def is_loopback(url: str) -> bool:
-    """Whether this address is of this very machine; no proxy leads there."""
-    host = httpx.URL(url).host
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _by_proxy(url: str) -> bool:
-    """Whether the environment names a proxy for this address."""
-    if is_loopback(url):
-        return False
-    scheme, _, rest = url.partition("://")
-    proxies = urllib.request.getproxies()
-    host = rest.partition("/")[0]
-    return bool({scheme, "all"} & proxies.keys()) and not urllib.request.proxy_bypass(host)
 
 
 def check_plain(answer: httpx.Response, base: str) -> None:

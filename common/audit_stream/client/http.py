@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import random
 import re
-import ssl
 import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
@@ -20,10 +18,11 @@ from httpx_sse import aconnect_sse
 
 from audit_stream.chain import Verdict
 from audit_stream.client.answers import Appended, Receipt, Served, Stats, decode
-from audit_stream.client.failures import Again, back_off_s, check, check_plain, is_loopback, translated
+from audit_stream.client.failures import Again, back_off_s, check, check_plain, translated
 from audit_stream.client.limits import ShortBody, ShortLines, ShortMessages
 from audit_stream.client.selection import EVERYTHING, Parameters, Selection
 from audit_stream.client.tail import Tailed, follow
+from audit_stream.client.tls import authorities, is_loopback
 from audit_stream.errors import ClientError
 from audit_stream.wire import DEFAULT_URL, JSON, KEY_PATTERN, KEY_RULE, NDJSON
 
@@ -107,7 +106,7 @@ class Client:
             headers={"Accept-Encoding": "identity"},  # what is inflated cannot be kept short
             timeout=httpx.Timeout(_ANSWER_S, connect=_CONNECT_S),
             trust_env=not is_loopback(self.url),  # no proxy leads to this very machine
-            verify=_authorities() if self.url.startswith("https:") else False,  # building a TLS context takes 20 ms
+            verify=authorities() if self.url.startswith("https:") else False,  # building a TLS context takes 20 ms
         )
 
     async def __aenter__(self) -> Self:
@@ -344,18 +343,3 @@ def _checked_key(key: str | None) -> str:
     if _KEY.fullmatch(key) is None:
         raise ClientError(KEY_RULE)
     return key
-
-
-def _authorities() -> ssl.SSLContext:
-    """Whose certificates are trusted: the machine's authorities and httpx's own, or SSL_CERT_FILE's, SSL_CERT_DIR's."""
-    try:
-        context = httpx.create_ssl_context()
-        if not os.environ.get("SSL_CERT_FILE") and not os.environ.get("SSL_CERT_DIR"):
-            context.load_default_certs()
-    except (OSError, ssl.SSLError) as error:
-        reason = getattr(error, "strerror", None) or error
-        variable = "SSL_CERT_FILE" if os.environ.get("SSL_CERT_FILE") else "SSL_CERT_DIR"
-        raise ClientError(
-            f"{variable}: no certificates can be read from {os.environ.get(variable)}: {reason}"
-        ) from None
-    return context
