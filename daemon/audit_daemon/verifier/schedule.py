@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
@@ -33,10 +34,19 @@ class Verifier:
     Callers share a walk that has not begun yet, so ten dashboards that ask at once cause one.
     """
 
-    def __init__(self, path: Path, *, head: Callable[[], Head], interval_s: float) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        head: Callable[[], Head],
+        interval_s: float,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._path = path
         self._head = head
         self._interval_s = interval_s
+        self._sleep = sleep
+        self._took_s = 0.0  # from the start of the last process to its end, what it gave up and began anew included
         self._upcoming: asyncio.Task[Verdict] | None = None
         self._running: asyncio.Task[Verdict] | None = None
         self._schedule: asyncio.Task[None] | None = None
@@ -65,8 +75,7 @@ class Verifier:
     async def _run_schedule(self) -> None:
         delay_s = _FIRST_WALK_DELAY_S
         while True:
-            await asyncio.sleep(delay_s)
-            delay_s = self._interval_s
+            await self._sleep(delay_s)
             before = self.last
             try:
                 verdict = await self.verify()
@@ -75,7 +84,7 @@ class Verifier:
             else:
                 if before is not None and _same_break(before, verdict):
                     _log.error("the chain is still broken", first_break_at=verdict.first_break_at)
-                delay_s = max(self._interval_s, (verdict.duration_ms or 0) / 1000 / _MAX_SHARE)
+            delay_s = max(self._interval_s, self._took_s / _MAX_SHARE)
 
     async def _walk_after(self, earlier: asyncio.Task[Verdict] | None) -> Verdict:
         """Walk once the earlier walk has ended, so that there is never more than one process."""
@@ -94,11 +103,13 @@ class Verifier:
     async def _walk(self) -> Verdict:
         head = self._head()
         self.walks += 1
+        began_s = time.monotonic()
         try:
             return _read_answer(await self._ask_process(head))
         except OSError as error:  # no memory or no process left for another program
             raise VerifierError(f"the verifying process did not start: {error.strerror}") from None
         finally:
+            self._took_s = time.monotonic() - began_s
             self._running = None
             if self._upcoming is asyncio.current_task():
                 self._upcoming = None

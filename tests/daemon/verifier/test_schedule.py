@@ -11,11 +11,12 @@ from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
 from audit_daemon.verifier.schedule import Verifier, VerifierError
-from audit_stream.chain import GENESIS, Head
+from audit_stream.chain import GENESIS, Head, Verdict
 from tests.daemon.store.rig import build, events, until
 from tests.daemon.verifier.logs import edit, make
 
@@ -243,6 +244,28 @@ def test_the_schedule_walks_by_itself_and_notes_a_break(log: Path) -> None:
         assert verifier.last.first_break_at == 5
 
     with_verifier(log, body, interval_s=0.01)
+
+
+def test_the_schedule_fills_at_most_a_tenth_of_the_time_whatever_the_walk_says_that_it_took(log: Path) -> None:
+    delays_s: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        delays_s.append(seconds)
+        await asyncio.sleep(0)
+
+    class Slow(Verifier):
+        async def _ask_process(self, head: Head) -> bytes:
+            await asyncio.sleep(0.02)
+            return msgspec.json.encode(Verdict(valid=True, checked=0, first_break_at=None, reason=None, duration_ms=0))
+
+    async def run() -> None:
+        verifier = Slow(log, head=lambda: GENESIS, interval_s=0.001, sleep=sleep)
+        verifier.start()
+        await until(lambda: len(delays_s) > 2)
+        await verifier.close()
+
+    asyncio.run(run())
+    assert min(delays_s[1:]) >= 0.2
 
 
 def test_the_schedule_goes_on_after_a_walk_that_failed(log: Path) -> None:
