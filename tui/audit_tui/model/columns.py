@@ -28,6 +28,7 @@ SEVERITY_MARKS = {
 }
 """A mark and a word, so that it reads without colour; the first character where room is short."""
 
+_GUTTER_CELLS = 2
 _TIME_CELLS = {"local": 12, "utc": 13, "relative": 10, "full": 24}
 
 
@@ -55,6 +56,16 @@ class Widths(msgspec.Struct, frozen=True, kw_only=True):
         if width < 50:
             wanted |= {"time": 0, "source": 0}
         return cls(**{name: 0 if name in hidden else cells for name, cells in wanted.items()})
+
+    def column_at(self, cell: int) -> str:
+        """The column at a cell of a line; the summary's takes what is left."""
+        end = _GUTTER_CELLS
+        for name in COLUMNS[:-1]:
+            cells = getattr(self, name)
+            end += cells + 1 if cells else 0
+            if cell < end:
+                return name
+        return COLUMNS[-1]
 
 
 def time_text(row: Row, time_format: str, now_ms: int) -> str:

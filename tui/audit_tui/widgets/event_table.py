@@ -288,11 +288,15 @@ class EventTable(Widget, can_focus=True):
         self._move(3)
 
     def on_click(self, event: events.Click) -> None:
-        """The cursor to where it was clicked; a second click there opens."""
+        """To the row and column that was clicked; a second click there opens. On the scroll bar: to there."""
         index = self.cursor.top + event.y - 1
-        if event.y < 1 or event.x == self.size.width - 1 or self.cursor.item_at(index) is None:
+        if event.y < 1 or self.cursor.item_at(index) is None:
+            return
+        if event.x == self.size.width - 1:
+            self._go_along(event.y - 1)
             return
         was_here = index == self.cursor.at
+        self.column = COLUMNS.index(self._widths().column_at(event.x))
         self.view.pause()
         before, self.cursor.at = self.cursor.at, index
         self._refresh_line(before)
@@ -300,6 +304,13 @@ class EventTable(Widget, can_focus=True):
         self.post_message(self.Moved())
         if was_here and event.chain >= 2:
             self.action_open()
+
+    def _go_along(self, line: int) -> None:
+        """To what is as far down in the window as this line is on the scroll bar."""
+        self.cursor.go_to((len(self.view.items) - 1) * line // max(1, self.rows_shown - 1), self.rows_shown)
+        self.refresh()
+        self.post_message(self.Moved())
+        self._ask_for_more()
 
     # Drawing
 
