@@ -103,6 +103,12 @@ def test_a_note_that_is_too_long_is_not_saved() -> None:
         await pilot.press("ctrl+s")
         await pilot.pause()
         assert app.said == "✗ 3 characters too long"
+        await pilot.press("ctrl+end", "backspace", "backspace")
+        await pilot.pause()
+        assert app.said == "✗ 1 character too long"
+        await pilot.press("backspace")
+        await pilot.pause()
+        assert app.said == "Ctrl+S or F2 saves · Escape leaves it as it was"
 
     assert run(NoteScreen(mark()), steps).results == []
 

@@ -14,7 +14,7 @@ import msgspec
 
 from audit_stream.client import Selection
 from audit_stream.display import safe
-from audit_stream.errors import AuditStreamError, ClientError
+from audit_stream.errors import AuditStreamError
 from audit_tui.disk.whole_file import WholeFile
 from audit_tui.log import Log
 from audit_tui.model.rows import MALFORMED, event_id_of, no_event
@@ -167,7 +167,3 @@ def _rows(rows: Iterable[Iterable[object]]) -> bytes:
 
 def _cell(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_STARTS) else value
-
-
-def _no_event(error: Exception) -> ClientError:
-    return ClientError(f"the daemon sent something that is no event: {safe(str(error))}", status=200)

@@ -7,17 +7,18 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Static, TextArea
 
 from audit_stream.display import safe
 from audit_tui.disk.marks import MAX_NOTE, Mark
-from audit_tui.screens.closing import ClosesOnce
+from audit_tui.screens.closing import Dialog
 
 __all__ = ["NoteScreen"]
 
+_HINT = "Ctrl+S or F2 saves · Escape leaves it as it was"
 
-class NoteScreen(ModalScreen[str | None], ClosesOnce[str | None]):
+
+class NoteScreen(Dialog[str | None]):
     """A note to write or change; the result is its text, perhaps empty, or None when nothing is to change."""
 
     DEFAULT_CSS = """
@@ -47,7 +48,7 @@ class NoteScreen(ModalScreen[str | None], ClosesOnce[str | None]):
             box.border_title = "Note"
             yield Static(f"#{mark.event_id} {safe(mark.kind)}, {safe(mark.source)}", markup=False)
             yield TextArea(_shown(mark.note), compact=True)
-            yield Static("Ctrl+S or F2 saves · Escape leaves it as it was", id="said", markup=False)
+            yield Static(_HINT, id="said", markup=False)
 
     def on_mount(self) -> None:
         """Write on where the note ends."""
@@ -56,10 +57,10 @@ class NoteScreen(ModalScreen[str | None], ClosesOnce[str | None]):
         area.focus()
 
     def on_text_area_changed(self, message: TextArea.Changed) -> None:
-        """Say when it gets too long."""
+        """Say when it gets too long, and no more when it is not."""
         over = len(message.text_area.text.strip()) - MAX_NOTE
-        if over > 0:
-            self.query_one("#said", Static).update(f"✗ {over:,} characters too long")
+        too_long = f"✗ {over:,} character{'' if over == 1 else 's'} too long"
+        self.query_one("#said", Static).update(too_long if over > 0 else _HINT)
 
     def action_save(self) -> None:
         """End with the text, unless it is too long."""
