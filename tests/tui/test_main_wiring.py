@@ -274,6 +274,17 @@ def test_the_filter_completes_what_the_log_has(typed: str, taken: str, tmp_path:
     run(main)
 
 
+def test_the_fields_of_what_the_present_filter_hides_are_offered_too(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(make_log(50), tmp_path) as seen:
+            await seen.until(lambda: seen.cursor == 50)
+            await filter_by(seen, "kind:attestation_tampered")
+            await seen.keys("slash", "ctrl+u", *"payload.fa", "tab")
+            assert seen.main.query_one(FilterBar).query_one(Input).value == "payload.failures:"
+
+    run(main)
+
+
 def test_the_status_says_whether_what_a_filter_hides_is_linked(tmp_path: Path) -> None:
     async def main() -> None:
         log = make_log(20)

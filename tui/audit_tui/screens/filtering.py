@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from textual import on
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FilterKeys"]
 
+_OFFERED_ROWS = 200
+"""Of which the payload's fields are offered."""
 _PAINT_S = 0.03
 """For the first rows to be painted before the rest of the ring takes the loop. Without it one wait in ten was 90 ms."""
 
@@ -44,7 +47,11 @@ class FilterKeys(MainPart):
         bar.kinds = self.session.kinds
         activity = self.session.activity
         fields: set[str] = set()
-        for row in list(self.session.view.items)[-200:]:
+        # Of the newest, also what the present filter hides, and of those that one looks at.
+        for row in [
+            *islice(reversed(self.session.ring.rows), _OFFERED_ROWS),
+            *islice(reversed(self.session.view.items), _OFFERED_ROWS),
+        ]:
             if isinstance(row, Row):
                 fields.update(payload_paths(row.payload))
         now_s = self.session.clock.now_s()
