@@ -164,13 +164,15 @@ def test_an_edited_row_turns_the_badge_red_naming_the_event(tmp_path: Path) -> N
             term.wait_for("VERIFIED 60 events")
             edit(database, EDIT)
             term.wait_for("BROKEN at #42")
-            term.wait_for(lambda _: term.output.count(b"\x1b]9;audit-tui: BROKEN at #42\x07") == 1)
+            notification = "\x1b]9;audit-tui: BROKEN at #42 · they disagree\x07".encode()
+            term.wait_for(lambda _: term.output.count(notification) == 1)
             term.keys("b")
             term.wait_for("bequest_allowed")
             term.keys("Escape")
             term.wait_for("payload")  # before the next key, or the two would be Alt+A
             term.keys("a")
-            term.wait_for(r"BROKEN at #42 · acknowledged")
+            term.wait_for(r"BROKEN at #42 · they disagree · acknowledged")
+            assert term.output.count(b"\x1b]9;") == 1  # several verdicts later
 
 
 @pytest.mark.parametrize("count", [5, 40])

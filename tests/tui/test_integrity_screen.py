@@ -129,7 +129,8 @@ def test_every_layout_begins_with_the_badge(size: tuple[int, int], broken_at: in
     app = ScreenApp(log)
 
     async def look(pilot: Pilot[None]) -> None:
-        assert ("✗! BROKEN" if broken_at else "✓ VERIFIED") in app.lines[0]
+        # Event 5 had been received whole, so that the two disagree; event 10 had not.
+        assert {None: "✓ VERIFIED", 5: "✗!! BROKEN", 10: "✗! BROKEN"}[broken_at] in app.lines[0]
         assert all(len(line) == size[0] for line in app.lines)
 
     driven(app, look, size)

@@ -18,7 +18,7 @@ from textual.binding import Binding
 from textual.screen import Screen
 
 from audit_stream.chain import Head
-from audit_stream.client import shown_url
+from audit_stream.client import base_url, shown_url
 from audit_stream.errors import ClientError
 from audit_tui.clock import SYSTEM_CLOCK, Clock
 from audit_tui.kept import Kept
@@ -29,16 +29,20 @@ from audit_tui.session import Session
 
 __all__ = ["ConsoleApp", "Opening"]
 
+_VERIFY_EVERY_S = 30.0
 _SCREEN_S = 1.0
 """No screen takes so long to be there; a key must not wait for ever for one that has failed."""
 
 
 class Opening(msgspec.Struct, frozen=True, kw_only=True):
-    """What to open at first. `open_log` makes a log of an address; `is_offline`: there is nothing to switch to."""
+    """What to open at first. `open_log` makes a log of an address; `is_offline`: there is nothing to switch to.
+
+    `filter` is for the first that is opened, `verify_every_s` for all, whatever their profiles say.
+    """
 
     url: str
     open_log: Callable[[str], Awaitable[Log]]
-    verify_every_s: float = 30.0
+    verify_every_s: float | None = None
     is_offline: bool = False
     filter: str = ""
     clock: Clock = SYSTEM_CLOCK
@@ -55,7 +59,9 @@ class ConsoleApp(App[None]):
         Binding("question_mark", "help", "Help", id="help", key_display="?"),
         Binding("ctrl+p", "command_palette", "Palette", id="palette", show=False, priority=True),
         Binding("d", "switch", "Daemons", id="switch", show=False),
-        Binding("q,ctrl+q,ctrl+c", "quit", "Quit", id="quit"),
+        Binding("q,ctrl+q", "quit", "Quit", id="quit"),
+        # On every screen and in every field, where q is a letter and other bindings of the app are not heard.
+        Binding("ctrl+c", "interrupt", "Quit, also while typing", show=False, priority=True),
     ]
 
     def __init__(self, opening: Opening, kept: Kept) -> None:
@@ -63,6 +69,8 @@ class ConsoleApp(App[None]):
         self.opening = opening
         self.kept = kept
         self._main: MainScreen | None = None
+        self._url = opening.url
+        self._filter = opening.filter
 
     async def on_mount(self) -> None:
         """The first screen."""
@@ -128,8 +136,9 @@ class ConsoleApp(App[None]):
         """Show another daemon, as it was left."""
         log = await self.open_log(url)
         state = self.kept.state.daemon(log.url)
-        if self.opening.filter:
-            state = msgspec.structs.replace(state, filter=self.opening.filter)
+        self._url = url
+        if self._filter:
+            state, self._filter = msgspec.structs.replace(state, filter=self._filter), ""
         if self.kept.config.utc is not None:
             state = msgspec.structs.replace(state, time_format="utc" if self.kept.config.utc else "local")
         known = await self.kept.known_heads(log.url)
@@ -138,6 +147,7 @@ class ConsoleApp(App[None]):
             log,
             verify_every_s=self._verify_every_s(url),
             known_heads=tuple(Head(head.event_id, head.hash) for head in known),
+            unseen=state.unseen,
             clock=clock,
             remember=lambda head: self.kept.heads.remember(log.url, head, clock.now_ms()),
         )
@@ -154,10 +164,11 @@ class ConsoleApp(App[None]):
             await log.close()
 
     def _verify_every_s(self, url: str) -> float:
-        for profile in self.kept.config.profiles.values():
-            if profile.url.rstrip("/") == url.rstrip("/") and profile.verify_every is not None:
-                return profile.verify_every
-        return self.opening.verify_every_s
+        if self.opening.verify_every_s is not None:
+            return self.opening.verify_every_s
+        profiles = () if self.opening.is_offline else self.kept.config.profiles.values()
+        named = (profile.verify_every for profile in profiles if _is_same(profile.url, url))
+        return next((every_s for every_s in named if every_s is not None), _VERIFY_EVERY_S)
 
     @property
     def badge_text(self) -> str:
@@ -168,6 +179,10 @@ class ConsoleApp(App[None]):
         """Choose another daemon."""
         from audit_tui.screens.profiles import ProfilesScreen
 
+        if self.opening.is_offline:
+            self.notify("a file has no other daemons to switch to", severity="warning")
+            return
+
         def chosen(url: str | None) -> None:
             if url is not None:
                 self.run_worker(self._switch(url), group="switch", exclusive=True)
@@ -175,6 +190,7 @@ class ConsoleApp(App[None]):
         self.push_screen(ProfilesScreen(self.known_daemons(), title="Open"), chosen)
 
     async def _switch(self, url: str) -> None:
+        before = self._url
         while len(self.screen_stack) > 1:
             self.pop_screen()
         await self._close_daemon()
@@ -182,12 +198,20 @@ class ConsoleApp(App[None]):
             await self.open_daemon(url)
         except ClientError as error:
             self.notify(str(error), severity="error", markup=False)
-            await self.open_daemon(self.opening.url)
+            await self.open_daemon(before)
 
     async def action_quit(self) -> None:
         """Keep how it was left, and end."""
         await self._close_daemon()
         self.exit()
+
+    async def action_interrupt(self) -> None:
+        """Copy what is selected in a field or on the screen; end when nothing is."""
+        text = self.screen.get_selected_text() or getattr(self.focused, "selected_text", "")
+        if text:
+            self.copy_to_clipboard(text)
+        else:
+            await self.action_quit()
 
     # What other screens say
 
@@ -231,7 +255,7 @@ class ConsoleApp(App[None]):
         self.notify(alarm.detail, title=alarm.text, severity="error", timeout=10, markup=False)
         driver = self._driver
         if driver is not None and not self.is_headless and os.environ.get("TERM") != "dumb":
-            driver.write(f"\x1b]9;audit-tui: {alarm.text}\x07")
+            driver.write(_notification(alarm.text, tmux="TMUX" in os.environ))
 
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """For the palette: what Textual offers, and whatever has a key on the screen one is on."""
@@ -252,3 +276,20 @@ class ConsoleApp(App[None]):
             self.pop_screen()
         else:
             self.push_screen(HelpScreen.of(self.screen))
+
+
+def _is_same(one: str, other: str) -> bool:
+    """Whether two addresses, as people write them, are of one daemon."""
+    try:
+        return base_url(one) == base_url(other)
+    except ClientError:
+        return False
+
+
+def _notification(text: str, *, tmux: bool) -> str:
+    """OSC 9. tmux hands on only what is wrapped (tmux(1), allow-passthrough)."""
+    plain = f"\x1b]9;audit-tui: {text}\x07"
+    if not tmux:
+        return plain
+    doubled = plain.replace("\x1b", "\x1b\x1b")
+    return f"\x1bPtmux;{doubled}\x1b\\"

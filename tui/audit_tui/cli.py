@@ -59,9 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--verify-every",
         type=_seconds,
-        default=30.0,
         metavar="SECONDS",
-        help="how often the chain is verified (default 30; less often on a long chain)",
+        help="how often the chain is verified (default 30, or what the profile says; less often on a long chain)",
     )
     parser.add_argument("--version", action="version", version=f"audit-tui {__version__}")
     return parser

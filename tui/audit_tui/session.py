@@ -24,6 +24,7 @@ from audit_tui.log import Log
 from audit_tui.model.activity import Activity
 from audit_tui.model.connection import Connection, Link
 from audit_tui.model.integrity import Integrity
+from audit_tui.model.red import Unseen
 from audit_tui.model.ring import MAX_ROWS, Ring
 from audit_tui.model.rows import Check, Row, check_after, read_row
 from audit_tui.model.verifier import verifier_of
@@ -61,6 +62,7 @@ class Session:
         *,
         verify_every_s: float = 30.0,
         known_heads: tuple[Head, ...] = (),
+        unseen: tuple[Unseen, ...] = (),
         on_change: Callable[[], None] = lambda: None,
         remember: Callable[[Head], None] = lambda head: None,
         clock: Clock = SYSTEM_CLOCK,
@@ -92,6 +94,7 @@ class Session:
         self._catch_up_to = 0
         self._follow_anew: Callable[[], asyncio.Task[None]] | None = None
         self._following: asyncio.Task[None] | None = None
+        self.integrity.recall(unseen)
         if known_heads:
             self.integrity.not_compared("not asked yet")
 

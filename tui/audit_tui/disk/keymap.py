@@ -47,12 +47,12 @@ DEFAULT_KEYS: Mapping[str, str] = {
     "select-down": "shift+down",
     "help": "question_mark",
     "palette": "ctrl+p",
-    "quit": "q,ctrl+q,ctrl+c",
+    "quit": "q,ctrl+q",
 }
 """Keys of the main screen by binding id, in Textual's names. None is a prefix of tmux or screen."""
 
-FIXED_KEYS = frozenset({"escape", "tab", "shift+tab"})
-"""They leave a field or a screen everywhere, and cannot be given to anything else."""
+FIXED_KEYS = frozenset({"escape", "tab", "shift+tab", "ctrl+c"})
+"""They leave a field, a screen or the console everywhere, and cannot be given to anything else."""
 
 _MODIFIERS = {"ctrl", "shift", "alt", "super", "hyper", "meta"}
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from audit_tui.disk.records import Record, storable
+from audit_tui.model.red import Unseen
 
 __all__ = ["DaemonState", "SessionFile", "SessionState"]
 
@@ -19,7 +20,7 @@ class DaemonState(msgspec.Struct, frozen=True, kw_only=True):
     """How one daemon was looked at. Empty says nothing: the console then does what it does by default.
 
     `history` is the filters that were applied, the last last. `layout` holds what the main screen likes to keep, such
-    as whether the panel is open.
+    as whether the panel is open, `unseen` the breaks that nobody has acknowledged.
     """
 
     filter: str = ""
@@ -28,6 +29,7 @@ class DaemonState(msgspec.Struct, frozen=True, kw_only=True):
     columns: tuple[str, ...] = ()
     layout: dict[str, str | int | bool] = {}
     time_format: str = ""
+    unseen: tuple[Unseen, ...] = ()
 
 
 class SessionState(msgspec.Struct, frozen=True, kw_only=True):

@@ -50,12 +50,14 @@ def red(group: Sequence[Red], reds: Sequence[Red], verifier: Verifier, *, offlin
     count = len({event_id for each in group for event_id in each.ids}) + sum(each.more for each in group)
     text = f"{state.value} at #{first.first_id}"
     if not standing:
-        text = f"was {text}, holds again: acknowledge"
+        text = f"was {text}{' last time' if first.is_recalled else ', holds again'}: acknowledge"
     elif state is State.BROKEN and count > 1:
         text += f" and {count - 1:,} more"
+    disagreement = next((each.disagreement for each in group if each.disagreement), "")
+    if standing and disagreement:
+        text += " · they disagree"
     if standing and acknowledged:
         text += " · acknowledged"
-    disagreement = next((each.disagreement for each in group if each.disagreement), "")
     return Badge(
         state=state,
         text=text,

@@ -16,7 +16,7 @@ from audit_stream.display import safe
 from audit_tui.model import badge_words as words
 from audit_tui.model.badge import Alarm, Badge, State
 from audit_tui.model.findings import Finder, Finding, FindingLog, Moment
-from audit_tui.model.red import Red
+from audit_tui.model.red import Red, Unseen
 from audit_tui.model.rows import Row
 from audit_tui.model.verifier import DAEMON, Verifier
 from audit_tui.model.walks import Walks
@@ -125,6 +125,24 @@ class Integrity:
     def compared(self) -> None:
         """It is known; of those that it does not hold `history_differs` has told."""
         self.uncompared = ""
+
+    # From one session to the next
+
+    def recall(self, unseen: Sequence[Unseen]) -> None:
+        """What was red when the last session ended, before anything else: it is red until a person has seen it."""
+        for each in unseen:
+            red = self._own if each.by_console else self._daemon
+            red.recall(max(each.event_id, 1), _short(each.reason))
+            self._ringing[red] = None
+
+    @property
+    def unseen(self) -> tuple[Unseen, ...]:
+        """What the next session has to recall. A rewritten history needs none: its remembered heads show it again."""
+        return tuple(
+            Unseen(event_id=red.first_id, reason=red.reason, by_console=red is self._own)
+            for red in (self._own, self._daemon)
+            if red.is_alarm
+        )
 
     # The daemon's verdicts
 

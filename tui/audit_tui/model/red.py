@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from audit_tui.model.badge import State
 
-__all__ = ["Red"]
+__all__ = ["Red", "Unseen"]
 
 _MAX_IDS = 1000
 """Kept one by one; of a stream that is broken from end to end the rest is only counted."""
+
+
+class Unseen(msgspec.Struct, frozen=True, kw_only=True):
+    """A break that nobody had acknowledged when a session ended; `by_console` tells who had found it."""
+
+    event_id: int
+    reason: str
+    by_console: bool
 
 
 class Red:
@@ -29,6 +39,8 @@ class Red:
         self.acknowledged = False
         self.finds = 0
         self.disagreement = ""
+        self.is_recalled = False
+        """Whether an earlier session found it, and this one does not know yet whether it still stands."""
 
     @property
     def stands(self) -> bool:
@@ -59,6 +71,7 @@ class Red:
         """Add what was found; False when it is known already. `acknowledged`: a person knows of it from elsewhere."""
         if self.ids.get(event_id) == reason:
             return False
+        self.is_recalled = False
         if event_id in self.ids or len(self.ids) < _MAX_IDS:
             self.ids[event_id] = reason
             self.last_id, self.last_reason = event_id, reason
@@ -68,6 +81,12 @@ class Red:
         self.acknowledged = acknowledged and (not self.present or self.acknowledged)
         self.present = True
         return True
+
+    def recall(self, event_id: int, reason: str) -> None:
+        """An earlier session found this, and nobody acknowledged it."""
+        self.last_id, self.last_reason = event_id, reason
+        self.finds += 1
+        self.present = self.is_recalled = True
 
     def disagree(self, text: str) -> bool:
         """Say that the other finder contradicts this one, or with "" that it does not. True when that is news."""
@@ -90,6 +109,7 @@ class Red:
             self.last_id, self.last_reason = self.first_id, self.reason
         self.ids.clear()
         self.more = 0
+        self.is_recalled = False
         self._clear_when_over()
 
     def acknowledge(self) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from textual.await_complete import AwaitComplete
-from textual.screen import Screen, ScreenResultType
+from typing import ClassVar
 
-__all__ = ["ClosesOnce"]
+from textual.await_complete import AwaitComplete
+from textual.binding import Binding, BindingType
+from textual.screen import ModalScreen, Screen, ScreenResultType
+
+__all__ = ["ClosesOnce", "Dialog"]
 
 
 class ClosesOnce(Screen[ScreenResultType]):
@@ -27,3 +30,11 @@ class ClosesOnce(Screen[ScreenResultType]):
 
     def _dismiss_mounted(self, result: ScreenResultType | None) -> None:
         self.dismiss(result)  # not awaited: a screen cannot wait for its own end
+
+
+class Dialog(ModalScreen[ScreenResultType], ClosesOnce[ScreenResultType]):
+    """A screen over another one, where the app's own bindings are not heard: `?` has its keys there too."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("question_mark", "app.help", "Help", id="help", key_display="?", show=False)
+    ]

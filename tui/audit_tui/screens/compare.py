@@ -9,20 +9,19 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Footer, Static
 
 from audit_stream.display import safe
 from audit_stream.errors import ClientError
 from audit_tui.log import Log
 from audit_tui.model.divergence import Divergence, diverge
-from audit_tui.screens.closing import ClosesOnce
+from audit_tui.screens.closing import Dialog
 from audit_tui.screens.copying import copy
 
 __all__ = ["CompareScreen"]
 
 
-class CompareScreen(ModalScreen[None], ClosesOnce[None]):
+class CompareScreen(Dialog[None]):
     """Compares as soon as it is shown. `other` is closed with the screen, `one` is not."""
 
     DEFAULT_CSS = """

@@ -9,11 +9,10 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical, VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from audit_stream.display import safe
-from audit_tui.screens.closing import ClosesOnce
+from audit_tui.screens.closing import Dialog
 from audit_tui.screens.copying import copy
 from audit_tui.widgets.said import Said
 
@@ -22,7 +21,7 @@ __all__ = ["DigestScreen"]
 _HINT = "c copies · w writes a file · Escape closes"
 
 
-class DigestScreen(ModalScreen[None], ClosesOnce[None]):
+class DigestScreen(Dialog[None]):
     """Shows Markdown as it is. An existing file is replaced only when Enter is pressed once more."""
 
     DEFAULT_CSS = """

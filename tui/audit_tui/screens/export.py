@@ -9,7 +9,6 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, ProgressBar, Static
 from textual.worker import Worker, WorkerState
 
@@ -18,7 +17,7 @@ from audit_stream.display import counted, safe
 from audit_stream.errors import ClientError
 from audit_tui.log import Log
 from audit_tui.model.exporting import ExportError, FileExists, export, format_of
-from audit_tui.screens.closing import ClosesOnce
+from audit_tui.screens.closing import Dialog
 from audit_tui.widgets.said import Said
 
 __all__ = ["ExportScreen"]
@@ -26,7 +25,7 @@ __all__ = ["ExportScreen"]
 _HINT = "a name that ends in .jsonl or .csv; Enter writes it"
 
 
-class ExportScreen(ModalScreen[Path | None], ClosesOnce[Path | None]):
+class ExportScreen(Dialog[Path | None]):
     """Exports `selection` of a log; `description` is what people call it.
 
     The result is the file that was written, None when there is none. While it is being written, Escape cancels, which

@@ -7,13 +7,12 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from audit_stream.event import system_clock_ms
 from audit_tui.model.detail import local_time, utc_time
 from audit_tui.model.places import GoTo, PlaceError, parse_place
-from audit_tui.screens.closing import ClosesOnce
+from audit_tui.screens.closing import Dialog
 from audit_tui.widgets.said import Said
 
 __all__ = ["GoTo", "GoToScreen"]
@@ -21,7 +20,7 @@ __all__ = ["GoTo", "GoToScreen"]
 _HINT = "an id (42), a time (12:01, yesterday 12:00, 2026-05-15T12:01, -15m), start, end"
 
 
-class GoToScreen(ModalScreen[GoTo | None], ClosesOnce[GoTo | None]):
+class GoToScreen(Dialog[GoTo | None]):
     """One line to type a place in; the result is None when nothing was wanted.
 
     `now_ms` (Unix milliseconds; by default the clock when the screen is made) is what times count back from; those

@@ -10,11 +10,11 @@ from textual.app import App, ComposeResult
 from textual.binding import ActiveBinding, Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 from textual.widgets import Static
 
 from audit_stream.display import safe
-from audit_tui.screens.closing import ClosesOnce
+from audit_tui.screens.closing import Dialog
 
 __all__ = ["HelpScreen", "grouped_keys"]
 
@@ -35,7 +35,7 @@ def grouped_keys(screen_name: str, bindings: Mapping[str, ActiveBinding], displa
     for node, binding, enabled, _ in bindings.values():
         if not binding.description or binding.system or not enabled:
             continue
-        if isinstance(node, App) or binding.action in _FROM_TEXTUAL:
+        if isinstance(node, App) or binding.action.startswith("app.") or binding.action in _FROM_TEXTUAL:
             title = "Everywhere"
         else:
             title = screen_name if isinstance(node, Screen) else node.BINDING_GROUP_TITLE or type(node).__name__
@@ -50,7 +50,7 @@ def grouped_keys(screen_name: str, bindings: Mapping[str, ActiveBinding], displa
     return {title: groups[title] for title in order}
 
 
-class HelpScreen(ModalScreen[None], ClosesOnce[None]):
+class HelpScreen(Dialog[None]):
     """Shows bindings, as `Screen.active_bindings` gives them when they are in force: remapped keys as they are now."""
 
     DEFAULT_CSS = """

@@ -270,4 +270,5 @@ class MainScreen(HistoryKeys, FilterKeys, OpeningKeys):
             columns=tuple(name for name in COLUMNS if name not in self.table.hidden),
             layout={"panel": bool(self.query_one(ActivityPanel).display)} if self.is_mounted else {},
             time_format=self.table.time_format,
+            unseen=self.session.integrity.unseen,
         )

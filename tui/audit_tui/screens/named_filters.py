@@ -10,12 +10,11 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
 from audit_stream.display import safe
-from audit_tui.screens.closing import ClosesOnce
+from audit_tui.screens.closing import Dialog
 from audit_tui.text import in_columns
 from audit_tui.widgets.choices import Choices
 from audit_tui.widgets.said import Said
@@ -26,7 +25,7 @@ _HINT = "Enter filters · s keeps the present filter · Delete removes · Escape
 _MAX_NAME = 64
 
 
-class NamedFiltersScreen(ModalScreen[str | None], ClosesOnce[str | None]):
+class NamedFiltersScreen(Dialog[str | None]):
     """The named filters; the result is the text of the chosen one, or None.
 
     `save` keeps a text under a name, or with None removes the name, and returns all filters as they are then; it may

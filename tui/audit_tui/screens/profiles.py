@@ -9,14 +9,13 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
 from audit_stream.display import safe
 from audit_stream.errors import ClientError
 from audit_tui.log import is_address
-from audit_tui.screens.closing import ClosesOnce
+from audit_tui.screens.closing import Dialog
 from audit_tui.text import in_columns
 from audit_tui.widgets.choices import Choices
 from audit_tui.widgets.said import Said
@@ -26,7 +25,7 @@ __all__ = ["ProfilesScreen"]
 _HINT = "Enter opens · Tab goes to the list · Escape closes"
 
 
-class ProfilesScreen(ModalScreen[str | None], ClosesOnce[str | None]):
+class ProfilesScreen(Dialog[str | None]):
     """A line to type an address in and the known ones below; the result is an address as `base_url` has it, or None.
 
     `known` has addresses by name; one that is its own name has none. Typing a name finds it too.

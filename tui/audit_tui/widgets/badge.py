@@ -21,7 +21,8 @@ MARKS = {
     State.STALE: "!",
     State.OFFLINE: "-",
 }
-"""One cell each. A red that nobody has acknowledged is `✗!`, so that it is told from the others without colour."""
+"""One cell each. So that they are told from the others without colour, a red that nobody has acknowledged is `✗!`, and
+`✗!!` where the daemon and the console contradict each other."""
 
 _CLASSES = {
     State.VERIFIED: "-good",
@@ -60,7 +61,8 @@ class BadgeWidget(Static):
         if badge == self._badge:
             return False
         self._badge = badge
-        text = f"{MARKS[badge.state]}{'!' if badge.is_alarm else ''} {badge.text}"
+        loudness = ("!!" if badge.disagreement else "!") if badge.is_alarm else ""
+        text = f"{MARKS[badge.state]}{loudness} {badge.text}"
         if text != self._text:  # at full speed the count alone changes ten times a second: no new layout for that
             # Its own spaces, since padding is not reversed with the text of an alarm.
             self.update(Content(f" {text} "), layout=cell_len(text) != cell_len(self._text))
