@@ -487,6 +487,7 @@ def test_a_terminal_of_another_height_shows_the_cursor_at_once(tmp_path: Path, k
 
 BURSTS = (
     ("ctrl+p", "pagedown"),
+    ("ctrl+p", *"theme", "down", "enter", "pagedown", "pageup", "escape"),
     ("ctrl+p", "pageup", "down", "enter", "escape"),
     ("ctrl+p", "down", "enter", "escape", "ctrl+p", "down", "enter", "escape"),
     ("F", "pagedown", "delete", "enter", "escape"),

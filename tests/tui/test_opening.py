@@ -33,6 +33,31 @@ async def go_to(seen: Console, typed: str) -> None:
 # Times
 
 
+def test_hiding_a_column_leaves_the_cursor_on_the_next_one(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(make_log(5), tmp_path) as seen:
+            await seen.until(lambda: seen.cursor == 5)
+            assert seen.main.table.cursor_column == "kind"
+            await seen.keys("o")
+            assert seen.main.table.cursor_column == "source"
+            await seen.keys("home", "left", "left", "left", "o")
+            assert seen.main.table.hidden == {"kind", "id"}
+            assert seen.main.table.cursor_column == "time"
+
+    run(main)
+
+
+def test_a_theme_is_kept_also_when_the_window_is_closed(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with console(make_log(5), tmp_path) as seen:
+            await seen.until(lambda: seen.cursor == 5)
+            seen.app.theme = "nord"
+            kept = tmp_path / "session.json"
+            await seen.until(lambda: kept.exists() and '"nord"' in kept.read_text())
+
+    run(main)
+
+
 def test_a_time_in_memory_is_gone_to_without_a_page(tmp_path: Path) -> None:
     async def main() -> None:
         log = make_log(400)

@@ -119,6 +119,14 @@ class ConsoleApp(App[None]):
         if not isinstance(self.screen, Palette):
             self.push_screen(Palette(id="--command-palette"))
 
+    def search_themes(self) -> None:
+        """All themes, by name."""
+        from textual.theme import ThemeProvider
+
+        from audit_tui.screens.palette import Palette
+
+        self.push_screen(Palette(providers=[ThemeProvider], placeholder="Search for themes…"))
+
     # Daemons
 
     async def open_log(self, url: str) -> Log:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 
 from audit_stream.chain import GENESIS, Head, Verdict
 from audit_stream.client import Live, Lost, OtherHistory, Served, Stats
+from audit_stream.client.failures import back_off_s
 from audit_stream.errors import ClientError
 from audit_stream.kinds import DEFAULT_KINDS, KindRegistry
 from audit_stream.timestamps import time_ms_or_none
@@ -43,8 +44,6 @@ _INBOX_BYTES = 16 << 20
 _DRAIN_EVENTS = 2_000
 """Handled in one turn of the event loop, some 20 ms, so that keys are answered while a backlog comes in."""
 
-_REFUSED_WAIT_S = 15.0
-_LONGEST_WAIT_S = 15.0
 _COMPARE_AGAIN_S = 1.0
 _MAX_FAILURES = 10
 """Where waiting gets no longer."""
@@ -166,8 +165,8 @@ class Session:
                 await self._tail()
             except ClientError as error:
                 refused = error.status is not None and 400 <= error.status < 500
-                wait_s = _REFUSED_WAIT_S if refused else min(0.25 * 2**self._failures, _LONGEST_WAIT_S)
-                wait_s *= 0.5 + random.random() / 2  # noqa: S311 - jitter, no secret
+                # Who refuses is not asked sooner for having refused seldom.
+                wait_s = back_off_s(_MAX_FAILURES if refused else self._failures, random.random())  # noqa: S311
                 self._failures = min(self._failures + 1, _MAX_FAILURES)
                 self._lost(str(error), wait_s, refused=refused)
                 await asyncio.sleep(wait_s)

@@ -68,6 +68,7 @@ class MainScreen(HistoryKeys, FilterKeys, OpeningKeys):
         self.table = EventTable(session.view, now_ms=session.clock.now_ms, id="events")
         self._state = state
         self._ticks = 0
+        self._theme = ""
         self._dirty = True
         self._undrawn = 0
         if state.time_format in TIME_FORMATS:
@@ -153,8 +154,8 @@ class MainScreen(HistoryKeys, FilterKeys, OpeningKeys):
         """Keep what has changed, so that a window that is closed or a machine that fails takes little away."""
         kept, state = self.console_app.kept, self.left_as()
         await kept.save_if_due()
-        if state != self._state and self.session.stats is not None:
-            self._state = state
+        if (state, self.app.theme) != (self._state, self._theme) and self.session.stats is not None:
+            self._state, self._theme = state, self.app.theme
             await asyncio.to_thread(kept.save_session, self.session.log.url, state, theme=self.app.theme, answered=True)
 
     def show_change(self) -> None:
@@ -242,8 +243,8 @@ class MainScreen(HistoryKeys, FilterKeys, OpeningKeys):
         if name == "summary" or name in self.table.hidden:
             self.table.hidden = frozenset()
         else:
+            self.table.action_cell(1)  # first: it goes on from a column that is shown
             self.table.hidden = self.table.hidden | {name}
-            self.table.action_cell(1)
         self.table.redraw()
 
     def action_escape(self) -> None:
