@@ -77,7 +77,7 @@ QUICK = Scale(
     console_s=3,
     console_idle_s=3,
     console_keys_s=3,
-    console_filters=4,
+    console_filters=5,
     console_page_rows=2_000,
 )
 
