@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from audit_tui.disk.config import Config, Profile, load
-from audit_tui.disk.keymap import DEFAULT_KEYS
+from audit_tui.disk.keymap import DEFAULT_KEYS, SCREEN_KEYS
 from audit_tui.model.badge import State
 from audit_tui.model.columns import CHECK_MARKS
 
@@ -21,7 +21,7 @@ def fields(type_: type[msgspec.Struct]) -> set[str]:
     return {field.name for field in msgspec.structs.fields(type_)}
 
 
-@pytest.mark.parametrize("name", DEFAULT_KEYS)
+@pytest.mark.parametrize("name", [*DEFAULT_KEYS, *(name for own in SCREEN_KEYS.values() for name in own)])
 def test_every_key_that_can_be_remapped_has_its_name_there(name: str) -> None:
     assert f"`{name}`" in PAGE
 

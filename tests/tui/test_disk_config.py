@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from textual.binding import BindingsMap
 
 from audit_tui.disk.config import Config, ConfigError, Profile, load
-from audit_tui.disk.keymap import DEFAULT_KEYS, FIXED_KEYS, checked_keys
+from audit_tui.disk.keymap import DEFAULT_KEYS, FIXED_KEYS, SCREEN_KEYS, KeymapError, checked_keys
 from audit_tui.disk.paths import config_path, state_directory
+
+MOVES = {"up", "down", "left", "right", "pageup", "pagedown", "home", "end", "h", "j", "k", "l"}
 
 
 def config(tmp_path: Path, text: str | bytes) -> Config:
@@ -164,6 +166,36 @@ def test_the_default_keys_are_valid_and_no_key_has_two_meanings() -> None:
 def test_no_default_key_is_a_prefix_of_tmux_or_screen_or_needs_alt() -> None:
     text = ",".join(DEFAULT_KEYS.values())
     assert not [key for key in text.split(",") if key in ("ctrl+a", "ctrl+b") or key.startswith("alt+")]
+
+
+@pytest.mark.parametrize("screen", SCREEN_KEYS)
+def test_on_another_screen_too_no_key_has_two_meanings(screen: str) -> None:
+    own = SCREEN_KEYS[screen]
+    assert checked_keys(own) == dict(own)
+    with pytest.raises(KeymapError, match="'C' is the key of copy-curl already"):
+        checked_keys({next(iter(own)): "C"})
+
+
+def test_a_key_may_mean_something_else_on_another_screen() -> None:
+    assert checked_keys({"previous-event": "p", "digest-write": "f"}) == {"previous-event": "p", "digest-write": "f"}
+
+
+def test_every_default_of_another_screen_is_a_binding_of_it() -> None:
+    from audit_tui.screens.compare import CompareScreen
+    from audit_tui.screens.detail import DetailScreen
+    from audit_tui.screens.digest import DigestScreen
+    from audit_tui.screens.named_filters import NamedFiltersScreen
+    from audit_tui.screens.note import NoteScreen
+    from audit_tui.widgets.activity_panel import ActivityPanel
+
+    found: dict[str, list[str]] = {}
+    for widget in (CompareScreen, DetailScreen, DigestScreen, NamedFiltersScreen, NoteScreen, ActivityPanel):
+        for key, binding in BindingsMap(widget.BINDINGS):
+            if binding.id is not None and binding.id not in DEFAULT_KEYS and key not in FIXED_KEYS:
+                found.setdefault(binding.id, []).append(key)
+            else:  # whatever is no way out of a screen can be remapped
+                assert binding.id is not None or key in {*FIXED_KEYS, "q", *MOVES}
+    assert found == {name: text.split(",") for own in SCREEN_KEYS.values() for name, text in own.items()}
 
 
 def test_every_default_is_a_binding_of_the_console() -> None:

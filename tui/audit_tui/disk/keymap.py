@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Mapping
 
-__all__ = ["DEFAULT_KEYS", "FIXED_KEYS", "KeymapError", "checked_keys"]
+__all__ = ["DEFAULT_KEYS", "FIXED_KEYS", "SCREEN_KEYS", "KeymapError", "checked_keys"]
 
 DEFAULT_KEYS: Mapping[str, str] = {
     "up": "up,k",
@@ -51,6 +51,30 @@ DEFAULT_KEYS: Mapping[str, str] = {
 }
 """Keys of the main screen by binding id, in Textual's names. None is a prefix of tmux or screen."""
 
+SCREEN_KEYS: Mapping[str, Mapping[str, str]] = {
+    "detail": {
+        "detail-payload": "1",
+        "detail-bytes": "2",
+        "detail-hashes": "3",
+        "previous-of-source": "left_square_bracket",
+        "next-of-source": "right_square_bracket",
+        "previous-of-value": "left_curly_bracket",
+        "next-of-value": "right_curly_bracket",
+        "previous-event": "comma",
+        "next-event": "full_stop",
+        "copy-value": "y",
+    },
+    "kinds and sources": {"activity-choose": "space,enter"},
+    "named filters": {"filter-keep": "s", "filter-remove": "delete"},
+    "note": {"note-save": "ctrl+s,f2"},
+    "digest": {"digest-write": "w"},
+    "compare": {"compare-again": "r"},
+}
+"""Keys of the other screens, which may be those of the main screen with another meaning, but for `_SHARED`."""
+
+_SHARED = ("copy", "copy-curl", "include", "exclude", "mark", "note", "help", "palette", "quit")
+"""Of the main screen's, those that other screens have too."""
+
 FIXED_KEYS = frozenset({"escape", "tab", "shift+tab", "ctrl+c"})
 """They leave a field, a screen or the console everywhere, and cannot be given to anything else."""
 
@@ -71,7 +95,14 @@ def checked_keys(remapped: Mapping[str, str]) -> dict[str, str]:
     A key that is given to one binding has to be taken from the one that has it, by giving that another key.
     """
     keys = {binding: _keys(binding, text) for binding, text in remapped.items()}
-    everything = {binding: text.split(",") for binding, text in DEFAULT_KEYS.items()} | keys
+    _check_one_screen(keys, DEFAULT_KEYS)
+    for own in SCREEN_KEYS.values():
+        _check_one_screen(keys, {**{binding: DEFAULT_KEYS[binding] for binding in _SHARED}, **own})
+    return {binding: ",".join(each) for binding, each in keys.items()}
+
+
+def _check_one_screen(keys: Mapping[str, list[str]], defaults: Mapping[str, str]) -> None:
+    everything = {binding: keys.get(binding, text.split(",")) for binding, text in defaults.items()}
     owners: dict[str, str] = {}
     for binding in sorted(everything, key=lambda each: each in keys):  # what was remapped last, to be the one named
         for key in everything[binding]:
@@ -84,12 +115,12 @@ def checked_keys(remapped: Mapping[str, str]) -> dict[str, str]:
                 raise KeymapError(
                     binding, f"{key!r} is the key of {owner} already: choose another, or give {owner} another in [keys]"
                 )
-    return {binding: ",".join(each) for binding, each in keys.items()}
 
 
 def _keys(binding: str, text: str) -> list[str]:
-    if binding not in DEFAULT_KEYS:
-        raise KeymapError(binding, f"there is no such binding: use one of {', '.join(DEFAULT_KEYS)}")
+    names = [*DEFAULT_KEYS, *(name for own in SCREEN_KEYS.values() for name in own)]
+    if binding not in names:
+        raise KeymapError(binding, f"there is no such binding: use one of {', '.join(names)}")
     return list(dict.fromkeys(_key(binding, part.strip()) for part in text.split(",")))
 
 

@@ -38,7 +38,7 @@ class CompareScreen(Dialog[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "dismiss", "Close"),
         Binding("c", "copy", "Copy", id="copy"),
-        Binding("r", "again", "Again"),
+        Binding("r", "again", "Again", id="compare-again"),
     ]
 
     def __init__(self, one: Log, other: Log) -> None:

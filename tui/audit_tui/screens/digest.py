@@ -36,8 +36,8 @@ class DigestScreen(Dialog[None]):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("c", "copy", "Copy"),
-        Binding("w", "write", "Write to a file"),
+        Binding("c", "copy", "Copy", id="copy"),
+        Binding("w", "write", "Write to a file", id="digest-write"),
         Binding("escape", "leave", "Close"),
         Binding("j", "scroll(1)", "Down", show=False),
         Binding("k", "scroll(-1)", "Up", show=False),

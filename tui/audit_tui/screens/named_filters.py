@@ -47,8 +47,8 @@ class NamedFiltersScreen(Dialog[str | None]):
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("s", "name", "Keep the present filter"),
-        Binding("delete", "remove", "Remove"),
+        Binding("s", "name", "Keep the present filter", id="filter-keep"),
+        Binding("delete", "remove", "Remove", id="filter-remove"),
         Binding("escape", "leave", "Close"),
     ]
 

@@ -33,7 +33,7 @@ class NoteScreen(Dialog[str | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         # Before the text area has them, where Enter is a new line. Terminals take ctrl+s away only in old settings.
-        Binding("ctrl+s,f2", "save", "Save", priority=True),
+        Binding("ctrl+s,f2", "save", "Save", id="note-save", priority=True),
         Binding("escape", "dismiss", "Leave as it was", priority=True),
     ]
 
