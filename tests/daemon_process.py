@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 DEADLINE_S = 20.0
 
@@ -27,6 +27,23 @@ class DaemonProcess:
         self.url = url
         self.port = int(url.rpartition(":")[2])
         self.log = log
+        self._printed = bytearray()
+        self._drain = threading.Thread(target=self._read_on, daemon=True)
+        self._drain.start()
+
+    @property
+    def printed(self) -> str:
+        """What it printed after it listened; all of it once it has stopped."""
+        if self.process.poll() is not None:
+            self._drain.join(DEADLINE_S)
+        return self._printed.decode()
+
+    def _read_on(self) -> None:
+        """Read what the daemon goes on to log: a full pipe would stop it."""
+        assert self.process.stderr is not None
+        with contextlib.suppress(OSError, ValueError):
+            while data := os.read(self.process.stderr.fileno(), 65_536):
+                self._printed += data
 
     def kill(self) -> None:
         """SIGKILL, and wait until it is gone."""
@@ -40,14 +57,20 @@ class DaemonProcess:
         return self.process.wait(DEADLINE_S)
 
 
-def spawn(db_path: Path, *args: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
-    """Start the daemon's process on loopback and a free port unless `args` name others; does not wait for it."""
+def spawn(
+    db_path: Path, *args: str, env: Mapping[str, str] | None = None, max_files: int | None = None
+) -> subprocess.Popen[bytes]:
+    """Start the daemon's process on loopback and a free port unless `args` name others; does not wait for it.
+
+    `max_files` is the most descriptors that it may have, its hard limit.
+    """
+    limited = () if max_files is None else ("sh", "-c", f'ulimit -n {max_files} && exec "$@"', "sh")
     clean = {name: value for name, value in os.environ.items() if not name.startswith("AUDIT_STREAM_")}
     ours = {"AUDIT_STREAM_CONFIG": os.devnull, "AUDIT_STREAM_VERIFY_INTERVAL_S": "0"}
     host = () if "--host" in args else ("--host", "127.0.0.1")
     port = () if "--port" in args else ("--port", "0")
     return subprocess.Popen(
-        [sys.executable, "-m", "audit_daemon", *host, *port, "--db", str(db_path), *args],
+        [*limited, sys.executable, "-m", "audit_daemon", *host, *port, "--db", str(db_path), *args],
         env=clean | ours | dict(env or {}),
         stdin=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -70,24 +93,18 @@ def wait_until_listening(process: subprocess.Popen[bytes]) -> DaemonProcess:
             entry = json.loads(line) if line.startswith(b"{") else {"text": line.decode()}
             lines.append(entry)
             if entry.get("event") == "listening":
-                threading.Thread(target=_drain, args=(process.stderr,), daemon=True).start()
                 return DaemonProcess(process, entry["url"], lines)
     process.kill()
     process.wait()
     raise AssertionError(f"the daemon did not start: {lines} {pending!r}")
 
 
-def _drain(log: IO[bytes]) -> None:
-    """Read what the daemon goes on to log: a full pipe would stop it."""
-    with contextlib.suppress(OSError, ValueError):
-        while os.read(log.fileno(), 65_536):
-            pass
-
-
 @contextmanager
-def start_daemon(db_path: Path, *args: str, env: Mapping[str, str] | None = None) -> Iterator[DaemonProcess]:
+def start_daemon(
+    db_path: Path, *args: str, env: Mapping[str, str] | None = None, max_files: int | None = None
+) -> Iterator[DaemonProcess]:
     """A daemon that listens; stopped on exit, whatever the test did to it."""
-    process = spawn(db_path, *args, env=env)
+    process = spawn(db_path, *args, env=env, max_files=max_files)
     try:
         yield wait_until_listening(process)
     finally:

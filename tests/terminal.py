@@ -38,6 +38,7 @@ set -g exit-empty off
 # command would inherit.
 _LAUNCHER = """
 trap : INT TERM HUP QUIT
+echo $$ >"$NOTES/launcher.new"; mv "$NOTES/launcher.new" "$NOTES/launcher"
 stty -g >"$NOTES/before"
 sh -c 'echo $$ >"$NOTES/pid.new"; mv "$NOTES/pid.new" "$NOTES/pid"; exec "$@"' sh "$@"
 code=$?
@@ -140,7 +141,7 @@ class Terminal:
         """Take the terminal away, as when its window is closed; returns when the command is gone."""
         pid = self.pid
         self.kill()
-        self._wait(lambda: _is_gone(pid), f"process {pid} outlived its terminal")
+        self._wait(lambda: _is_gone(pid, self.directory), f"process {pid} outlived its terminal")
 
     def kill(self) -> None:
         """End the tmux server and all in it."""
@@ -217,10 +218,10 @@ def terminal(
             )
             yield found
         finally:
-            pid = int((directory / "pid").read_text()) if (directory / "pid").exists() else None
             found.kill()
-            if pid is not None and not found.has_ended:
-                _end(pid)
+            if not found.has_ended:
+                _end(directory / "pid")
+            _end(directory / "launcher", patience_s=0)  # or it writes its last notes into a directory that is going
 
 
 def _environment(directory: Path) -> dict[str, str]:
@@ -239,21 +240,22 @@ def _environment(directory: Path) -> dict[str, str]:
     }
 
 
-def _end(pid: int) -> None:
-    """Wait for a command whose terminal has gone; kill it when it stays."""
-    deadline = time.monotonic() + 5
-    while not _is_gone(pid):
+def _end(pid_file: Path, *, patience_s: float = 5) -> None:
+    """Wait for a process whose terminal has gone; kill it when it stays."""
+    if not pid_file.exists():
+        return
+    pid = int(pid_file.read_text())
+    deadline = time.monotonic() + patience_s
+    while not _is_gone(pid, pid_file.parent):
         if time.monotonic() > deadline:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-            return
         time.sleep(_POLL_S)
 
 
-def _is_gone(pid: int) -> bool:
-    """Whether a process has ended; one that nobody has waited for yet has."""
+def _is_gone(pid: int, directory: Path) -> bool:
+    """Whether a process of this terminal has ended; one that nobody has waited for has, and another may have its id."""
     try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
+        return f"NOTES={directory}".encode() not in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except (FileNotFoundError, ProcessLookupError):
         return True
-    return stat.rpartition(")")[2].split()[0] == "Z"

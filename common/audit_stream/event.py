@@ -11,18 +11,19 @@ import functools
 import json
 import re
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import msgspec
 
-from audit_stream.canonical import Prepared, prepare
+from audit_stream.canonical import MAX_CANONICAL_BYTES, Prepared, prepare
 from audit_stream.errors import EventRejected, TimestampError
+from audit_stream.items import MAX_ITEM_BYTES, SLICE_BYTES, array_bounds, guess_cut, next_item, skip_white
 from audit_stream.kinds import DEFAULT_KINDS, EXTRA_KINDS_SETTING, KindRegistry
-from audit_stream.numbers import EventId
+from audit_stream.numbers import EventId, read_float
 from audit_stream.timestamps import format_rfc3339_ms, parse_rfc3339_ms
 
-__all__ = ["MAX_NESTING", "SOURCE_PATTERN", "Draft", "Event", "EventReader", "system_clock_ms"]
+__all__ = ["MAX_NESTING", "SOURCE_PATTERN", "Draft", "Event", "EventReader", "Step", "system_clock_ms"]
 
 MAX_NESTING = 128
 """How deep a payload may nest, itself counted: every JSON reader that we know of takes that."""
@@ -59,6 +60,13 @@ def system_clock_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+class Step(NamedTuple):
+    """Some of a batch's events, and the text that they were read from: JSON values with commas between."""
+
+    events: list[Prepared]
+    items: bytes
+
+
 class EventReader:
     """Reads producers' bodies. Pure but for the clock; may be shared between threads."""
 
@@ -66,45 +74,124 @@ class EventReader:
         self.kinds = kinds
         self._kind_names = frozenset(kind.name for kind in kinds)
         self._clock_ms = clock_ms
-        self._one = msgspec.json.Decoder(Draft)
+        self._one = msgspec.json.Decoder(Draft, float_hook=read_float)
         self._raw_items = msgspec.json.Decoder(list[msgspec.Raw])
-        self._many = msgspec.json.Decoder(list[Draft])
+        self._many = msgspec.json.Decoder(list[Draft], float_hook=read_float)
 
-    def read(self, body: bytes) -> Prepared:
+    def read(self, body: bytes | bytearray) -> Prepared:
         """The event of a JSON object. Raises EventRejected, which names the field and never repeats the payload."""
-        return self._accept(_decode(self._one, body), self._now())
+        return self._read(body, self._now())
 
-    def read_array(self, body: bytes, *, max_events: int) -> list[Prepared]:
+    def read_array(self, body: bytes | bytearray, *, max_events: int) -> list[Prepared]:
         """The events of a JSON array, all or none. Raises EventRejected naming the index, such as `[17].source`."""
+        return [event for step in self.array_steps(body, max_events=max_events) for event in step.events]
+
+    def read_ndjson(self, body: bytes | bytearray, *, max_events: int) -> list[Prepared]:
+        """The events of newline-delimited JSON; blank lines are skipped and not counted. Errors as `read_array`."""
+        return [event for step in self.ndjson_steps(body, max_events=max_events) for event in step.events]
+
+    def array_steps(self, body: bytes | bytearray, *, max_events: int) -> Iterator[Step]:
+        """As `read_array`, in steps that each take a few milliseconds, whatever the body holds.
+
+        What one step gives is worth nothing until the last one has come. A bytearray is emptied on the way, so that
+        text and events are not both held whole.
+        """
+        now = self._now()
+        if len(body) <= SLICE_BYTES:
+            yield self._small_array(body, now, max_events)
+            return
+        bounds = array_bounds(body)
+        if bounds is None:
+            raise EventRejected("", "the body is no JSON array: send a list of events")
+        start, end = bounds
+        _check_count(end - start, end - start)
+        count, cut = 0, start
+        while cut < end:
+            step, cut = self._guessed(body, start, end, now) or self._one_by_one(
+                body, start, end, count, now, max_events
+            )
+            count += len(step.events)
+            _check_count(count, max_events, more=cut < end)
+            yield step
+            start = cut + 1
+            if cut < end and (dropped := _drop_first(body, start)):
+                start, cut, end = 0, -1, end - dropped
+
+    def ndjson_steps(self, body: bytes | bytearray, *, max_events: int) -> Iterator[Step]:
+        """As `read_ndjson`, in steps like those of `array_steps`."""
+        now = self._now()
+        start = count = 0
+        while start < len(body):
+            newline = body.find(b"\n", start + SLICE_BYTES)
+            end = len(body) if newline < 0 else newline
+            lines = [line for line in bytes(body[start:end]).split(b"\n") if line and not line.isspace()]
+            _check_count(max(count + len(lines), 1), max_events, more=newline >= 0)
+            if lines:
+                events = [self._at(index, line, now) for index, line in enumerate(lines, count)]
+                yield Step(events, b",".join(lines))
+            count += len(lines)
+            start = end + 1
+            start -= _drop_first(body, start)
+        _check_count(count, max_events)
+
+    def _small_array(self, body: bytes | bytearray, now: tuple[str, int], max_events: int) -> Step:
+        """All of an array that is decoded at once."""
         try:
             drafts: list[Draft] = _decode(self._many, body)
         except EventRejected:
-            if len(body) > _LOOK_CLOSER_BYTES:
-                raise
             items = _decode(self._raw_items, body)
             _check_count(len(items), max_events)
-            return [self._at(index, bytes(item)) for index, item in enumerate(items)]
+            return Step([self._at(index, bytes(item), now) for index, item in enumerate(items)], _inside(body))
         _check_count(len(drafts), max_events)
-        now = self._now()
         accepted: list[Prepared] = []
         try:
             for draft in drafts:
                 accepted.append(self._accept(draft, now))  # noqa: PERF401 - the length names the item that fails
         except EventRejected as error:
             raise _indexed(len(accepted), error) from None
-        return accepted
+        return Step(accepted, _inside(body))
 
-    def read_ndjson(self, body: bytes, *, max_events: int) -> list[Prepared]:
-        """The events of newline-delimited JSON; blank lines are skipped and not counted. Errors as `read_array`."""
-        lines = [line for line in body.split(b"\n") if line.strip(b" \t\r")]
-        _check_count(len(lines), max_events)
-        return [self._at(index, line) for index, line in enumerate(lines)]
-
-    def _at(self, index: int, body: bytes) -> Prepared:
+    def _guessed(self, body: bytes | bytearray, start: int, end: int, now: tuple[str, int]) -> tuple[Step, int] | None:
+        """A slice's events, and where it ends; None when it was cut in the wrong place or an event of it is wrong."""
+        cut = guess_cut(body, start, end)
+        if cut is None:
+            return None
+        items = bytes(body[start:cut])
         try:
-            return self.read(body)
+            events = [self._accept(draft, now) for draft in self._many.decode(b"[%b]" % items)]
+        except (EventRejected, ValueError, RecursionError):  # msgspec's errors are ValueErrors
+            return None
+        return (Step(events, items), cut) if events else None
+
+    def _one_by_one(
+        self, body: bytes | bytearray, start: int, end: int, count: int, now: tuple[str, int], max_events: int
+    ) -> tuple[Step, int]:
+        """A slice's events, found and decoded one after the other, and where the slice ends."""
+        events: list[Prepared] = []
+        begin = start
+        while True:
+            index = count + len(events)
+            _check_count(index + 1, max_events, more=True)
+            first, last = next_item(body, start, end)
+            events.append(self._at(index, bytes(body[first:last]), now))
+            comma = body.find(b",", last, end)
+            if skip_white(body, last) < (end if comma < 0 else comma):
+                raise EventRejected(f"[{index}]", "is followed by something else than a comma and the next event")
+            if comma < 0 or comma - begin >= SLICE_BYTES:
+                cut = end if comma < 0 else comma
+                return Step(events, bytes(body[begin:cut])), cut
+            start = comma + 1
+
+    def _at(self, index: int, body: bytes, now: tuple[str, int]) -> Prepared:
+        try:
+            return self._read(body, now)
         except EventRejected as error:
             raise _indexed(index, error) from None
+
+    def _read(self, body: bytes | bytearray, now: tuple[str, int]) -> Prepared:
+        if len(body) > MAX_CANONICAL_BYTES:  # rare: most of it must be white space and escapes
+            _check_size(body)
+        return self._accept(_decode(self._one, body), now)
 
     def _now(self) -> tuple[str, int]:
         """The stamp for events without a timestamp: one for a whole batch."""
@@ -136,14 +223,27 @@ class EventReader:
         return prepared
 
 
+def _drop_first(body: bytes | bytearray, size: int) -> int:
+    """Give back the memory of the first bytes when they are half of all, and it can be. Returns how many were."""
+    if not isinstance(body, bytearray) or 2 * size < len(body):
+        return 0
+    size = min(size, len(body))
+    del body[:size]
+    return size
+
+
+def _inside(array: bytes | bytearray) -> bytes:
+    return bytes(array).strip(_WHITE)[1:-1]
+
+
 @functools.lru_cache(maxsize=4096)
 def _is_source(text: str) -> bool:
     return SOURCE_PATTERN.fullmatch(text) is not None
 
 
-def _decode(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
+def _decode(decoder: msgspec.json.Decoder[Any], body: bytes | bytearray) -> Any:
     """Decode, turning each way in which a body can be malformed into one EventRejected."""
-    if not body.strip(b" \t\r\n"):
+    if not body or body.isspace():
         raise EventRejected("", "the body is empty: send a JSON object with kind and source")
     try:
         return decoder.decode(body)
@@ -151,18 +251,22 @@ def _decode(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
         raise _explain(str(error)) from None
     except msgspec.DecodeError as error:
         raise _explain_malformed(body, str(error)) from None
-    except UnicodeDecodeError as error:
-        raise EventRejected("", f"the body is not UTF-8: invalid byte at a string's offset {error.start}") from None
+    except UnicodeDecodeError:  # msgspec up to 0.22
+        raise EventRejected("", _NOT_UTF8) from None
     except RecursionError:
         raise _nested_too_deep() from None
 
 
-_LOOK_CLOSER_BYTES = 1 << 20
+_NOT_UTF8 = "the body is not UTF-8: a string of it holds an invalid byte"
+
+_LOOK_CLOSER_BYTES = SLICE_BYTES
 """Bodies up to this size are read a second time to say where they are wrong."""
 
 
-def _explain_malformed(body: bytes, message: str) -> EventRejected:
+def _explain_malformed(body: bytes | bytearray, message: str) -> EventRejected:
     """Name the field for what Python's own reader lets through: NaN, infinities and lone surrogates."""
+    if "UTF-8" in message:
+        return EventRejected("", _NOT_UTF8)
     content: object = None
     if len(body) <= _LOOK_CLOSER_BYTES:
         with contextlib.suppress(ValueError, RecursionError):
@@ -190,6 +294,7 @@ def _not_json(value: object) -> str | None:
     return None
 
 
+_WHITE = b" \t\r\n"
 _PATH = re.compile(r" - at `(?:key in )?\$?\.?(.*?)`$", re.DOTALL)
 _FIELD = re.compile(r"Object (?:missing required|contains unknown) field `(.*)`", re.DOTALL)
 
@@ -228,7 +333,7 @@ def _unknown_kind(kind: str) -> EventRejected:
     return EventRejected(
         "kind",
         f"{_printable(kind)!r} is not a known kind: use one of those that GET /schema lists, "
-        f"or have the operator allow it with {EXTRA_KINDS_SETTING}={_printable(kind)}"
+        f"or have the operator add it to {EXTRA_KINDS_SETTING}"
         if kind
         else "is empty",
     )
@@ -247,11 +352,29 @@ def _nested_too_deep() -> EventRejected:
     return EventRejected("payload", f"nests more than {MAX_NESTING} levels deep")
 
 
-def _check_count(count: int, max_events: int) -> None:
+def _check_count(count: int, max_events: int, *, more: bool = False) -> None:
+    """`more` tells that the batch goes on after the ones that were counted."""
     if count == 0:
         raise EventRejected("", "the batch is empty: send at least one event")
     if count > max_events:
-        raise EventRejected("", f"the batch has {count} events; {max_events} are allowed: split it")
+        has = f"more than {max_events}" if more else count
+        raise EventRejected("", f"the batch has {has} events; {max_events} are allowed: split it")
+
+
+_FLOAT = re.compile(rb"[0-9][.eE][+-]?[0-9]+[ \t\r\n]*[,\]}]")
+
+
+def _check_size(body: bytes | bytearray) -> None:
+    """Refuse a text that is long in any form before it is decoded, and its floats are written again one by one.
+
+    Each comma is one of the canonical form's too, and a float takes four bytes there at least, with what follows it;
+    but for keys that are there more than once, which nobody sends by the ten thousand.
+    """
+    if len(body) > MAX_ITEM_BYTES:
+        raise EventRejected("", f"an event is at most {MAX_ITEM_BYTES} bytes of JSON")
+    floats = sum(1 for _ in _FLOAT.finditer(body))
+    if body.count(b",") > MAX_CANONICAL_BYTES or 4 * floats > MAX_CANONICAL_BYTES:
+        raise EventRejected("payload", f"takes more than {MAX_CANONICAL_BYTES} bytes in any form")
 
 
 def _indexed(index: int, error: EventRejected) -> EventRejected:

@@ -136,8 +136,7 @@ class KindRegistry:
             name, _, label = item.partition(":")
             if not KIND_PATTERN.fullmatch(name):
                 raise KindError(
-                    f"{EXTRA_KINDS_SETTING}: {name[:80]!r} is no kind name: "
-                    "use a lower-case letter, then up to 63 of a-z, 0-9, _, . and -"
+                    f"{name[:80]!r} is no kind name: use a lower-case letter, then up to 63 of a-z, 0-9, _, . and -"
                 )
             owner = self._by_name[name].owner if name in self._by_name else ""
             severity = Severity.parse(label.strip()) if label else Severity.INFO

@@ -5,8 +5,9 @@ import sys
 
 def main() -> int:
     """Run the command line; returns its exit code."""
-    from audit_daemon.cli.app import run
+    from audit_daemon.cli.app import open_standard_streams, run
 
+    open_standard_streams()
     return run(sys.argv[1:])
 
 

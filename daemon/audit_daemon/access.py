@@ -26,6 +26,9 @@ _ALL = frozenset({"append", "read"})
 _FOR_ANY_GRANT = frozenset({"/", "/healthz", "/readyz"})
 """What a producer that may only append can read: whether the daemon is there."""
 
+_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
+"""How IPv6 writes IPv4 addresses (RFC 4291, 2.5.5.2), as a peer's does on a socket that listens for both."""
+
 _MAX_REMEMBERED = 4096
 """Peers whose rights are remembered, so that looking them up costs a request nothing."""
 
@@ -45,10 +48,25 @@ def parse_grants(text: str) -> tuple[Grant, ...]:
         if not separator or right not in ("append", "read"):
             raise ValueError(f"{item!r} is no grant: use append@NETWORK or read@NETWORK, such as read@10.20.0.7/32")
         try:
-            grants.append(Grant(right=right, network=ipaddress.ip_network(network)))  # type: ignore[arg-type]  # checked above
+            grants.append(Grant(right=right, network=_network_of(network)))  # type: ignore[arg-type]  # checked above
         except ValueError as error:
             raise ValueError(f"{item!r}: {error}") from None
     return tuple(grants)
+
+
+def _network_of(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """A network as peers' addresses are compared with it. Raises ValueError for one that would not match as written."""
+    network = ipaddress.ip_network(text)
+    if isinstance(network, ipaddress.IPv4Network):
+        return network
+    if network.network_address.scope_id is not None:
+        raise ValueError("leave out the zone: a grant holds on every link")
+    mapped = network.network_address.ipv4_mapped
+    if mapped is not None and network.prefixlen >= _MAPPED.prefixlen:
+        return ipaddress.ip_network((mapped, network.prefixlen - _MAPPED.prefixlen))
+    if network.supernet_of(_MAPPED) and network.prefixlen:
+        raise ValueError(f"this IPv6 network holds all of IPv4, which is granted as 0.0.0.0/0; use {_MAPPED} or longer")
+    return network
 
 
 class Access:
@@ -69,7 +87,7 @@ class Access:
             return None
         address = _address_of(peer)
         grant = f"{wanted}@{peer if address is None else ipaddress.ip_network(address)}"
-        return f"this daemon does not answer {peer}: its operator can allow it with {ANONYMOUS_SETTING}={grant}"
+        return f"this daemon does not answer {peer}: its operator can add {grant} to {ANONYMOUS_SETTING}"
 
 
 def _rights(grants: Sequence[Grant], peer: str) -> frozenset[str]:

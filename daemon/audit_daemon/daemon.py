@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from functools import partial
 
 import structlog
 from litestar import Litestar
 
 from audit_daemon.access import Access
 from audit_daemon.http.app import create_app
+from audit_daemon.http.budget import Budget
 from audit_daemon.http.cors import Cors
 from audit_daemon.http.door import Door
 from audit_daemon.http.ingest import Ingest
@@ -20,6 +22,8 @@ from audit_daemon.store.sqlite import SqliteStore
 from audit_daemon.store.writer import WriterLimits
 from audit_daemon.tail import Tail
 from audit_daemon.verifier.schedule import Verifier
+from audit_stream.chain import Head
+from audit_stream.logfile.asking import NoVerdictError
 from audit_stream.logfile.errors import StoreError
 
 __all__ = ["Daemon"]
@@ -32,8 +36,10 @@ class Daemon:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
+        self.budget = Budget(settings.buffer_bytes)
         self.start_error: StoreError | None = None
         self._ingest: Ingest | None = None
+        self._store: SqliteStore | None = None
         self._tail: Tail | None = None
         self.asgi = Door(
             create_app(self._lifespan),
@@ -53,8 +59,15 @@ class Daemon:
                     await self._ingest.finish()
             except TimeoutError:
                 _log.warning("appends are still under way at the stop", waited_s=timeout_s)
+                if self._store is not None:
+                    self._store.give_up()
         if self._tail is not None:
             self._tail.close()
+
+    @property
+    def hung(self) -> bool:
+        """Whether the disk did not answer at the end, so that threads are left which the process must not wait for."""
+        return self._store is not None and self._store.hung
 
     def _started_ingest(self) -> Ingest:
         assert self._ingest is not None, "requests come after the lifespan's start"
@@ -63,13 +76,15 @@ class Daemon:
     @contextlib.asynccontextmanager
     async def _lifespan(self, app: Litestar) -> AsyncIterator[None]:
         async with contextlib.AsyncExitStack() as opened:  # closed in the opposite order, whatever fails on the way
-            store = await self._open_store()
+            store = self._store = await self._open_store()
             opened.push_async_callback(store.close)
             self._tail = Tail(store)
             opened.callback(self._tail.close)
-            verifier = Verifier(store.path, head=lambda: store.head, interval_s=self.settings.verify_interval_s)
+            verifier = Verifier(
+                store.path, head=partial(_head_to_verify, store), interval_s=self.settings.verify_interval_s
+            )
             opened.push_async_callback(verifier.close)
-            services = app.state["services"] = Services(self.settings, store, self._tail, verifier)
+            services = app.state["services"] = Services(self.settings, store, self._tail, verifier, self.budget)
             self._ingest = Ingest(services)
             opened.callback(self._ingest.close)
             verifier.start()
@@ -87,3 +102,12 @@ class Daemon:
         except StoreError as error:
             self.start_error = error  # uvicorn reports any failure of a lifespan alike; the server tells this one
             raise
+
+
+def _head_to_verify(store: SqliteStore) -> Head:
+    """What a walk must find at the path. Raises NoVerdictError when the files there are not those that are open."""
+    try:
+        store.check_files()
+    except StoreError as error:
+        raise NoVerdictError(str(error)) from None
+    return store.head

@@ -19,7 +19,7 @@ from audit_stream.errors import KindError
 from audit_stream.kinds import DEFAULT_KINDS, EXTRA_KINDS_SETTING, KindRegistry
 from audit_stream.wire import MAX_BATCH_BYTES, MAX_BATCH_EVENTS
 
-__all__ = ["CONFIG_VARIABLE", "FIELDS", "Field", "Settings", "SettingsError", "load"]
+__all__ = ["CONFIG_VARIABLE", "FIELDS", "Field", "Settings", "SettingsError", "load", "make_default_directory"]
 
 CONFIG_VARIABLE = "AUDIT_STREAM_CONFIG"
 
@@ -41,6 +41,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     idempotency_ttl_s: float = 86_400.0
     queue_events: int = 50_000
     queue_bytes: int = 64 << 20
+    buffer_bytes: int = 128 << 20
     log_level: str = "info"
     log_format: str = "auto"
 
@@ -129,7 +130,7 @@ FIELDS = (
         variable="AUDIT_STREAM_DB_PATH",
         parse=lambda text: Path(text).expanduser(),
         default="",
-        help="The SQLite file; default audit-stream/audit.db in the user's data directory.",
+        help="The SQLite file, in a directory that exists; default audit-stream/audit.db in the user's data directory.",
     ),
     Field(
         name="cors_origins",
@@ -179,6 +180,13 @@ FIELDS = (
         parse=_at_least(2 * MAX_BATCH_BYTES, int),
         default=str(64 << 20),
         help="Bytes that may wait for the disk before producers get 503.",
+    ),
+    Field(
+        name="buffer_bytes",
+        variable="AUDIT_STREAM_BUFFER_BYTES",
+        parse=_at_least(2 * MAX_BATCH_BYTES, int),
+        default=str(128 << 20),
+        help="Bytes of bodies and answers that may be under way before producers get 503.",
     ),
     Field(
         name="log_level",
@@ -238,6 +246,22 @@ def _default_db_path() -> Path:
     from platformdirs import user_data_path  # only here: a daemon with --db starts without it
 
     return user_data_path("audit-stream", appauthor=False) / "audit.db"
+
+
+def make_default_directory(path: Path) -> None:
+    """Make the directory of the default database when `path` is that and it is missing; one that was typed is not made.
+
+    Durable on return. Raises SettingsError.
+    """
+    if path.parent.exists() or path != _default_db_path():
+        return
+    from audit_daemon.store.schema import prepare_directory  # only here: a command that starts no store does without
+    from audit_stream.logfile.errors import StoreUnusable
+
+    try:
+        prepare_directory(path)
+    except StoreUnusable as error:
+        raise SettingsError(f"{error}; name a database with --db") from None
 
 
 def _read_file(environ: Mapping[str, str]) -> tuple[Path, dict[str, str]]:

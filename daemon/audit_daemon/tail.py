@@ -1,36 +1,33 @@
 """The tail: what was just committed, for every subscriber by its own cursor.
 
 A subscriber is a cursor, the id of the last event that it has dealt with. When events come in, it gets all that is
-new in one chunk, from a ring of the latest events; when it has fallen out of the ring, from the store. So a slow
-reader loses nothing and costs nothing but its socket's buffer, resuming is the same code path as starting, and
+new in one chunk, from a ring of the latest events (`ring.py`); when it has fallen out of the ring, from the store. So a
+slow reader loses nothing and costs nothing but its socket's buffer, resuming is the same code path as starting, and
 history meets live without gap or repeat, because both are the same sequence of ids.
 
 What is new is encoded once for all subscribers with the same subscription and cursor. Wake-ups come at most every
-TICK_S, which bounds the cost of many subscribers: 500 of them are woken 50 times a second, however much arrives.
+TICK_S, which bounds the cost of many subscribers: 500 of them are woken 50 times a second, however much arrives. Those
+that replay the ring, or whose filter must look at events, share the loop's turns (`turns.py`).
+
+A subscriber whose filter lets nothing through for long is told how far its stream has come, so that it need not begin
+again when its connection breaks.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
-from collections import deque
 from collections.abc import AsyncGenerator, Sequence
-from itertools import islice
+from time import perf_counter
 
-import msgspec
-
+from audit_daemon.ring import CHUNK_EVENTS, SSE, SSE_UNNAMED, Ring, Subscription, examine
 from audit_daemon.store.protocol import Store
-from audit_stream.canonical import splice_hash
+from audit_daemon.turns import Turns
 from audit_stream.chain import Linked
-from audit_stream.event import Event
-from audit_stream.filters import matches
-from audit_stream.logfile.query import EVERYTHING, Criteria, EventQuery, Layout, Page
+from audit_stream.logfile.errors import SearchStopped
+from audit_stream.logfile.query import Criteria, EventQuery, Layout, Page
 
-__all__ = ["HEARTBEAT", "SSE", "SSE_UNNAMED", "Subscription", "Tail"]
-
-SSE = Layout("event: {kind}\nid: {event_id}\ndata: {event}\n\n")
-SSE_UNNAMED = Layout("id: {event_id}\ndata: {event}\n\n")
-"""Server-sent events (WHATWG HTML, 9.2.6), with the kind as the message's name and without a name."""
+__all__ = ["HEARTBEAT", "SSE", "SSE_UNNAMED", "Subscription", "Tail", "place"]
 
 TICK_S = 0.02
 HEARTBEAT_S = 15.0
@@ -43,62 +40,28 @@ RING_EVENTS = 20_000
 RING_BYTES = 24 << 20
 """What the ring holds at most: 10 s of 2,000 events a second, and a bound for large payloads."""
 
-_CHUNK_BYTES = 256 << 10
-_CHUNK_EVENTS = 500
-"""How much one write to a subscriber holds at most: a stalled reader pins no more than this."""
-
 _HISTORY_EVENTS = 50_000
 """How much of the log one search for a subscriber covers: however rare what it wants, it gets on."""
 
-_EXAMINED_BYTES = 64 << 10
-"""How much a filter looks at in one turn of the event loop: one can be written that takes long for each event."""
+_TELL_S = 1.0
+"""How often a subscriber that gets nothing is told how far a search has come."""
+
+_SEND_S, _SEND_BYTE_S = 0.0001, 2e-9
+"""What sending a chunk takes of the event loop's turn, beside making it."""
 
 _MAX_SHARED = 8
 """Chunks that are kept until the next commit: subscribers at other places than the end share with nobody."""
 
 
-class Subscription(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
-    """Which events a subscriber gets, and how they are laid out. Equal subscriptions share their encoding."""
+def place(event_id: int, layout: Layout) -> bytes:
+    """What tells a client where its stream has come to: from there it goes on when its connection breaks.
 
-    criteria: Criteria = EVERYTHING
-    layout: Layout = SSE
-
-
-class _Recent:
-    """One event in the ring; what is derived from it is computed when a subscriber first needs it."""
-
-    __slots__ = ("_frames", "linked")
-
-    def __init__(self, linked: Linked) -> None:
-        self.linked = linked
-        self._frames: dict[Layout, bytes] = {}
-
-    def fits(self, criteria: Criteria) -> bool:
-        prepared = self.linked.prepared
-        if criteria.kinds is not None and prepared.kind not in criteria.kinds:
-            return False
-        if criteria.sources is not None and prepared.source not in criteria.sources:
-            return False
-        if criteria.since_ms is not None and (prepared.time_ms is None or prepared.time_ms < criteria.since_ms):
-            return False
-        if criteria.until_ms is not None and (prepared.time_ms is None or prepared.time_ms > criteria.until_ms):
-            return False
-        return criteria.filter is None or matches(criteria.filter, self._decoded())
-
-    def frame(self, layout: Layout) -> bytes:
-        frame = self._frames.get(layout)
-        if frame is None:
-            linked = self.linked
-            frame = layout.render(kind=linked.prepared.kind, event_id=linked.event_id, event=self._served())
-            self._frames[layout] = frame
-        return frame
-
-    def _decoded(self) -> Event:
-        """Not kept: a payload takes many times its bytes, and subscribers with the same filter share their chunks."""
-        return msgspec.json.decode(self._served(), type=Event)
-
-    def _served(self) -> bytes:
-        return splice_hash(self.linked.canonical, self.linked.hash)
+    A comment, which `audit_stream.client` reads. Browsers need the id in a block without data: it dispatches nothing
+    and is what an EventSource sends as Last-Event-ID. Clients of 0.1.0 read `/stream`, and httpx-sse would hand such a
+    block to them as a message.
+    """
+    comment = b": at event %d\n" % event_id
+    return comment + b"id: %d\n\n" % event_id if layout is SSE_UNNAMED else comment
 
 
 class Tail:
@@ -113,17 +76,15 @@ class Tail:
         heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
         self._store = store
-        self._ring_events = ring_events
-        self._ring_bytes = ring_bytes
-        self._ring: deque[Linked] = deque()
-        self._recent: dict[int, _Recent] = {}  # of events in the ring that a subscriber has needed
-        self._size_bytes = 0
-        self._last_id = store.head.event_id
+        self._ring = Ring(max_events=ring_events, max_bytes=ring_bytes, last_id=store.head.event_id)
         self._loop = asyncio.get_running_loop()
+        self._turns = Turns(self._loop)
         self._waiting: list[asyncio.Future[None]] = []
         self._tick: asyncio.TimerHandle | None = None
         self._last_tick = 0.0
         self._shared: dict[tuple[int, Subscription], tuple[bytes, int]] = {}
+        self._examined: dict[tuple[int, Criteria], asyncio.Task[None]] = {}  # by a thread, for all who ask
+        self._examines = asyncio.Lock()  # one at a time: several would only take the interpreter's lock
         self._heartbeat_s = heartbeat_s
         self._heartbeat = self._loop.call_later(heartbeat_s, self._beat)
         self._beats = 0
@@ -135,48 +96,71 @@ class Tail:
     @property
     def last_id(self) -> int:
         """The id of the last event that was published."""
-        return self._last_id
+        return self._ring.last_id
 
     def publish(self, events: Sequence[Linked]) -> None:
         """Take in a commit: consecutive events, right after those before."""
         self._ring.extend(events)
-        self._size_bytes += sum(len(event.canonical) for event in events)
-        while len(self._ring) > self._ring_events or self._size_bytes > self._ring_bytes:
-            evicted = self._ring.popleft()
-            self._size_bytes -= len(evicted.canonical)
-            self._recent.pop(evicted.event_id, None)
-        self._last_id = events[-1].event_id
         self._shared.clear()
         if self._tick is None and self._waiting:
             self._tick = self._loop.call_at(max(self._last_tick + TICK_S, self._loop.time()), self._wake)
 
     async def follow(self, cursor: int, subscription: Subscription) -> AsyncGenerator[bytes, None]:
-        """Everything that fits after event `cursor`, for ever: chunks of whole messages, or HEARTBEAT.
+        """Everything that fits after event `cursor`, for ever: chunks of whole messages, HEARTBEAT, or a `place`.
 
         Ends when the tail is closed; the events committed until then have been yielded.
         """
         self.subscribers += 1
         try:
             beats = self._beats
+            told, told_s = cursor, self._loop.time()  # where the client would go on, and since when it knows
             while True:
-                if self._is_history(cursor):
-                    page, upto = await self._history(cursor, subscription)
+                shared = self._shared.get((cursor, subscription))  # what most get who are at the live end
+                costly = None if shared else self._ring.costly(cursor, subscription.criteria)
+                if costly is not None:
+                    examined = self._examine(costly, subscription.criteria)
+                    while not (await asyncio.wait((examined,), timeout=self._heartbeat_s))[0]:
+                        yield HEARTBEAT
+                    examined.result()
+                    continue
+                if shared is None and self._is_costly(cursor, subscription):
+                    await self._turns.take(urgent=self._is_urgent(cursor))
+                if shared is None and self._is_history(cursor):
+                    search = asyncio.ensure_future(self._history(cursor, subscription))
+                    try:
+                        while not (await asyncio.wait((search,), timeout=self._heartbeat_s))[0]:
+                            yield HEARTBEAT
+                        page = search.result()
+                    except SearchStopped:  # the store is closing
+                        return
+                    finally:
+                        search.cancel()
                     async for chunk in self._store.read(page.ids, subscription.layout):
                         if chunk:
-                            yield chunk
-                    cursor = upto
+                            sending = [chunk]
+                            del chunk
+                            yield sending.pop()  # not held here while its reader takes its time
+                            told, told_s = page.reached, self._loop.time()
+                    cursor = page.reached
                 else:
-                    chunk, cursor = self._latest(cursor, subscription)
+                    chunk, cursor = shared or self._latest(cursor, subscription)
                     if chunk:
-                        yield chunk
-                if cursor < self._last_id:
+                        sending = [chunk]
+                        del chunk
+                        yield sending.pop()
+                        told, told_s = cursor, self._loop.time()
+                if cursor < self._ring.last_id:
+                    if told < cursor and self._loop.time() - told_s >= _TELL_S:
+                        yield place(cursor, subscription.layout)
+                        told, told_s = cursor, self._loop.time()
                     await asyncio.sleep(0)  # a peer that is gone takes all at once: others, and its end, come first
                     continue
                 if self.closed:
                     return
                 if self._beats != beats:
                     beats = self._beats
-                    yield HEARTBEAT
+                    yield HEARTBEAT if told == cursor else place(cursor, subscription.layout)
+                    told, told_s = cursor, self._loop.time()
                     continue
                 woken = self._loop.create_future()
                 self._waiting.append(woken)
@@ -191,56 +175,61 @@ class Tail:
         self._heartbeat.cancel()
         self._wake()
 
-    @property
-    def _oldest_id(self) -> int:
-        """The first event that is in the ring."""
-        return self._ring[0].event_id if self._ring else self._last_id + 1
-
     def _is_history(self, cursor: int) -> bool:
         """Whether what follows `cursor` has left the ring."""
-        return cursor + 1 < self._oldest_id and cursor < self._last_id
+        return cursor + 1 < self._ring.oldest_id and cursor < self.last_id
+
+    def _is_costly(self, cursor: int, subscription: Subscription) -> bool:
+        """Whether the next chunk takes the event loop's time: a filter, or a place that is shared with few."""
+        if cursor >= self.last_id or self._is_history(cursor):
+            return False
+        return subscription.criteria.filter is not None or not self._is_urgent(cursor)
+
+    def _is_urgent(self, cursor: int) -> bool:
+        """Whether one chunk leads to the live end."""
+        return self.last_id - cursor <= CHUNK_EVENTS
 
     def _latest(self, cursor: int, subscription: Subscription) -> tuple[bytes, int]:
         """A chunk of what follows `cursor` in the ring, perhaps empty, and the id up to which it deals with the log."""
-        if cursor >= self._last_id:
+        if cursor >= self.last_id:
             return b"", cursor
         shared = self._shared.get((cursor, subscription))
         if shared is None:
             if len(self._shared) >= _MAX_SHARED:
                 self._shared.clear()
-            shared = self._shared[cursor, subscription] = self._from_ring(cursor + 1 - self._oldest_id, subscription)
+            began = perf_counter()
+            shared = self._shared[cursor, subscription] = self._ring.chunk(cursor, subscription)
+            took_s = perf_counter() - began + _SEND_S + _SEND_BYTE_S * len(shared[0])
+            self._turns.spend(took_s, urgent=self._is_urgent(cursor))
         return shared
 
-    def _from_ring(self, index: int, subscription: Subscription) -> tuple[bytes, int]:
-        frames = []
-        size_bytes = examined_bytes = 0
-        last_id = 0
-        filtered = subscription.criteria.filter is not None
-        for linked in islice(self._ring, index, index + _CHUNK_EVENTS):
-            last_id = linked.event_id
-            recent = self._recent.get(last_id)
-            if recent is None:
-                recent = self._recent[last_id] = _Recent(linked)
-            if recent.fits(subscription.criteria):
-                frames.append(recent.frame(subscription.layout))
-                size_bytes += len(frames[-1])
-            examined_bytes += len(linked.canonical)
-            if size_bytes >= _CHUNK_BYTES or (filtered and examined_bytes >= _EXAMINED_BYTES):
-                break
-        return b"".join(frames), last_id
+    def _examine(self, event: Linked, criteria: Criteria) -> asyncio.Task[None]:
+        """Find out in a thread whether an event passes a filter."""
 
-    async def _history(self, cursor: int, subscription: Subscription) -> tuple[Page, int]:
-        """The next page of what has left the ring, and the id up to which it deals with the log."""
-        upto = min(self._last_id, cursor + _HISTORY_EVENTS)
+        async def examined() -> None:
+            try:
+                async with self._examines:
+                    verdict = await asyncio.to_thread(examine, event, criteria)
+                self._ring.decide(event, criteria, verdict=verdict)
+            finally:
+                del self._examined[event.event_id, criteria]
+
+        key = event.event_id, criteria
+        task = self._examined.get(key)
+        if task is None:
+            task = self._examined[key] = self._loop.create_task(examined())
+        return task
+
+    async def _history(self, cursor: int, subscription: Subscription) -> Page:
+        """The next page of what has left the ring; what it has not reached is for the next one."""
         query = EventQuery(
             criteria=subscription.criteria,
             min_id=cursor + 1,
-            max_id=upto,
-            limit=_CHUNK_EVENTS,
+            max_id=min(self.last_id, cursor + _HISTORY_EVENTS),
+            limit=CHUNK_EVENTS,
             forward=True,
         )
-        page = await self._store.find(query)
-        return page, page.ids[-1] if page.more else upto
+        return await self._store.find_some(query)
 
     def _beat(self) -> None:
         self._beats += 1

@@ -6,9 +6,13 @@ import asyncio
 import base64
 import contextlib
 import json
+import math
 import socket
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
+from datetime import date
+from functools import partial
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import httpx
@@ -17,6 +21,7 @@ import pytest
 
 from audit_stream.chain import Head
 from audit_stream.client import Client, Live, Lost, OtherHistory, Selection, Served, Tailed, base_url, shown_url
+from audit_stream.client.messages import Reached
 from audit_stream.errors import ClientError
 
 T = TypeVar("T")
@@ -258,7 +263,7 @@ def test_a_stream_is_utf_8_whatever_charset_it_names() -> None:
         headers = {"content-type": "text/event-stream; charset=zlib"}
         return httpx.Response(200, headers=headers, content=chunks([message(1)]))
 
-    async def read(client: Client) -> list[Served]:
+    async def read(client: Client) -> list[Served | Reached]:
         async with client.stream(Selection(), 0) as events:
             return [event async for event in events]
 
@@ -314,7 +319,8 @@ def test_a_retried_append_keeps_its_key_and_waits_as_long_as_the_daemon_asks() -
     assert waits == [2.0, 0.5]
 
 
-def test_an_append_is_not_tried_again_longer_than_wished() -> None:
+@pytest.mark.parametrize("retry_for_s", [1, 0, -1, math.nan])
+def test_an_append_is_not_tried_again_longer_than_wished(retry_for_s: float) -> None:
     requests: list[httpx.Request] = []
 
     def busy(request: httpx.Request) -> httpx.Response:
@@ -322,7 +328,7 @@ def test_an_append_is_not_tried_again_longer_than_wished() -> None:
         return httpx.Response(503, headers={"Retry-After": "2"}, json={"detail": "busy: the write queue is full"})
 
     with pytest.raises(ClientError, match="the write queue is full"):
-        run(client_of(busy), lambda client: client.append({"kind": "other"}, retry_for_s=1))
+        run(client_of(busy), lambda client: client.append({"kind": "other"}, retry_for_s=retry_for_s))
     assert len(requests) == 1
 
 
@@ -336,6 +342,124 @@ def test_a_refused_event_is_never_tried_again() -> None:
     with pytest.raises(ClientError, match="kind: is empty"):
         run(client_of(refuse), lambda client: client.append({}, retry_for_s=60))
     assert len(requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("payload", "message"),
+    [
+        (
+            {"n": float("nan")},
+            "payload: holds NaN, an infinity or a number of too many digits, which JSON cannot carry",
+        ),
+        ({"n": [{"m": float("-inf")}]}, "payload: holds NaN, an infinity"),
+        ({"n": 10**5000}, "payload: holds NaN, an infinity or a number of too many digits"),
+        ({"n": "\ud800"}, "payload: holds a lone surrogate"),
+        ({"\ud800": 1}, "payload: holds a lone surrogate"),
+        ({"n": object()}, r"payload: holds what JSON cannot carry \(an object of type object\)"),
+        ({"n": 1j}, "payload: holds what JSON cannot carry"),
+        ({1: "lost", "1": "kept"}, r"payload: holds what JSON cannot carry \(a key of type int\)"),
+        ({"n": {float("nan"): 1}}, r"payload: holds what JSON cannot carry \(a key of type float\)"),
+    ],
+)
+def test_what_json_cannot_carry_is_refused_here_and_not_changed(payload: object, message: str) -> None:
+    def never(request: httpx.Request) -> httpx.Response:
+        raise AssertionError("nothing may be sent")
+
+    with pytest.raises(ClientError, match=f"^{message}") as refused:
+        run(client_of(never), lambda client: client.append({"kind": "other", "source": "s", "payload": payload}))
+    assert refused.value.status is None
+
+
+def test_what_an_event_holds_is_sent_as_it_is() -> None:
+    sent: list[bytes] = []
+
+    def take(request: httpx.Request) -> httpx.Response:
+        sent.append(request.content)
+        return httpx.Response(201, content=b"{}")
+
+    payload = MappingProxyType(
+        {"big": 2**70, "float": 1.0, "e": 1e22, "é": [None, True, "😀\0"], "at": date(2026, 5, 15)}
+    )
+    event = MappingProxyType({"kind": "other", "source": "s", "payload": payload})
+    run(client_of(take), lambda client: client.append(event))
+    assert sent == [
+        '{"kind":"other","source":"s","payload":{"big":1180591620717411303424,"float":1.0,"e":1e+22,'
+        '"é":[null,true,"😀\\u0000"],"at":"2026-05-15"}}'.encode()
+    ]
+
+
+@pytest.mark.parametrize(("event", "key"), [(None, 7), ([1], b"k"), ("{}", ["k"]), (bytearray(b"{}"), {})])
+def test_what_is_no_event_is_refused_here(event: Any, key: Any) -> None:
+    def never(request: httpx.Request) -> httpx.Response:
+        raise AssertionError("nothing may be sent")
+
+    with pytest.raises(ClientError, match=r"^an event is a mapping"):
+        run(client_of(never), lambda client: client.append(event))
+    with pytest.raises(ClientError, match=r"^what is sent is bytes"):
+        run(client_of(never), lambda client: client.append_batch(event))
+    with pytest.raises(ClientError, match=r"^Idempotency-Key"):
+        run(client_of(never), lambda client: client.append({}, idempotency_key=key))
+
+
+def test_a_path_cannot_lead_to_another_host() -> None:
+    def never(request: httpx.Request) -> httpx.Response:
+        raise AssertionError("nothing may be sent")
+
+    for path in ("@elsewhere.test/", ".elsewhere.test", "stats", ""):
+        with pytest.raises(ClientError, match="is no path"):
+            run(client_of(never), partial(Client.get, path=path))
+
+
+READS: dict[str, Callable[[Client], AsyncIterator[object]]] = {
+    "events": lambda client: client.events(),
+    "lines": lambda client: client.lines(),
+    "tail": lambda client: client.tail(),
+}
+
+
+@pytest.mark.parametrize("read", READS)
+def test_a_client_that_has_been_closed_says_so(read: str) -> None:
+    async def main() -> None:
+        client = client_of(lambda _: httpx.Response(200, json={"count": 0}))
+        await client.close()
+        for asked in (client.stats(), client.append({})):
+            with pytest.raises(ClientError, match=r"^this client has been closed$"):
+                await asked
+        with pytest.raises(ClientError, match=r"^this client has been closed$"):
+            async for _ in READS[read](client):
+                pass
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("closed_while", ["a stream opens", "it waits to come back"])
+def test_a_tail_ends_with_its_client(closed_while: str) -> None:
+    async def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/stats":
+            return httpx.Response(200, json={"count": 0})
+        if closed_while == "a stream opens":
+            await client.close()
+        return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=chunks([]))
+
+    async def sleep(seconds: float) -> None:
+        await client.close()
+
+    client = Client(URL, transport=httpx.MockTransport(answer), sleep=sleep)
+
+    async def main() -> None:
+        with pytest.raises(ClientError, match=r"^this client has been closed$"):
+            [item async for item in client.tail()]
+
+    asyncio.run(main())
+
+
+def test_a_tail_of_what_cannot_be_asked_ends() -> None:
+    async def read(client: Client) -> None:
+        async for item in client.tail(Selection(q="\ud800"), since_id=0):
+            raise AssertionError(item)
+
+    with pytest.raises(ClientError, match="can be asked"):
+        run(client_of(lambda _: httpx.Response(200)), read)
 
 
 def test_a_key_that_no_daemon_takes_is_refused_here() -> None:
@@ -460,6 +584,44 @@ def test_a_tail_that_breaks_goes_on_after_the_last_event_without_gap_or_repeat()
         Live(after_id=3),
     ]
     assert daemon.cursors == ["2", "3"]
+
+
+def test_a_tail_goes_on_where_a_stream_said_it_had_come_to_without_an_event() -> None:
+    """A filter that lets little through: what was searched once is not searched again."""
+    daemon = FakeDaemon(
+        head=9, streams=[[message(3), b": at event 7\n"], [b": at event 8\n: keep-alive\n"], [message(9)]]
+    )
+
+    items = daemon.tail(until=Served, count=2, since_id=2)
+
+    assert ids(items) == [3, 9]
+    assert daemon.cursors == ["2", "7", "8"]
+    assert daemon.waits == [0.25, 0.25]  # it gets on
+
+
+def test_an_event_that_comes_with_a_later_place_is_not_passed_by() -> None:
+    """In one chunk of bytes, and the reader breaks off between the two."""
+    daemon = FakeDaemon(head=9, streams=[[message(3) + b": at event 7\n"]])
+
+    assert ids(daemon.tail(until=Served, count=1, since_id=2)) == [3]
+
+
+def test_a_place_beyond_the_log_is_forgotten() -> None:
+    daemon = FakeDaemon(head=4, streams=[[message(3), b": at event 900\n"], [message(4)]])
+    daemon.head_of_stream[1] = 4
+
+    assert ids(daemon.tail(until=Served, count=2, since_id=2)) == [3, 4]
+    assert daemon.cursors == ["2", "3"]
+
+
+def test_a_line_of_data_that_looks_like_a_place_is_data() -> None:
+    daemon = FakeDaemon(head=9, streams=[[b"data: 1\n: at event 7\n\n"]])
+
+    async def read(client: Client) -> list[object]:
+        async with client.stream(Selection(), 0) as messages:
+            return [message async for message in messages]
+
+    assert run(client_of(daemon.answer), read) == [Served(b"1")]
 
 
 def test_a_tail_backs_off_exponentially_until_the_daemon_is_back() -> None:
@@ -707,7 +869,8 @@ def test_many_short_messages_are_no_endless_one(newline: str, chunk_bytes: int) 
 
     async def main() -> None:
         async with Client(transport=httpx.MockTransport(answer)) as client, client.stream(Selection(), 0) as served:
-            assert [len(message.raw) async for message in served] == [985] * 2000
+            messages = [message async for message in served]
+        assert [len(message.raw) for message in messages if isinstance(message, Served)] == [985] * 2000
 
     asyncio.run(main())
 

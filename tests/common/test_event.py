@@ -92,7 +92,7 @@ def test_a_source_may_be_a_name_an_address_or_a_path(source: str) -> None:
         (body(kind=None), "kind", "str"),
         (body(kind=7), "kind", "str"),
         (body(kind=""), "kind", "is empty"),
-        (body(kind="never_heard_of"), "kind", "AUDIT_STREAM_EXTRA_KINDS=never_heard_of"),
+        (body(kind="never_heard_of"), "kind", "add it to AUDIT_STREAM_EXTRA_KINDS"),
         (body(kind="Other"), "kind", "is not a known kind"),
         (body(kind="other\n"), "kind", "is not a known kind"),
         (body(source=""), "source", "is empty"),

@@ -20,7 +20,15 @@ def planned(text: str) -> Plan:
 
 def test_the_empty_filter_asks_nothing_of_a_store() -> None:
     assert planned("") == Plan(
-        series_terms=(), since_ms=None, until_ms=None, min_id=None, max_id=None, where="", params=()
+        kind_terms=(),
+        sources=None,
+        source_terms=(),
+        since_ms=None,
+        until_ms=None,
+        min_id=None,
+        max_id=None,
+        where="",
+        params=(),
     )
     assert planned("").all_series
 

@@ -49,6 +49,11 @@ def test_a_peer_that_is_gone_before_its_address_was_known_is_not_answered() -> N
         ("read@fd00::7/128", "fd00::7"),
         ("read@fe80::/10", "fe80::1%eth0"),
         ("read@10.20.0.0/16", "::ffff:10.20.0.7"),
+        ("read@::ffff:10.0.0.0/104", "10.20.0.7"),
+        ("read@::ffff:10.0.0.0/104", "::ffff:10.20.0.7"),
+        ("read@::ffff:10.20.0.7", "10.20.0.7"),
+        ("read@::ffff:a14:7/128", "10.20.0.7"),
+        ("read@::ffff:0:0/96", "203.0.113.9"),
         ("append@192.0.2.0/24, read@10.20.0.0/16", "10.20.0.7"),
     ],
 )
@@ -64,6 +69,9 @@ def test_a_peer_of_a_granted_network_is_answered(grants: str, peer: str) -> None
         ("read@0.0.0.0/0", "fd00::7"),
         ("read@::/0", "10.20.0.7"),
         ("read@fd00::7/128", "fd00::8"),
+        ("read@::ffff:10.0.0.0/104", "11.20.0.7"),
+        ("read@::ffff:10.0.0.0/104", "fd00::7"),
+        ("read@::10.0.0.0/104", "10.20.0.7"),
     ],
 )
 def test_a_peer_of_another_network_is_not(grants: str, peer: str) -> None:
@@ -109,10 +117,17 @@ def test_a_refusal_names_a_grant_that_lets_the_peer_in(peer: str, method: str, r
     refusal = Access().refusal(scope(peer, method))
     assert refusal is not None
     assert peer in refusal
-    setting, _, grants = refusal.rpartition(" ")[2].partition("=")
+    grants, _, setting = refusal.partition(" can add ")[2].partition(" to ")
     assert setting == "AUDIT_STREAM_ANONYMOUS"
     assert grants.startswith(f"{right}@")
     assert answered(grants, peer, method)
+
+
+@pytest.mark.parametrize("grant", ["read@::ffff:10.20.0.0/112", "read@10.20.0.0/16", "read@::ffff:0:0/96"])
+def test_a_mapped_grant_is_the_ipv4_grant(grant: str) -> None:
+    [parsed] = parse_grants(grant)
+    assert parsed.network.version == 4
+    assert answered(grant, "10.20.0.7") == answered(grant, "::ffff:10.20.0.7") is True
 
 
 def test_decisions_do_not_depend_on_those_before() -> None:
@@ -152,9 +167,13 @@ def test_no_items_are_no_grants(text: str) -> None:
         "read@fd00::7::1",
         "read@example.org",
         "read=10.20.0.0/16",
+        "read@::ffff:0:0/95",  # wider than all of IPv4: what beside it was meant?
+        "read@::fffe:0:0/90",
+        "read@::ffff:10.20.0.7/104",
+        "read@fe80::1%eth0",  # a grant with a zone would never match
     ],
 )
 def test_a_bad_grant_is_refused_by_its_text(item: str) -> None:
-    with pytest.raises(ValueError, match=r"10|read|host") as raised:
+    with pytest.raises(ValueError, match=r"10|read|host|fe80|ffff") as raised:
         parse_grants(f"read@192.0.2.0/24,{item}")
     assert item in str(raised.value)

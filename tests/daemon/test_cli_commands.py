@@ -290,6 +290,24 @@ def test_an_export_of_nothing_is_an_empty_array(daemon: DaemonProcess, origin: s
     assert call("export", origin, address, "--source", "nobody") == (0, "[]\n", "")
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "start"),
+    [
+        ("chain.ndjson", [], '{"event_id":1,'),
+        ("chain.JSONL", [], '{"event_id":1,'),
+        ("chain.json", [], "[{"),
+        ("chain", [], "[{"),
+        ("chain.ndjson", ["--format", "json"], "[{"),
+        ("chain.json", ["--format", "ndjson"], '{"event_id":1,'),
+    ],
+)
+def test_a_files_name_says_its_format_unless_an_option_does(
+    daemon: DaemonProcess, tmp_path: Path, name: str, options: list[str], start: str
+) -> None:
+    assert call("export", "--url", daemon.url, "--output", str(tmp_path / name), *options).code == 0
+    assert (tmp_path / name).read_text().startswith(start)
+
+
 def test_an_export_that_fails_leaves_the_file_that_was_there(tmp_path: Path) -> None:
     (tmp_path / "chain.json").write_text("before")
     assert call("export", "--url", NOBODY, "--output", str(tmp_path / "chain.json")).code == 2

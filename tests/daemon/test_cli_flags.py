@@ -164,5 +164,27 @@ def test_completion_is_installed_for_a_shell(shell: str, tmp_path: Path) -> None
         "--install-completion", "--shell", shell, "--output", str(script), env=environment(HOME=str(tmp_path))
     )
     assert outcome.code == 0, outcome.err
+    assert outcome.out.startswith(f"written: {script}\n")
     assert "verify-interval-s" in script.read_text()
     assert "retry-for" in script.read_text()
+
+
+@pytest.mark.parametrize(("shell", "startup"), [("bash", ".bashrc"), ("zsh", ".zshrc")])
+def test_completion_changes_no_file_of_the_user_but_says_what_to_add(shell: str, startup: str, tmp_path: Path) -> None:
+    (tmp_path / startup).write_text("mine\n")
+    outcome = call_process("--install-completion", "--shell", shell, env=environment(HOME=str(tmp_path)))
+    assert outcome.code == 0, outcome.err
+    assert startup in outcome.out
+    written = outcome.out.partition("\n")[0].removeprefix("written: ")
+    files = {str(path) for path in tmp_path.rglob("*") if path.is_file()}
+    assert files == {str(tmp_path / startup), written}
+    assert (tmp_path / startup).read_text() == "mine\n"
+
+
+def test_completion_makes_no_mistyped_directory(tmp_path: Path) -> None:
+    outcome = call("--install-completion", "--shell", "bash", "--output", str(tmp_path / "typo" / "script"))
+    assert outcome == (
+        2,
+        "",
+        f"audit-stream: cannot write {tmp_path}/typo/script: there is no directory {tmp_path}/typo\n",
+    )

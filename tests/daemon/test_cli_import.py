@@ -131,6 +131,10 @@ def _swap(events: Events) -> None:
     events[3], events[4] = events[4], events[3]
 
 
+def _repeat(events: Events) -> None:
+    events.insert(3, events[3])
+
+
 def _relink(events: Events) -> None:
     events[3]["prev_hash"] = "f" * 64
 
@@ -138,11 +142,12 @@ def _relink(events: Events) -> None:
 @pytest.mark.parametrize(
     ("tamper", "reason"),
     [
-        (_change_payload, "hash mismatch at event #4"),
-        (_change_hash, "hash mismatch at event #4"),
-        (_remove, "event_id should be 4, got 5 (an export with a filter is not a whole chain)"),
-        (_swap, "event_id should be 4, got 5 (an export with a filter is not a whole chain)"),
-        (_relink, "prev_hash mismatch at event #4"),
+        (_change_payload, "event 4 does not hash to what it says: it was changed, or"),
+        (_change_hash, "event 4 does not hash to what it says: it was changed, or"),
+        (_remove, "event 4 is not where it should be in the file, where event 5 follows: an export with a filter"),
+        (_swap, "event 4 is not where it should be in the file, where event 5 follows: an export with a filter"),
+        (_repeat, "BROKEN at #5: event_id should be 5, got 4; nothing was imported"),
+        (_relink, "BROKEN at #4: prev_hash mismatch at event #4; nothing was imported"),
     ],
 )
 def test_a_broken_chain_is_refused_before_anything_is_written(
@@ -151,14 +156,16 @@ def test_a_broken_chain_is_refused_before_anything_is_written(
     events = exported_vectors()
     tamper(events)
     outcome = call("import", str(write(tmp_path / "chain.json", events)), "--db", str(tmp_path / "audit.db"))
-    assert outcome == (1, "", f"audit-stream: BROKEN at #4: {reason}; nothing was imported\n")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err.startswith(f"audit-stream: {reason}")
+    assert "nothing was imported" in outcome.err.splitlines()[-1]
     assert [path.name for path in tmp_path.iterdir()] == ["chain.json"]
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b'"text"', "item 1 is no JSON object"),
+        (b'"text"', "as an error page does and no export"),
         (b"[1]", "item 1 is no JSON object"),
         (b'[{"event_id":1}]', "item 1 is no event"),
         (b'{"event_id":1', "item 1 is no valid JSON"),
@@ -166,10 +173,9 @@ def test_a_broken_chain_is_refused_before_anything_is_written(
         (b"[{}", "item 1 is no event"),
         (b"\xff\xfe", "not UTF-8"),
         (b"[] x", "something follows"),
-        (b'[{"a":NaN}]', "NaN is not JSON"),
+        (b'[{"a":NaN}]', "item 1 is no event"),
         (json.dumps(chained({}, {})).replace("}, {", "} {").encode(), "no comma or end of the array after item 1"),
-        (json.dumps(chained({})).encode()[:-1], "no comma or end of the array after item 1"),
-        (json.dumps(chained({})).replace('"payload": {}', '"payload": {"n": 1e999}').encode(), "no canonical form"),
+        (json.dumps(chained({})).encode()[:-1], "it ends after item 1, before the end of the array"),
         (json.dumps(chained({})).replace('"test"', r'"\ud800"').encode(), "half a character"),
     ],
 )

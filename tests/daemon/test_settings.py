@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from audit_daemon.access import Grant
-from audit_daemon.settings import CONFIG_VARIABLE, FIELDS, Settings, SettingsError, load
+from audit_daemon.settings import CONFIG_VARIABLE, FIELDS, Field, Settings, SettingsError, load
 from audit_stream.kinds import DEFAULT_KINDS, Severity
 
 NOWHERE = {CONFIG_VARIABLE: "/dev/null"}
@@ -27,6 +27,7 @@ GOOD: dict[str, tuple[str, Any]] = {
     "idempotency_ttl_s": ("60", 60.0),
     "queue_events": ("10000", 10_000),
     "queue_bytes": ("33554432", 32 << 20),
+    "buffer_bytes": ("33554432", 32 << 20),
     "log_level": ("WARNING", "warning"),
     "log_format": ("json", "json"),
 }
@@ -47,6 +48,7 @@ BAD = {
     "idempotency_ttl_s": ["0", "-5", "nan", "1 day"],
     "queue_events": ["0", "9999", "1e6", "many"],
     "queue_bytes": ["1", "64 MiB", "-33554432"],
+    "buffer_bytes": ["16777216", "128 MB", "0"],
     "log_level": ["loud", "critical!"],
     "log_format": ["xml"],
 }
@@ -185,7 +187,9 @@ def test_a_variable_that_wins_is_read_even_if_the_file_is_bad_there(tmp_path: Pa
 
 @pytest.mark.parametrize("key", ["prot", "db_path", "kinds", "audit_stream"])
 def test_an_unknown_name_in_the_file_is_refused_with_the_known_ones(key: str, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=f"audit.toml: '{key}' is no setting: use one of anonymous, cors_origins"):
+    with pytest.raises(
+        SettingsError, match=f"audit.toml: '{key}' is no setting: use one of anonymous, buffer_bytes, cors_origins"
+    ):
         load({}, write(tmp_path, f"{key} = 1\n"))
 
 
@@ -227,3 +231,19 @@ def test_a_user_without_a_home_directory_is_told_what_to_name(monkeypatch: pytes
 
 def _no_such_user(uid: int) -> None:
     raise KeyError(uid)
+
+
+@pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
+@pytest.mark.parametrize("text", ["x y", "x:y", "read@x", "-1", "NaN", "\ud800", "a" * 200])
+def test_a_value_that_cannot_be_used_is_said_with_its_origin_once(field: Field, text: str) -> None:
+    for flags, environ, origin in (
+        ({field.name: text}, NOWHERE, field.flag),
+        ({}, {**NOWHERE, field.variable: text}, field.variable),
+    ):
+        said = f"{origin}: "
+        try:
+            load(flags, environ)
+        except SettingsError as error:
+            said = str(error)
+        assert said.startswith(f"{origin}: ")
+        assert (said.count(origin), said.count(field.variable)) == (1, origin == field.variable)

@@ -16,6 +16,7 @@ from audit_stream.canonical import Prepared, prepare, splice_hash
 from audit_stream.chain import GENESIS, Head, Linked, link
 from audit_stream.filters import parse
 from audit_stream.logfile.query import Criteria, EventQuery, Layout, Page
+from audit_stream.logfile.series import Tally
 
 ALL = Subscription()
 
@@ -62,6 +63,12 @@ class MemoryStore:
     def counts(self) -> Mapping[tuple[str, str], int]:
         raise NotImplementedError
 
+    def tally(self) -> Tally:
+        raise NotImplementedError
+
+    def has_kind(self, kind: str) -> bool:
+        raise NotImplementedError
+
     async def append(self, events: Sequence[Prepared], key: IdempotencyKey | None = None) -> Receipt:
         raise NotImplementedError
 
@@ -81,12 +88,19 @@ class MemoryStore:
             for event in self.log[query.min_id - 1 : query.max_id]
             if query.criteria.kinds is None or event.prepared.kind in query.criteria.kinds
         ]
-        return Page(ids=fitting[: query.limit], more=len(fitting) > query.limit)
+        more = len(fitting) > query.limit
+        found = fitting[: query.limit]
+        return Page(ids=found, more=more, reached=found[-1] if more else query.max_id)
+
+    find_some = find
 
     async def read(self, ids: Sequence[int], layout: Layout) -> AsyncIterator[bytes]:
         assert layout is SSE
         self.answered += 1
         yield b"".join(frame(self.log[event_id - 1]) for event_id in ids)
+
+    def read_small(self, ids: Sequence[int], layout: Layout) -> bytes | None:
+        raise NotImplementedError
 
     async def close(self) -> None:
         raise NotImplementedError
@@ -426,6 +440,7 @@ def test_a_subscriber_to_nothing_gets_heartbeats_while_others_get_events() -> No
         tail = Tail(store, heartbeat_s=0.001)
         subscriber = Subscriber(tail, 0, Subscription(criteria=Criteria(kinds=frozenset({"flag_swapped"}))))
         store.fill(10)
+        assert await subscriber.take() == b": at event 10\n"
         assert await subscriber.take() == HEARTBEAT
 
     run(scenario())

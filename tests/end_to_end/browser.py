@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -55,6 +56,8 @@ class Browser:
         if missing := missing_programs():
             raise BrowserError(f"not installed: {', '.join(missing)}")
         self._log = (self._profile.parent / f"{self._profile.name}.log").open("wb")
+        # Chromium leaves directories when it is killed. Not pytest's: the path of its socket may have 107 characters.
+        self._scratch = tempfile.TemporaryDirectory(prefix="browser-", ignore_cleanup_errors=True)
         # A process group of its own, so that leaving ends the browser's processes too when the driver has lost them.
         self._driver = subprocess.Popen(
             [_chromedriver() or "chromedriver", "--port=0", "--log-level=WARNING"],
@@ -62,6 +65,7 @@ class Browser:
             stderr=self._log,
             text=True,
             start_new_session=True,
+            env={**os.environ, "TMPDIR": self._scratch.name},
         )
         try:
             # The timeout is for WebDriver's answer, which for a script comes when the script has ended.
@@ -120,6 +124,7 @@ class Browser:
         assert self._driver.stdout is not None
         self._driver.stdout.close()
         self._log.close()
+        self._scratch.cleanup()
 
 
 def _chromium() -> str | None:

@@ -18,6 +18,7 @@ import pytest
 
 from audit_daemon.cli.demo.producers import read_samples, vary
 from audit_daemon.cli.demo.screen import clip
+from audit_daemon.cli.demo.story import Pace
 from tests.daemon.command_line import call, environment
 from tests.terminal import MISSING_TMUX, Terminal, has_tmux, terminal
 
@@ -354,7 +355,9 @@ def test_a_daemon_that_dies_ends_the_console_with_one_line(scratch: Path) -> Non
 @needs_proc
 @needs_tmux
 def test_the_story_is_coloured_on_a_terminal_and_goes_on_until_ctrl_c(scratch: Path) -> None:
-    with on_terminal(scratch, "--story") as term:
+    """With an end that is far away, because then nobody is given time to read."""
+    assert Pace.of(None, is_terminal=True).total_s is None
+    with on_terminal(scratch, "--story", "--seconds", "3600") as term:
         term.wait_for(r"^5 The log itself(.*\n)+#\d+ ", deadline_s=DEADLINE_S, history=True)
         coloured = term.screen(styles=True, history=True)
         term.keys("C-c")

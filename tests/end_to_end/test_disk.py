@@ -50,9 +50,11 @@ class FailingDisk:
         self.env = {"LD_PRELOAD": str(library), "FAILFS_CONTROL": str(control)}
 
     def fail(self, what: str, code: int, mode: str) -> None:
-        draft = self._control.with_suffix(".draft")
-        draft.write_text(f"{what} {code} {'after' if mode == 'failed but persisted' else 'before'}\n")
-        draft.rename(self._control)
+        self._write(f"{what} {code} {'after' if mode == 'failed but persisted' else 'before'}\n")
+
+    def stick(self, what: str) -> None:
+        """Let calls wait until `work`."""
+        self._write(f"{what} {errno.EIO} stuck\n")
 
     def work(self) -> None:
         self._control.unlink()
@@ -60,6 +62,11 @@ class FailingDisk:
     def strikes(self) -> int:
         """How many calls have failed so far."""
         return size_of(self._control.with_name(self._control.name + ".struck"))
+
+    def _write(self, text: str) -> None:
+        draft = self._control.with_suffix(".draft")
+        draft.write_text(text)
+        draft.rename(self._control)
 
 
 @pytest.fixture(scope="module")

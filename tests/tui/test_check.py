@@ -78,13 +78,28 @@ def test_a_directory_exits_2(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [b"\n".join(LOG.raw), b"[" + b",\n".join(LOG.raw) + b"]", b"[" + b",".join(LOG.raw) + b"]", LOG.raw[0]],
-    ids=["lines", "array of lines", "array", "one event"],
+    [b"\n".join(LOG.raw), b"[" + b",\n".join(LOG.raw) + b"]", b"[" + b",".join(LOG.raw) + b"]"],
+    ids=["lines", "array of lines", "array"],
 )
-def test_an_export_is_pointed_to_what_opens_it(tmp_path: Path, content: bytes) -> None:
+def test_an_export_of_the_whole_log_is_checked_and_exits_0(tmp_path: Path, content: bytes) -> None:
     code, text = checked(tmp_path / "e.jsonl", content)
-    assert code == 2
-    assert f"audit-tui --file {tmp_path / 'e.jsonl'}" in text
+    assert code == 0
+    assert text.startswith("INTACT: 10 events, linked one to the next from #1 on\nNot proven:\n  That #10 ")
+    assert LOG.head.hash in text
+
+
+def test_an_export_that_is_a_part_exits_0_and_says_which_links_it_cannot_show(tmp_path: Path) -> None:
+    code, text = checked(tmp_path / "e.jsonl", b"\n".join([*LOG.raw[1:4], *LOG.raw[6:], LOG.raw[0][:40]]))
+    assert code == 0
+    assert text.startswith("PART of a log, of which all holds that can be shown: 7 events\n")
+    assert "What links #4 to #7 is not in the file" in text
+    assert "It begins at #2" in text
+    assert "It ends within line 8: the file is incomplete." in text
+
+
+def test_a_broken_export_exits_1(tmp_path: Path) -> None:
+    code, text = checked(tmp_path / "e.jsonl", b"\n".join([*LOG.raw[:4], tampered(LOG.raw[4], source="me")]))
+    assert (code, text) == (1, "BROKEN at #5: hash mismatch at event #5\n")
 
 
 @pytest.mark.parametrize("unbuffered", [[], ["-u"]], ids=["buffered", "unbuffered"])

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from audit_stream.errors import ClientError
+
 PROFILES = """
 [profiles.prod]
 url = "http://10.20.0.5:8093"
@@ -113,3 +115,108 @@ def test_an_address_is_not_taken_for_the_name_of_a_profile(address: str) -> None
     from audit_tui.cli import _is_bare
 
     assert not _is_bare(address)
+
+
+# A file where an address belongs, and the other way round
+
+EXPORT = b'{"event_id":1}\n'
+DATABASE = b"SQLite format 3\x00" + bytes(100)
+BUNDLE = b'{\n "format": "audit-stream-bundle/1"\n}\n'
+
+
+def refusal(directory: Path, *arguments: str) -> str:
+    """What is said of these arguments."""
+    from audit_tui.cli import _opening, _parser
+    from audit_tui.disk.config import Config
+    from audit_tui.kept import Kept
+
+    with pytest.raises(ClientError) as raised:
+        _opening(_parser().parse_args(arguments), Kept(Config(), directory))
+    return str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "advice"),
+    [
+        ("audit.db", DATABASE, "--db audit.db"),
+        ("./audit.db", DATABASE, "--db ./audit.db"),
+        ("export.json", EXPORT, "--file export.json"),
+        ("./export.json", EXPORT, "--file ./export.json"),
+        ("log.ndjson", b"[" + EXPORT + b"]", "--file log.ndjson"),
+        ("what ever", DATABASE, "--db 'what ever'"),
+        ("noending", DATABASE, "--db noending"),
+        ("10.20.0.5", DATABASE, "--db 10.20.0.5"),
+        ("evidence.json", BUNDLE, "check evidence.json"),
+        ("empty.db", b"", "--db empty.db"),
+    ],
+)
+def test_a_file_where_an_address_belongs_is_told_with_how_to_open_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: bytes, advice: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).write_bytes(content)
+    assert f"`audit-tui {advice}`" in refusal(tmp_path, name)
+    monkeypatch.setenv("AUDIT_STREAM_URL", name)
+    assert refusal(tmp_path).startswith("AUDIT_STREAM_URL: ")
+    assert f"`audit-tui {advice}`" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["audit.db", "/no/such/audit.db", "/no/such", "./x", "a.jsonl", "~/log.ndjson", "A.DB"]
+)
+def test_the_name_of_a_file_that_is_not_there_is_not_taken_for_a_host(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert f"{name} is no address, and there is no such file" in refusal(tmp_path, name)
+
+
+def test_a_file_where_an_address_belongs_is_told_before_the_screen_is_taken(tmp_path: Path) -> None:
+    ended = Ended(tmp_path, str(tmp_path / "audit.db"))
+    assert (ended.code, ended.shown) == (2, "")
+    assert "audit.db is no address, and there is no such file" in ended.said
+
+
+@pytest.mark.parametrize("address", ["localhost", "audit:8093", "10.0.0.5", "audit.example", "http://x.db", "h.db:80"])
+def test_an_address_is_not_taken_for_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    from audit_tui.offline.recognise import said_of_file
+
+    monkeypatch.chdir(tmp_path)
+    assert said_of_file(address) is None
+
+
+def test_a_profile_is_a_profile_also_when_there_is_a_file_of_its_name(tmp_path: Path) -> None:
+    from audit_tui.cli import _opening, _parser
+    from audit_tui.disk.config import Config, Profile
+    from audit_tui.kept import Kept
+
+    name = str(tmp_path / "prod")
+    Path(name).write_bytes(DATABASE)
+    kept = Kept(Config(profiles={name: Profile(url="http://10.20.0.5:8093")}), tmp_path)
+    assert _opening(_parser().parse_args([name]), kept).url == "http://10.20.0.5:8093"
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "content", "said"),
+    [
+        ("--db", "http://10.20.0.5:8093", None, "'http://10.20.0.5:8093' is an address: leave --db out"),
+        ("--file", "https://10.20.0.5", None, "'https://10.20.0.5' is an address: leave --file out"),
+        ("--db", "export.jsonl", EXPORT, "is an export: open it with `audit-tui --file export.jsonl`"),
+        ("--file", "audit.db", DATABASE, "is a database file: open it with `audit-tui --db audit.db`"),
+        ("--file", "e.json", BUNDLE, "is an evidence bundle: `audit-tui check e.json` checks it"),
+    ],
+)
+def test_what_is_given_to_the_wrong_option_is_told_with_the_right_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, option: str, name: str, content: bytes | None, said: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    assert said in refusal(tmp_path, option, name)
+
+
+def test_a_database_that_is_not_there_is_told_and_nothing_is_made(tmp_path: Path) -> None:
+    ended = Ended(tmp_path, "--db", str(tmp_path / "typo" / "dir" / "a.db"))
+    assert (ended.code, ended.shown) == (2, "")
+    assert "typo/dir/a.db does not exist" in ended.said
+    assert not (tmp_path / "typo").exists()

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from audit_stream.client import Served
 from audit_stream.kinds import DEFAULT_KINDS
 from audit_tui.model.cursor import Cursor
+from audit_tui.model.part import Part
 from audit_tui.model.ring import Ring
 from audit_tui.model.rows import Row, read_row
 from audit_tui.model.view import View
@@ -30,6 +31,10 @@ def at(cursor: Cursor) -> int:
 def seen(cursor: Cursor) -> list[int]:
     items = (cursor.item_at(index) for index in range(cursor.top, cursor.top + SCREEN))
     return [item.event_id for item in items if isinstance(item, Row)]
+
+
+def part(view: View, first: int, last: int) -> Part:
+    return Part(beginning=view.beginning, low=first, high=last, items=fresh(first, last))
 
 
 def following(count: int, *, max_rows: int = 1000) -> tuple[View, Cursor]:
@@ -64,7 +69,7 @@ def test_an_older_page_moves_nothing_under_the_eye() -> None:
     cursor.settle(SCREEN)
     cursor.move(-25, SCREEN)
     before = seen(cursor)
-    view.prepend(fresh(51, 100), exhausted=False)
+    assert view.prepend(part(view, 51, 100))
     cursor.settle(SCREEN)
     assert seen(cursor) == before
 
@@ -95,15 +100,45 @@ def test_a_selection_goes_from_where_it_began_to_the_cursor() -> None:
 def test_older_events_are_wanted_near_the_start_and_under_a_filter_that_nothing_in_memory_passes() -> None:
     view, cursor = following(30)
     assert not cursor.wants_older  # event 1 is there
-    view.show_page(fresh(200, 230))
+    view.grow(fresh(31, 400))
+    assert view.show(part(view, 200, 230))
     cursor.begin()
     cursor.settle(SCREEN)
     assert cursor.wants_older
     assert cursor.wants_newer
-    for _ in view.refill(Ring(), lambda row: False, filtered=True):
-        pass
+    ring = Ring()
+    ring.add(fresh(400, 400)[0])
+    view.filter_by(ring, lambda row: False)
     cursor.begin()
     assert cursor.wants_older
+
+
+def test_a_search_that_was_stopped_goes_on_when_one_moves_against_the_end_of_what_is_there() -> None:
+    view, cursor = following(400)
+    assert view.show(part(view, 200, 230))
+    cursor.begin()
+    view.halted = True
+    assert not cursor.wants_older
+    assert not cursor.wants_newer
+    cursor.move(2, SCREEN)
+    cursor.move(-1, SCREEN)
+    assert view.halted
+    cursor.move(-1, SCREEN)
+    assert view.halted
+    cursor.move(-1, SCREEN)
+    assert cursor.wants_older
+    view.halted = True
+    cursor.move(29, SCREEN)
+    cursor.move(1, SCREEN)
+    cursor.move(1, SCREEN)
+    assert cursor.wants_newer
+    view.halted = True
+    view.filter_by(Ring(), lambda row: False)
+    view.low, view.high = 300, 299
+    view.halted = True
+    cursor.begin()
+    cursor.move(-1, SCREEN)
+    assert cursor.wants_older  # of an empty table, too
 
 
 @given(
@@ -120,7 +155,7 @@ def test_the_cursor_is_always_in_the_window_and_on_the_screen(steps: list[tuple[
             view.grow(fresh(newest + 1, last))
             newest = last
         elif step == "older" and view.oldest is not None and view.oldest.event_id > 60:
-            view.prepend(fresh(view.oldest.event_id - 20, view.oldest.event_id - 1), exhausted=False)
+            view.prepend(part(view, view.low - 20, view.low - 1))
         elif step == "screen":
             rows = max(1, abs(number))
         cursor.settle(rows)

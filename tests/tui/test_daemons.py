@@ -15,6 +15,7 @@ from audit_tui.app import ConsoleApp, Opening, _notification
 from audit_tui.disk.config import Config, Profile
 from audit_tui.kept import Kept
 from audit_tui.log import Log
+from audit_tui.widgets.said import Said
 from tests.tui.fake_log import FakeLog, make_log, tampered
 from tests.tui.test_main_screen import Console, console, run
 
@@ -84,6 +85,20 @@ def test_where_a_switch_fails_one_stays_where_one_was(tmp_path: Path) -> None:
             await seen.until(lambda: seen.cursor == 50)
             assert seen.main.session.log is logs[OTHER]
             assert "http://nowhere.test is no address" in seen.said
+
+    run(main)
+
+
+@pytest.mark.parametrize("key", ["d", "equals_sign"])
+def test_a_file_where_a_daemon_is_asked_for_is_taken_for_no_host(key: str, tmp_path: Path) -> None:
+    async def main() -> None:
+        async with consoles(two_logs(), tmp_path) as seen:
+            await seen.keys(key)
+            screen = seen.app.screen
+            screen.query_one(Input).value = "audit.db"
+            await seen.keys("enter")
+            assert "audit.db is no address, and there is no such file" in str(screen.query_one(Said).content)
+            assert seen.app.screen is screen
 
     run(main)
 

@@ -184,12 +184,15 @@ def test_every_default_of_another_screen_is_a_binding_of_it() -> None:
     from audit_tui.screens.compare import CompareScreen
     from audit_tui.screens.detail import DetailScreen
     from audit_tui.screens.digest import DigestScreen
+    from audit_tui.screens.gone import GoneScreen
+    from audit_tui.screens.integrity import IntegrityScreen
     from audit_tui.screens.named_filters import NamedFiltersScreen
     from audit_tui.screens.note import NoteScreen
     from audit_tui.widgets.activity_panel import ActivityPanel
 
     found: dict[str, list[str]] = {}
-    for widget in (CompareScreen, DetailScreen, DigestScreen, NamedFiltersScreen, NoteScreen, ActivityPanel):
+    screens = (CompareScreen, DetailScreen, DigestScreen, GoneScreen, IntegrityScreen, NamedFiltersScreen, NoteScreen)
+    for widget in (*screens, ActivityPanel):
         for key, binding in BindingsMap(widget.BINDINGS):
             if binding.id is not None and binding.id not in DEFAULT_KEYS and key not in FIXED_KEYS:
                 found.setdefault(binding.id, []).append(key)

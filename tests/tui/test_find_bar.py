@@ -85,7 +85,7 @@ def test_what_is_typed_in_one_burst_is_told_whole_and_goes_on_elsewhere_after_en
 def test_it_opens_empty() -> None:
     async def steps(app: BarApp, pilot: Pilot[None]) -> None:
         await pilot.press("a", "enter")
-        app.bar.show_matches(1, 2)
+        app.bar.show_matches(1, 2, whole=True)
         app.bar.open(app.query_one("#table"))
         await pilot.pause()
         assert (app.bar.query_one(Input).value, app.matches) == ("", "")
@@ -97,11 +97,14 @@ def test_it_opens_empty() -> None:
     ("position", "total", "text"),
     [(3, 17, "3 of 17"), (0, 1700, "1,700 found"), (0, 0, "not found")],
 )
-def test_it_says_which_match_of_how_many(position: int, total: int, text: str) -> None:
+def test_it_says_which_match_of_how_many_and_whether_that_is_all(position: int, total: int, text: str) -> None:
     async def steps(app: BarApp, pilot: Pilot[None]) -> None:
-        app.bar.show_matches(position, total)
+        app.bar.show_matches(position, total, whole=True)
         await pilot.pause()
         assert app.matches == text
+        app.bar.show_matches(position, total, whole=False)
+        await pilot.pause()
+        assert app.matches == f"{text} in what is loaded"
 
     run(steps, (20, 5))
 
@@ -109,7 +112,7 @@ def test_it_says_which_match_of_how_many(position: int, total: int, text: str) -
 def test_nothing_to_look_for_has_no_count() -> None:
     async def steps(app: BarApp, pilot: Pilot[None]) -> None:
         await pilot.press("a")
-        app.bar.show_matches(3, 17)
+        app.bar.show_matches(3, 17, whole=True)
         await pilot.press("backspace")
         await pilot.pause()
         assert app.matches == ""

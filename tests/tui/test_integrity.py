@@ -109,6 +109,9 @@ class Rig:
         self.integrity.badge(self.now_s)
         return self.integrity.acknowledge(self.now_s)
 
+    def accept(self) -> None:
+        self.integrity.accept(self.now_s)
+
     def rings(self) -> list[int]:
         return [alarm.event_id for alarm in self.integrity.alarms(self.now_s)]
 
@@ -263,7 +266,7 @@ STATES: list[tuple[Callable[[Rig], None], State, str]] = [
     (_verified, State.VERIFIED, "VERIFIED 100 events · now"),
     (_grown, State.VERIFIED, "VERIFIED 120 events · 12 s ago"),
     (_evicted, State.VERIFIED, "VERIFIED 100 events · now"),
-    (_failed_after_good, State.VERIFIED, "VERIFIED 100 events · now"),
+    (_failed_after_good, State.STALE, "STALE last verdict now, no newer one"),
     (_gap, State.UNVERIFIED, "UNVERIFIED links not seen since #100"),
     (_ahead, State.UNVERIFIED, "UNVERIFIED #105 not received yet"),
     (_failed, State.UNVERIFIED, "UNVERIFIED no verdict"),
@@ -486,8 +489,9 @@ def test_a_rewritten_history_and_a_break_are_acknowledged_one_after_the_other() 
     assert rig.acknowledge() is True
     assert rig.badge.text == "BROKEN at #142"
     assert rig.badge.is_alarm
-    assert rig.acknowledge() is False
+    assert rig.acknowledge() is True
     assert not rig.badge.is_alarm
+    assert rig.acknowledge() is False
 
 
 def test_a_stream_that_is_broken_from_end_to_end_rings_once_and_stays_bounded() -> None:
@@ -533,7 +537,8 @@ def test_what_was_seen_before_a_rewriting_was_acknowledged_does_not_ring_again()
 def test_a_history_accepted_in_place_of_another_is_verified_once_it_agrees_with_what_is_seen() -> None:
     rig = Rig()
     rig.differ(head(100), None)
-    rig.acknowledge()
+    rig.accept()
+    assert rig.badge.text == "UNVERIFIED no verdict yet"
     rig.seen.clear()
     rig.seen.update({event_id: hash_at(event_id, "b") for event_id in range(1, 51)})
     rig.integrity.chain_grew(1, head(50, "b"))
@@ -543,11 +548,46 @@ def test_a_history_accepted_in_place_of_another_is_verified_once_it_agrees_with_
     assert rig.badge.is_alarm
 
 
-def test_a_rewritten_history_that_is_valid_is_believed_as_soon_as_a_person_accepts_it() -> None:
+def test_a_rewritten_history_is_not_believed_because_its_alarm_was_silenced() -> None:
     rig = Rig()
     _verified_as_it_is_now(rig)
-    assert rig.acknowledge() is True
+    assert rig.acknowledge()
+    for _ in range(3):
+        rig.wait(30)
+        rig.walk(valid(100))
+        assert (rig.badge.text, rig.badge.is_alarm) == ("REWRITTEN at #90 · acknowledged", False)
+        assert rig.rings() == []
+    assert rig.integrity.is_rewritten
+
+
+def test_a_rewritten_history_is_believed_with_the_first_verdict_after_a_person_accepted_it() -> None:
+    rig = Rig()
+    _verified_as_it_is_now(rig)
+    rig.accept()
+    assert not rig.integrity.is_rewritten
+    assert rig.badge.state is State.UNVERIFIED
+    rig.walk(valid(100))
     assert rig.badge.text == "VERIFIED 100 events · now"
+    assert rig.integrity.history[-2].what == "accepted the history that there is now, after REWRITTEN at #90"
+
+
+def test_a_walk_that_was_under_way_when_a_history_was_accepted_does_not_contradict_it() -> None:
+    rig = Rig()
+    rig.differ(head(100), None)
+    rig.integrity.walk_started(rig.now_s)  # when 100 events had been seen
+    rig.accept()
+    rig.seen.clear()
+    rig.receive(50)
+    rig.integrity.walk_ended(valid(50), **rig.times)
+    assert rig.badge.state is State.VERIFIED
+
+
+def test_accepting_when_nothing_was_rewritten_changes_nothing() -> None:
+    rig = Rig()
+    rig.walk(valid(100))
+    rig.find_broken(42)
+    rig.accept()
+    assert (rig.badge.state, rig.badge.is_alarm) == (State.BROKEN, True)
 
 
 def test_a_history_rewritten_again_rings_again_though_nobody_has_acknowledged_the_first_time() -> None:
@@ -574,6 +614,30 @@ def test_what_the_daemon_says_a_walk_took_stretches_the_period_but_cannot_stop_v
     assert rig.integrity.period_s == 3600.0
     rig.walk(valid(100, duration_ms=-(10**15)))
     assert rig.integrity.period_s == 30.0
+
+
+@pytest.mark.parametrize("takes_s", [0.1, 20.0, 400.0])
+def test_an_overdue_verdict_is_not_green_and_one_that_is_not_due_yet_is(takes_s: float) -> None:
+    rig = Rig()
+    rig.walk(valid(100), takes_s=takes_s)
+    due_s = rig.integrity.period_s
+    rig.wait(due_s)
+    assert rig.badge.text.startswith("VERIFIED")
+    rig.integrity.walk_started(rig.now_s)  # and it never ends
+    rig.wait(due_s)
+    assert rig.badge.text.startswith("STALE")
+    rig.integrity.walk_ended(valid(100), **rig.times)
+    assert rig.badge.text.startswith("VERIFIED")
+
+
+def test_a_verdict_that_was_refused_is_unknown_until_the_next_one() -> None:
+    rig = Rig()
+    rig.walk(valid(100))
+    rig.fail("the verification has not ended in time")
+    assert rig.badge.text.startswith("STALE")
+    assert "The last try failed: the verification has not ended in time." in rig.badge.detail
+    rig.walk(valid(100))
+    assert rig.badge.text.startswith("VERIFIED")
 
 
 def test_the_first_verdict_is_due_at_once_and_the_next_a_period_after_a_failure() -> None:

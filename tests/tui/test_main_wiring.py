@@ -293,7 +293,7 @@ def test_the_status_says_whether_what_a_filter_hides_is_linked(tmp_path: Path) -
             await seen.until(lambda: "3 of 20 shown, the hidden ones checked" in seen.status)
             log.append("other", "cron")
             log.raw[20] = tampered(log.raw[20], source="mallory")
-            await seen.until(lambda: "3 of 21 shown, the hidden ones not all linked" in seen.status)
+            await seen.until(lambda: "3 of 21 shown, the hidden ones not all checked" in seen.status)
             assert seen.ids == [2, 9, 16]
 
     run(main)

@@ -12,14 +12,18 @@ from typing import Any
 import pytest
 
 from audit_stream.canonical import canonical_bytes, canonical_event, hash_of, splice_hash
-from audit_stream.chain import GENESIS, GENESIS_HASH, Head, link
+from audit_stream.chain import GENESIS, GENESIS_HASH, Head, Verdict, link
 from audit_stream.client import Live, Selection, Served
 from audit_stream.errors import ClientError
 from audit_stream.kinds import DEFAULT_KINDS
+from audit_tui.model.badge import State
+from audit_tui.model.part_verdict import PartVerdict
 from audit_tui.model.rows import Check, check_after, read_row
 from audit_tui.offline import ExportLog
+from audit_tui.session import Session
 from tests.daemon.store.rig import event
 from tests.tui.offline_log import EVERYTHING, read
+from tests.tui.test_session import running, state
 
 COUNT = 1_200
 KINDS = [("request_denied", "policy"), ("request_allowed", "policy"), ("other", "cron")]
@@ -140,7 +144,6 @@ def rehashed(raw: bytes, **fields: Any) -> bytes:
 
 BREAKS: dict[str, tuple[list[bytes], int, str]] = {
     "a changed event": ([*CHAIN[:9], tampered(CHAIN[9]), *CHAIN[10:20]], 10, "hash mismatch at event #10"),
-    "a missing event": ([*CHAIN[:9], *CHAIN[10:20]], 10, "event_id should be 10, got 11"),
     "an event twice": ([*CHAIN[:10], *CHAIN[9:20]], 10, "event #10 is in the file twice"),
     "two exports in one file": ([*CHAIN[:20], *CHAIN[10:30]], 11, "event #11 is in the file twice"),
     "a changed event behind the true one": (
@@ -155,7 +158,17 @@ BREAKS: dict[str, tuple[list[bytes], int, str]] = {
     ),
     "the first event of a part twice": ([CHAIN[100], *CHAIN[100:120]], 101, "event #101 is in the file twice"),
     "the last event twice": ([*CHAIN[:20], CHAIN[19]], 20, "event #20 is in the file twice"),
-    "an event twice behind a missing one": ([*CHAIN[:9], CHAIN[10], CHAIN[10]], 10, "event_id should be 10, got 11"),
+    "an event twice behind a missing one": ([*CHAIN[:9], CHAIN[10], CHAIN[10]], 11, "event #11 is in the file twice"),
+    "a changed event behind a missing one": (
+        [*CHAIN[:5], tampered(CHAIN[9]), *CHAIN[10:20]],
+        10,
+        "hash mismatch at event #10",
+    ),
+    "a link that fails behind a missing one": (
+        [*CHAIN[:5], rehashed(CHAIN[9], source="me"), *CHAIN[10:20]],
+        11,
+        "prev_hash mismatch at event #11",
+    ),
     "another event in its place": (
         [*CHAIN[:9], rehashed(CHAIN[9], source="me"), *CHAIN[10:20]],
         11,
@@ -200,23 +213,84 @@ def test_a_break_is_named_at_its_place(tmp_path: Path, name: str) -> None:
     async def look(log: ExportLog) -> None:
         verdict = await log.verify()
         assert (verdict.valid, verdict.first_break_at, verdict.reason) == (False, at, reason)
-        first = min(
-            json.loads(line)["event_id"] for line in lines if line.startswith(b'{"event_id"') and line[-1:] == b"}"
-        )
-        assert verdict.checked == max(0, at - max(first, 1))
+        assert type(verdict) is Verdict
+        whole = (json.loads(line) for line in lines if line.startswith(b'{"event_id"') and line[-1:] == b"}")
+        assert verdict.checked == len({each["event_id"] for each in whole if 0 < each["event_id"] < at})
 
     in_log(written(tmp_path, *lines), look)
 
 
+def part_of(path: Path) -> PartVerdict:
+    found: list[Verdict] = []
+
+    async def look(log: ExportLog) -> None:
+        found.append(await log.verify())
+
+    in_log(path, look)
+    (verdict,) = found
+    assert isinstance(verdict, PartVerdict)
+    assert (verdict.valid, verdict.first_break_at, verdict.reason) == (True, None, None)
+    return verdict
+
+
 def test_a_part_of_a_log_is_checked_from_its_first_event(tmp_path: Path) -> None:
+    path = written(tmp_path, *CHAIN[100:200])
+
     async def look(log: ExportLog) -> None:
         verdict = await log.verify()
-        assert (verdict.valid, verdict.reason, verdict.checked) == (True, None, 100)
         assert verdict.head == (await log.stats()).head
         assert await log.event(100) is None
         assert await read(log) == CHAIN[100:200]
 
-    in_log(written(tmp_path, *CHAIN[100:200]), look)
+    in_log(path, look)
+    verdict = part_of(path)
+    assert (verdict.checked, verdict.first_id, verdict.unseen_links, verdict.ends_within) == (100, 101, 0, "")
+    assert verdict.words == "begins at #101"
+    assert "It begins at #101: nothing is known of the events before." in verdict.sentences
+
+
+def test_a_filtered_export_is_a_part_and_names_the_links_that_it_cannot_show(tmp_path: Path) -> None:
+    verdict = part_of(written(tmp_path, *CHAIN[:2], *CHAIN[9:11], CHAIN[19], CHAIN[29], CHAIN[39], CHAIN[49]))
+    assert verdict.checked == 8
+    assert (verdict.unseen_links, verdict.first_unseen) == (5, ((2, 10), (11, 20), (20, 30)))
+    assert verdict.words == "5 links not shown"
+    assert "What links #2 to #10, #11 to #20, #20 to #30 and 2 more is not in the file" in verdict.sentences
+
+
+def test_one_event_taken_out_is_one_link_not_shown(tmp_path: Path) -> None:
+    verdict = part_of(written(tmp_path, *CHAIN[:9], *CHAIN[10:20]))
+    assert verdict.words == "1 link not shown"
+    assert "What links #9 to #11 is not in the file" in verdict.sentences
+
+
+ENDS: dict[str, tuple[bytes, int, str]] = {
+    "lines": (b"\n".join([*CHAIN[:19], CHAIN[19][:50]]), 19, "line 20"),
+    "lines, after one byte": (b"\n".join([*CHAIN[:19], b"{"]), 19, "line 20"),
+    "lines of an array": (b"[\n" + b",\n".join([*CHAIN[:19], CHAIN[19][:-1]]), 19, "item 20"),
+    "lines of an array, between two": (b"[\n" + b",\n".join(CHAIN[:19]) + b",\n", 19, "item 20"),
+    "lines of an array, its bracket beside an event": (b"[" + b",\n".join(CHAIN[:19]) + b",\n", 19, "line 20"),
+    "an array": (b"[" + b",".join([*CHAIN[:19], CHAIN[19][:50]]), 19, "item 20"),
+    "an array, between two": (b"[" + b",".join(CHAIN[:19]) + b",", 19, "item 20"),
+    "an array, after an event": (b"[" + b",".join(CHAIN[:19]), 19, "item 20"),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_an_export_that_breaks_off_says_where(tmp_path: Path, name: str) -> None:
+    content, checked, where = ENDS[name]
+    path = tmp_path / "cut"
+    path.write_bytes(content)
+    verdict = part_of(path)
+    assert (verdict.checked, verdict.ends_within, verdict.words) == (checked, where, "incomplete")
+    assert f"It ends within {where}: the file is incomplete." in verdict.sentences
+
+
+def test_an_export_that_is_cut_anywhere_is_incomplete_or_holds(tmp_path: Path) -> None:
+    whole = b"[" + b",".join(CHAIN[:4]) + b"]\n"
+    path = tmp_path / "cut"
+    for end in range(len(CHAIN[0]) + 1, len(whole) - 2, 37):
+        path.write_bytes(whole[:end])
+        assert part_of(path).ends_within.endswith(f" {part_of(path).checked + 1}")
 
 
 def test_a_changed_event_is_served_with_the_hash_that_it_claims(tmp_path: Path) -> None:
@@ -326,3 +400,19 @@ def test_a_file_that_is_no_export_is_refused_in_one_sentence(tmp_path: Path, con
     with pytest.raises(ClientError, match=words) as caught:
         asyncio.run(ExportLog.open(path))
     assert "\n" not in str(caught.value)
+
+
+def test_the_badge_of_a_part_is_neither_verified_nor_broken_and_leaves_no_head_behind(tmp_path: Path) -> None:
+    path = written(tmp_path, *CHAIN[:2], *CHAIN[9:11])
+    heads: list[Head] = []
+
+    async def look(log: ExportLog) -> None:
+        session = Session(log, remember=heads.append)
+        async with running(session) as until:
+            await until(lambda: state(session) is State.PART)
+            badge = session.integrity.badge(asyncio.get_running_loop().time())
+            assert badge.text == "PART of a log: 4 events hold · 1 link not shown"
+            assert "What links #2 to #10 is not in the file" in badge.detail
+            assert (badge.is_alarm, heads) == (False, [])
+
+    in_log(path, look)

@@ -364,7 +364,7 @@ def test_remembered_heads_that_could_not_be_compared_are_compared_once_the_log_a
     asyncio.run(main())
 
 
-def test_acknowledging_a_rewritten_history_accepts_the_one_that_there_is_now() -> None:
+def test_a_rewritten_history_that_a_person_accepts_is_the_one_to_compare_with() -> None:
     async def main() -> None:
         log = make_log(50)
         session = Session(log, verify_every_s=0.05)
@@ -372,8 +372,7 @@ def test_acknowledging_a_rewritten_history_accepts_the_one_that_there_is_now() -
             await until(lambda: state(session) is State.VERIFIED)
             log.replace(recomputed(50))
             await until(lambda: state(session) is State.REWRITTEN)
-            assert session.integrity.acknowledge(asyncio.get_running_loop().time())
-            assert await session.accept_history() == log.head
+            assert await session.accept_history(log.head) == log.head
             await until(lambda: state(session) is State.VERIFIED)
             assert session.ring.head == log.head
 
@@ -395,8 +394,13 @@ def test_the_head_of_another_history_is_not_remembered_until_a_person_has_accept
             await until(lambda: state(session) is State.REWRITTEN and session.ring.head == log.head)
             verdicts = log.requests.count("verify")
             await until(lambda: log.requests.count("verify") > verdicts + 2)
+            # What it lost, and nothing of what is there instead.
             assert {head.event_id for head in remembered} == {20} == {head.event_id for head in old}
+            await until(lambda: not session.cuts.unsettled and state(session) is State.REWRITTEN)
             assert session.integrity.acknowledge(session.clock.now_s())
+            await until(lambda: log.requests.count("verify") > verdicts + 4)
+            assert {head.event_id for head in remembered} == {20}
+            await session.accept_history(log.head)
             await until(lambda: remembered[-1] == log.head)
 
     asyncio.run(main())

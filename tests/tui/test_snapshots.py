@@ -22,6 +22,8 @@ from textual.events import Paste
 from textual.pilot import Pilot
 from textual.widgets import Input, TextArea
 
+from audit_stream.chain import Head
+from audit_stream.client import Served
 from audit_stream.kinds import DEFAULT_KINDS
 from audit_tui.app import ConsoleApp, Opening
 from audit_tui.clock import Clock
@@ -254,7 +256,7 @@ async def find(scene: Scene) -> None:
 
 
 async def gutter(scene: Scene) -> None:
-    await scene.shows("✗ hash mismatch", "missed", "★")
+    await scene.shows("✗ hash mismatch", "missing", "★")
 
 
 async def gutter_alarm(scene: Scene) -> None:
@@ -320,7 +322,6 @@ def mark_some(scene: Scene) -> None:
 
 
 def mark_of(raw: bytes, note: str) -> Mark:
-    from audit_stream.client import Served
 
     row = read_row(Served(raw), DEFAULT_KINDS)
     return Mark(
@@ -464,6 +465,42 @@ async def integrity_rewritten(scene: Scene) -> None:
     await rewritten(scene)
     await scene.keys("b")
     await scene.shows("Rewritten at")
+
+
+async def cut(scene: Scene) -> None:
+    """The last four of twelve events are gone, and two others there under their ids."""
+    whole = list(scene.log.raw)
+    scene.log.go_away()
+    await scene.until(lambda: scene.main.session.connection.link is Link.RETRYING)
+    after = Head(8, read_row(Served(whole[7]), DEFAULT_KINDS).hash)
+    scene.log.replace([*whole[:8], *chained([("other", "cron", {"new": n}) for n in range(2)], after=after)])
+    scene.log.come_back()
+    await scene.until(lambda: bool(scene.main.session.cuts.rows) and scene.main.session.connection.link is Link.LIVE)
+    await scene.until(lambda: scene.main.session.ring.head.event_id == 10)
+
+
+async def gone(scene: Scene) -> None:
+    await cut(scene)
+    await scene.keys("b")
+    await scene.shows("No longer in the log")
+    await scene.keys("g")
+    await scene.shows("4 copies here", "request_denied")
+
+
+async def accepting(scene: Scene) -> None:
+    await cut(scene)
+    await scene.keys("A")
+    await scene.shows("Forgotten:", "Type accept")
+
+
+@every_size
+def test_events_that_are_gone(picture: Picture, size: tuple[int, int]) -> None:
+    assert picture(gone, size)
+
+
+@every_size
+def test_accepting_a_history(picture: Picture, size: tuple[int, int]) -> None:
+    assert picture(accepting, size)
 
 
 @every_size

@@ -4,6 +4,7 @@ import asyncio
 
 import msgspec
 import pytest
+from rich.cells import cell_len
 from textual.app import App, ComposeResult
 from textual.widgets import Static
 
@@ -78,7 +79,8 @@ PAUSED = "PAUSED +3,012 new, worst critical (End: live) · 2 of 3,401 shown, the
         (80, "127.0.0.1:8093", "127.0.0.1:8093 ● live · PAUSED +3,012 new "),
         (80, "/var/lib/audit-stream/audit.db", "/var/lib/audi… ● live · PAUSED +3,012 new "),
         (90, "127.0.0.1:8093", "127.0.0… ● live · PAUSED +3,012 new, worst critical "),
-        (60, "127.0.0.1:8093", "127.0.0.1:8093 ● live "),
+        (60, "127.0.0.1:8093", "● live · PAUSED "),
+        (40, "127.0.0.1:8093", "● live · PAUSED "),
     ],
 )
 def test_little_room_makes_the_counters_short_before_they_are_left_out(width: int, daemon: str, says: str) -> None:
@@ -91,6 +93,43 @@ def test_the_badge_is_whole_and_the_line_exact_at_every_width(width: int) -> Non
     line = shown((width, 5), PARTS, RED)
     assert line.endswith("✗! BROKEN at #42 ")
     assert len(line) == width
+
+
+CONNECTIONS = (
+    ("live", "●", "ok"),
+    ("catching up, 1,204,331 left", "◌", "warn"),
+    ("retrying in 12 s: no daemon answers at http://10.20.0.5:8093: start one with `audit-stream`", "✗", "bad"),
+    ("refused: the daemon wants a token", "✗", "bad"),
+)
+BADGES = (
+    GOOD,
+    RED,
+    Badge(state=State.UNVERIFIED, text="UNVERIFIED remembered heads not compared", detail=""),
+    Badge(
+        state=State.BROKEN, text="BROKEN at #1,204,331, they disagree: the daemon says valid", detail="", is_alarm=True
+    ),
+)
+
+
+def test_at_every_width_it_says_how_the_connection_is_that_it_is_paused_and_the_badge() -> None:
+    parts = msgspec.structs.replace(PARTS, shown=PAUSED)
+
+    async def main() -> None:
+        app = BarApp()
+        async with app.run_test(size=(40, 5)) as pilot:
+            for number, width in enumerate([20, *range(40, 161, 6)]):
+                await pilot.resize_terminal(width, 5)
+                connection, mark, style = CONNECTIONS[number % 4]
+                badge = BADGES[number // 4 % 4]
+                app.bar(msgspec.structs.replace(parts, connection=connection, connection_style=style), badge)
+                await pilot.pause()
+                assert cell_len(app.line) == width
+                assert f"{mark} {connection[:4]}" in app.line or (width < 40 and mark in app.line)
+                assert "· PAUSED" in app.line
+                assert MARKS[badge.state] in app.line
+                assert badge.text.split()[0] in app.line or width < 40
+
+    asyncio.run(main())
 
 
 def test_a_badge_wider_than_the_terminal_shows_its_beginning() -> None:

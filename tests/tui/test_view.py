@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
-
 from audit_stream.client import Served
 from audit_stream.filters import parse
 from audit_stream.kinds import DEFAULT_KINDS, Severity
-from audit_tui.model.passing import passes
+from audit_tui.model.part import Part, of_log
+from audit_tui.model.passing import Passes, everything, passes
 from audit_tui.model.ring import Ring
 from audit_tui.model.rows import Check, Gap, Row, read_row
 from audit_tui.model.view import View
@@ -28,6 +26,30 @@ def ids(view: View) -> list[int | tuple[int, int]]:
 def grown(ring: Ring, view: View, first: int, last: int) -> None:
     new = [row for row in fresh(first, last) if ring.add(row)]
     view.grow(new)
+
+
+def seen(view: View, rows: list[Row], *, low: int | None = None, high: int | None = None) -> Part:
+    """What the log gave the window of `low` to `high`, by default of the ids of these rows."""
+    low = rows[0].event_id if low is None else low
+    high = rows[-1].event_id if high is None else high
+    return of_log(view.beginning, low, high, rows, filtered=view.filtered)
+
+
+def history(first: int, last: int, *, live: int = 400, history_rows: int = 1000) -> View:
+    """A window of these events, of a log whose last that came in is `live`."""
+    view = View(history_rows=history_rows)
+    view.grow(fresh(live, live))
+    assert view.show(seen(view, fresh(first, last)))
+    return view
+
+
+def refilled(view: View, ring: Ring, test: Passes | None = None) -> None:
+    if test is None:
+        view.begin(ring)
+    else:
+        view.filter_by(ring, test, filtered=test is not everything)
+    while view.look_back(ring):
+        pass
 
 
 def test_it_follows_the_live_end_and_lets_the_oldest_go() -> None:
@@ -58,12 +80,11 @@ def test_a_full_window_detaches_while_paused_instead_of_moving() -> None:
     assert view.waiting == 20
 
 
-def test_refilling_returns_to_the_live_end() -> None:
+def test_beginning_anew_returns_to_the_live_end() -> None:
     ring, view = Ring(), View()
     grown(ring, view, 1, 10)
-    view.show_page(fresh(1, 3))
-    for _ in view.refill(ring):
-        pass
+    assert view.show(seen(view, fresh(1, 3)))
+    refilled(view, ring)
     assert ids(view) == list(range(1, 11))
     assert view.following
     assert view.attached
@@ -74,20 +95,40 @@ def test_an_older_page_is_linked_to_what_was_there() -> None:
     ring, view = Ring(), View()
     grown(ring, view, 11, 20)
     assert view.items[0].check is Check.GAP  # type: ignore[union-attr]  # the first is an event
-    view.prepend(fresh(1, 10), exhausted=True)
+    assert view.prepend(seen(view, fresh(1, 10)))
     assert {item.check for item in view.items if isinstance(item, Row)} == {Check.LINKED}
     assert view.at_start
     assert view.first == -10
 
 
 def test_a_window_of_history_is_bounded_and_lets_the_newest_go() -> None:
-    view = View(history_rows=50)
-    view.show_page(fresh(201, 240))
+    view = history(201, 240, history_rows=50)
     for last in (200, 160, 120):
-        view.prepend(fresh(last - 39, last), exhausted=False)
+        assert view.prepend(seen(view, fresh(last - 39, last)))
     assert len(view.items) == 50
     assert ids(view)[0] == 81
     assert not view.attached
+    assert view.append(seen(view, fresh(131, 140)))
+
+
+def test_what_was_not_read_for_the_window_or_does_not_adjoin_it_is_refused() -> None:
+    view = history(100, 120)
+    late = seen(view, fresh(90, 99))
+    assert not view.prepend(seen(view, fresh(90, 100)))
+    assert not view.prepend(seen(view, fresh(90, 98)))
+    assert not view.append(seen(view, fresh(120, 130)))
+    assert not view.append(seen(view, fresh(122, 130)))
+    view.filter_by(Ring(), everything)
+    assert not view.prepend(late)
+    assert not view.show(late)
+    assert ids(view) == []
+
+
+def test_a_log_that_gives_other_events_than_were_asked_for_puts_none_of_them_into_the_window() -> None:
+    view = history(100, 120)
+    rows = [*fresh(95, 97), *fresh(96, 96), *fresh(110, 110), *fresh(99, 99), *fresh(99, 99), *fresh(80, 80)]
+    assert view.prepend(seen(view, rows, low=90, high=99))
+    assert ids(view)[:6] == [(90, 94), 95, 96, 97, (98, 98), 99]
 
 
 def test_a_missing_event_is_a_row_that_says_so_and_is_filled_once_loaded() -> None:
@@ -97,7 +138,7 @@ def test_a_missing_event_is_a_row_that_says_so_and_is_filled_once_loaded() -> No
     assert ids(view) == [1, 2, 3, 4, 5, (6, 8), 9, 10, 11, 12]
     gap = view.items[5]
     assert isinstance(gap, Gap)
-    view.fill(gap, fresh(6, 8), exhausted=False)
+    assert view.fill(gap, seen(view, fresh(6, 8)))
     assert ids(view) == list(range(1, 13))
     assert {item.check for item in view.items if isinstance(item, Row)} == {Check.LINKED}
 
@@ -108,7 +149,7 @@ def test_what_the_log_does_not_hold_stays_a_gap_that_says_so() -> None:
     grown(ring, view, 9, 12)
     gap = view.items[5]
     assert isinstance(gap, Gap)
-    view.fill(gap, [], exhausted=True)
+    assert view.fill(gap, seen(view, [], low=6, high=8))
     filled = view.items[5]
     assert isinstance(filled, Gap)
     assert filled.absent
@@ -118,23 +159,21 @@ def test_what_was_missed_is_a_row_also_under_a_filter_until_what_passes_is_loade
     ring, view = Ring(), View()
     grown(ring, view, 1, 50)
     test = passes(parse("kind:request_denied", now_ms=0))
-    for _ in view.refill(ring, test, filtered=True):
-        pass
+    refilled(view, ring, test)
     view.pause()
     grown(ring, view, 101, 150)
     denied = [row.event_id for row in ROWS[:150] if row.kind == "request_denied"]
     with_gap = [*(each for each in denied if each <= 50), (51, 100), *(each for each in denied if each > 100)]
     assert ids(view) == with_gap
     assert view.missed == 50
-    for _ in view.refill(ring):
-        pass
+    refilled(view, ring)
     assert ids(view) == with_gap
     gap = next(item for item in view.items if isinstance(item, Gap))
     missed = [row for row in fresh(51, 100) if row.kind == "request_denied"]
-    view.fill(gap, missed[:2], exhausted=False)
+    assert view.fill(gap, seen(view, missed[:2], low=51))
     rest = next(item for item in view.items if isinstance(item, Gap))
     assert (rest.first, rest.last, rest.absent) == (missed[1].event_id + 1, 100, False)
-    view.fill(rest, missed[2:], exhausted=True)
+    assert view.fill(rest, seen(view, missed[2:], low=rest.first, high=rest.last))
     assert ids(view) == denied
     assert view.row_count == len(denied)
 
@@ -142,51 +181,23 @@ def test_what_was_missed_is_a_row_also_under_a_filter_until_what_passes_is_loade
 def test_a_filter_holds_for_what_is_there_and_for_what_comes() -> None:
     ring, view = Ring(), View()
     grown(ring, view, 1, 50)
-    for _ in view.refill(ring, passes(parse("kind:request_denied", now_ms=0)), filtered=True):
-        pass
+    refilled(view, ring, passes(parse("kind:request_denied", now_ms=0)))
     grown(ring, view, 51, 100)
     shown = [item for item in view.items if isinstance(item, Row)]
     assert {row.kind for row in shown} == {"request_denied"}
     assert len(shown) == len(view.items) == sum(row.kind == "request_denied" for row in ROWS[:100])
-    assert view.passing_count(ring) == len(shown)
+    assert (view.row_count, view.looked_at) == (len(shown), 100)
 
 
 def test_the_newest_are_there_after_the_first_slice() -> None:
-    ring, view = Ring(), View()
+    ring, view = Ring(), View(slice_rows=100)
     grown(ring, view, 1, 400)
-    next(iter(view.refill(ring)))
+    view.begin(ring)
+    assert view.look_back(ring)
+    assert len(view.items) == 100
     newest = view.newest
     assert newest is not None
     assert newest.event_id == 400
-
-
-@given(st.lists(st.sampled_from(["grow", "pause", "resume", "older", "newer", "refill"]), max_size=30))
-def test_ids_ascend_and_memory_is_bounded_whatever_happens(steps: list[str]) -> None:
-    ring, view = Ring(max_rows=20), View(max_rows=20, history_rows=15)
-    at = 200
-    grown(ring, view, at - 9, at)
-    for step in steps:
-        if step == "grow" and at < 390:
-            grown(ring, view, at + 1, at + 7)
-            at += 7
-        elif step == "pause":
-            view.pause()
-        elif step == "resume" and view.attached:
-            view.resume()
-        elif step == "older" and view.oldest is not None and view.oldest.event_id > 5:
-            view.pause()
-            view.prepend(fresh(max(1, view.oldest.event_id - 5), view.oldest.event_id - 1), exhausted=False)
-        elif step == "newer" and not view.attached and view.newest is not None and view.newest.event_id < at:
-            last = min(at, view.newest.event_id + 5)
-            view.append(fresh(view.newest.event_id + 1, last), live=last == at)
-        elif step == "refill":
-            for _ in view.refill(ring):
-                pass
-        shown = [item.event_id for item in view.items if isinstance(item, Row)]
-        assert shown == sorted(set(shown))
-        assert len(view.items) <= 20 + 8
-        if view.attached:
-            assert shown[-1] == at
 
 
 def test_memory_is_bounded_by_bytes_following_paused_and_in_the_history() -> None:
@@ -203,14 +214,14 @@ def test_memory_is_bounded_by_bytes_following_paused_and_in_the_history() -> Non
     grown(ring, view, 101, 200)
     assert held() <= one * 11
     assert not view.attached
-    view.show_page(fresh(200, 220))
-    view.prepend(fresh(150, 199), exhausted=False)
+    view.grow(fresh(400, 400))
+    assert view.show(seen(view, fresh(200, 220)))
+    assert view.prepend(seen(view, fresh(150, 199)))
     assert held() <= one * 10
-    view.append(fresh(200, 260), live=False)
+    newest = view.high
+    assert view.append(seen(view, fresh(newest + 1, 260)))
     assert held() <= one * 10
 
 
 def test_a_page_somewhere_in_the_history_stays_whole() -> None:
-    view = View(history_rows=10)
-    view.show_page(fresh(100, 105))
-    assert ids(view) == list(range(100, 106))
+    assert ids(history(100, 105, history_rows=10)) == list(range(100, 106))

@@ -19,6 +19,7 @@ from textual.screen import Screen
 
 from audit_stream.chain import Head
 from audit_stream.client import base_url, shown_url
+from audit_stream.display import counted
 from audit_stream.errors import ClientError
 from audit_tui.clock import SYSTEM_CLOCK, Clock
 from audit_tui.kept import Kept
@@ -71,6 +72,8 @@ class ConsoleApp(App[None]):
         self._main: MainScreen | None = None
         self._url = opening.url
         self._filter = opening.filter
+        self._warned_of = 0
+        """Copies that are in no file, of which was said that they go with the session."""
 
     async def on_mount(self) -> None:
         """The first screen."""
@@ -159,13 +162,14 @@ class ConsoleApp(App[None]):
             clock=clock,
             remember=lambda head: self.kept.heads.remember(log.url, head, clock.now_ms()),
         )
-        self._main = MainScreen(session, state)
+        self._main, self._warned_of = MainScreen(session, state), 0
         await self.push_screen(self._main)
 
     async def _close_daemon(self) -> None:
         if self._main is not None:
             main, self._main = self._main, None
             left, session = main.left_as(), main.session
+            session.remember_newest()
             log, answered = session.log, session.stats is not None
             await asyncio.to_thread(self.kept.save_session, log.url, left, theme=self.theme, answered=answered)
             await asyncio.to_thread(self.kept.load)
@@ -190,6 +194,8 @@ class ConsoleApp(App[None]):
         if self.opening.is_offline:
             self.notify("a file has no other daemons to switch to", severity="warning")
             return
+        if self._would_lose_copies():
+            return
 
         def chosen(url: str | None) -> None:
             if url is not None:
@@ -208,8 +214,22 @@ class ConsoleApp(App[None]):
             self.notify(str(error), severity="error", markup=False)
             await self.open_daemon(before)
 
+    def _would_lose_copies(self) -> bool:
+        """Whether what only this session has of a log would go unsaved; said once."""
+        unsaved = 0 if self._main is None else self._main.session.cuts.unsaved
+        if unsaved <= self._warned_of:
+            return False
+        self._warned_of = unsaved
+        text = (
+            f"the only copies of {counted(unsaved, 'vanished event')} are in no file: b, g, then E or e; again to leave"
+        )
+        self.notify(text, severity="warning", markup=False, timeout=10)
+        return True
+
     async def action_quit(self) -> None:
-        """Keep how it was left, and end."""
+        """Keep how it was left, and end; asked twice while copies of what the log lost are in no file."""
+        if self._would_lose_copies():
+            return
         await self._close_daemon()
         self.exit()
 
@@ -250,6 +270,16 @@ class ConsoleApp(App[None]):
         """A person has seen the alarm."""
         if self._main is not None:
             self._main.action_acknowledge()
+
+    def on_integrity_screen_accept_wanted(self) -> None:
+        """The history that there is now is perhaps to be accepted."""
+        if self._main is not None:
+            self._main.action_accept()
+
+    def on_integrity_screen_gone_wanted(self) -> None:
+        """The copies of what the log no longer holds are wanted."""
+        if self._main is not None:
+            self._main.open_gone()
 
     def marks_changed(self) -> None:
         """The table's stars."""

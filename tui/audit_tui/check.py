@@ -1,4 +1,4 @@
-"""`audit-tui check FILE`: an evidence bundle verified without a daemon or a screen."""
+"""`audit-tui check FILE`: an evidence bundle or an export verified without a daemon or a screen."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import msgspec
 
 from audit_stream.bundle import MAX_BUNDLE_BYTES, Bundle, BundleError, Report, check, read
 from audit_stream.display import counted, safe
+from audit_stream.errors import ClientError
 
 __all__ = ["check_file"]
 
@@ -18,6 +19,7 @@ INTACT, BROKEN, UNREADABLE = 0, 1, 2
 _MAX_FILE_BYTES = 8 * MAX_BUNDLE_BYTES
 """JSON escapes at most double an event; a file beyond this is no bundle, and is not read into memory."""
 
+_STEP_EVENTS = 10_000
 _MAX_FAULTS = 20
 """Printed: enough to see a pattern, and the verdict stays on the screen."""
 
@@ -28,7 +30,7 @@ class _Exported(msgspec.Struct):
 
 
 def check_file(path: Path, *, out: TextIO) -> int:
-    """Print what the bundle proves; the exit code: 0 intact, 1 broken, 2 when the file cannot be read as a bundle.
+    """Print what the file proves; the exit code: 0 intact, 1 broken, 2 when it is neither a bundle nor an export.
 
     That is so also when whoever reads `out` stops before the end.
     """
@@ -52,9 +54,7 @@ def _judged(path: Path) -> tuple[int, list[str]]:
     except OSError as error:
         return UNREADABLE, [f"{path}: {error.strerror or error}"]
     if _is_export(content):
-        return UNREADABLE, [
-            f"{path} is an export and no evidence bundle: `audit-tui --file {path}` opens and checks it"
-        ]
+        return _judged_export(path)
     try:
         if len(content) > _MAX_FILE_BYTES:
             raise BundleError("this is no evidence bundle: it is too large for one")
@@ -63,6 +63,38 @@ def _judged(path: Path) -> tuple[int, list[str]]:
         return UNREADABLE, [f"{path}: {error}"]
     report = check(bundle)
     return INTACT if report.intact else BROKEN, _lines(bundle, report)
+
+
+def _judged_export(path: Path) -> tuple[int, list[str]]:
+    from audit_tui.model.part_verdict import PartVerdict  # only for exports: a bundle needs none of it
+    from audit_tui.offline.export_check import ExportCheck
+    from audit_tui.offline.export_file import scan
+
+    try:
+        check_ = ExportCheck(path, scan(path))
+        while (verdict := check_.step(_STEP_EVENTS)) is None:
+            pass
+    except OSError as error:
+        return UNREADABLE, [f"{path}: {error.strerror or error}"]
+    except ClientError as error:
+        return UNREADABLE, [str(error)]
+    if not verdict.valid:
+        return BROKEN, [f"BROKEN at #{verdict.first_break_at}: {verdict.reason}"]
+    events, head = counted(verdict.checked, "event"), verdict.head
+    if isinstance(verdict, PartVerdict):
+        lines = [f"PART of a log, of which all holds that can be shown: {events}", f"  {verdict.sentences}"]
+    else:
+        lines = [f"INTACT: {events}, linked one to the next from #1 on"]
+    if head is not None and head.event_id:
+        lines += _section(
+            "Not proven",
+            (
+                f"That #{head.event_id} {head.hash} was the head of the log, and so that nobody has recomputed the "
+                "hashes: compare it with a head that you know.",
+                f"Anything about events after #{head.event_id}.",
+            ),
+        )
+    return INTACT, lines
 
 
 def _lines(bundle: Bundle, report: Report) -> list[str]:

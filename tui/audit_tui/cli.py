@@ -6,6 +6,7 @@ import argparse
 import asyncio
 import gc
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +25,7 @@ audit-tui                                the daemon of this machine, or of AUDIT
 audit-tui http://10.20.0.5:8093
 audit-tui --db audit.db                  a database file, without a daemon
 audit-tui --file export.jsonl            an export
-audit-tui check evidence.json            check an evidence bundle
+audit-tui check evidence.json            check an evidence bundle or an export
 """
 
 
@@ -53,8 +54,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("url", nargs="?", metavar="URL", help=f"the daemon (default {DEFAULT_URL}), or a profile")
-    parser.add_argument("--db", type=Path, metavar="FILE", help="read a daemon's database file instead")
-    parser.add_argument("--file", type=Path, metavar="FILE", help="read an export (JSONL) instead")
+    parser.add_argument("--db", metavar="FILE", help="read a daemon's database file instead")
+    parser.add_argument("--file", metavar="FILE", help="read an export (JSONL) instead")
     parser.add_argument("--filter", type=_filter, default="", metavar="FILTER", help="begin with this filter")
     parser.add_argument(
         "--verify-every",
@@ -92,10 +93,10 @@ def _filter(text: str) -> str:
 def _check(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="audit-tui check",
-        description="Check an evidence bundle, without a daemon or a screen.",
-        epilog="The exit code is 0 for an intact bundle, 1 for a broken one, 2 for what is none or cannot be read.",
+        description="Check an evidence bundle or an export, without a daemon or a screen.",
+        epilog="The exit code is 0 when all holds, 1 when something does not, 2 for what is neither or cannot be read.",
     )
-    parser.add_argument("file", type=Path, metavar="FILE", help="what `E` in the console has written")
+    parser.add_argument("file", type=Path, metavar="FILE", help="what `E` or `e` in the console has written")
     chosen = parser.parse_args(arguments)
     from audit_tui.check import check_file
 
@@ -125,6 +126,7 @@ def _opening(chosen: argparse.Namespace, kept: Kept) -> Opening:
     from audit_stream.errors import ClientError
     from audit_tui.app import Opening
     from audit_tui.log import Log
+    from audit_tui.offline.recognise import said_of_file
 
     async def daemon(url: str) -> Log:
         return Client(url)
@@ -140,16 +142,39 @@ def _opening(chosen: argparse.Namespace, kept: Kept) -> Opening:
         return await ExportLog.open(Path(path))
 
     common = {"verify_every_s": chosen.verify_every, "filter": chosen.filter}
+    if (wrong := _wrong_option(chosen)) is not None:
+        raise ClientError(wrong)
     if chosen.db is not None:
-        return Opening(url=str(chosen.db), open_log=database, is_offline=True, **common)
+        return Opening(url=str(Path(chosen.db)), open_log=database, is_offline=True, **common)
     if chosen.file is not None:
-        return Opening(url=str(chosen.file), open_log=export, is_offline=True, **common)
+        return Opening(url=str(Path(chosen.file)), open_log=export, is_offline=True, **common)
     config = kept.config
     named = chosen.url or os.environ.get(URL_VARIABLE) or config.default_profile or DEFAULT_URL
     profile = config.profiles.get(named)
+    if profile is None and (file := said_of_file(named)) is not None:
+        raise ClientError(f"{'' if chosen.url else f'{URL_VARIABLE}: '}{file}")
     if profile is None and _is_bare(named):
         raise ClientError(_no_profile(named, config, "" if chosen.url else f"{URL_VARIABLE}: "))
     return Opening(url=base_url(named if profile is None else profile.url), open_log=daemon, **common)
+
+
+def _wrong_option(chosen: argparse.Namespace) -> str | None:
+    """What to say of an option that was given what belongs to another."""
+    from audit_tui.offline.recognise import BUNDLE, DATABASE, EXPORT, kind_of
+
+    option, given = ("--db", chosen.db) if chosen.db is not None else ("--file", chosen.file)
+    if given is None:
+        return None
+    if given.lower().startswith(("http://", "https://")):
+        return f"{option} takes a file, and {given!r} is an address: leave {option} out"
+    kind, path = kind_of(Path(given)), shlex.quote(given)
+    if kind == BUNDLE:
+        return f"{given} is an evidence bundle: `audit-tui check {path}` checks it"
+    if option == "--file" and kind == DATABASE:
+        return f"{given} is a database file: open it with `audit-tui --db {path}`"
+    if option == "--db" and kind == EXPORT:
+        return f"{given} is an export: open it with `audit-tui --file {path}`"
+    return None
 
 
 def _is_bare(named: str) -> bool:

@@ -21,10 +21,13 @@ from audit_stream.errors import ClientError
 from audit_stream.kinds import DEFAULT_KINDS, KindRegistry
 from audit_stream.timestamps import time_ms_or_none
 from audit_tui.clock import SYSTEM_CLOCK, Clock
-from audit_tui.log import Log
+from audit_tui.cut_search import settled
+from audit_tui.log import Log, is_address
 from audit_tui.model.activity import Activity
 from audit_tui.model.connection import Connection, Link
+from audit_tui.model.cuts import Arrivals, Cut, Cuts, ranges
 from audit_tui.model.integrity import Integrity
+from audit_tui.model.part_verdict import PartVerdict
 from audit_tui.model.red import Unseen
 from audit_tui.model.ring import MAX_ROWS, Ring
 from audit_tui.model.rows import Check, Row, check_after, read_row
@@ -45,6 +48,8 @@ _DRAIN_EVENTS = 2_000
 """Handled in one turn of the event loop, some 20 ms, so that keys are answered while a backlog comes in."""
 
 _COMPARE_AGAIN_S = 1.0
+_REMEMBER_EVERY_S = 1.0
+_HASH_CHARACTERS = 64
 _MAX_FAILURES = 10
 """Where waiting gets no longer."""
 
@@ -78,8 +83,13 @@ class Session:
         self.pages = Pages(log, self.ring, self.view, self._read_again)
         self.notices: deque[str] = deque(maxlen=50)
         self.delay_ms: float | None = None
+        self.cuts = Cuts()
         self._known = {head.event_id: head.hash for head in known_heads}
         self._remember = remember
+        self._remembered: tuple[int, str] | None = None
+        self._remembered_s: float | None = None
+        self._arrivals = Arrivals()
+        self._seen_ms: int | None = None
         self.on_change = on_change
         self.clock = clock
         self._most_behind = most_behind
@@ -118,19 +128,32 @@ class Session:
         """The heads that were remembered from earlier sessions, the newest first."""
         return tuple(Head(event_id, self._known[event_id]) for event_id in sorted(self._known, reverse=True))
 
-    async def accept_history(self) -> Head:
+    async def accept_history(self, shown: Head = GENESIS) -> Head:
         """A person has accepted the history that there is now: let go what is known of another one. Returns its head.
 
-        Raises ClientError when the log does not say what it holds; then nothing is let go.
+        `shown` is the head that the person was shown. Copies of what is gone are kept until the session ends. Raises
+        ClientError when the log does not say what it holds, or no longer holds `shown`; then nothing is let go.
         """
+        if shown.event_id and not await self._holds(shown):
+            raise ClientError(
+                f"the log has changed again: it no longer holds #{shown.event_id}, so nothing was accepted"
+            )
+        await self._look_for_cut()  # what is let go below may be the only copy
+        await self._settle_cuts()
         head = (await self.log.stats()).head
         self._known = {}
+        self._remembered = None
         self.integrity.compared()
+        self.integrity.accept(self.clock.now_s())
         self._let_go()
+        self._begin_following()
+        self.verify_now()
+        return head
+
+    def _begin_following(self) -> None:
         if self._following is not None and self._follow_anew is not None:
             self._following.cancel()  # the tail knows its place in the other history
             self._following = self._follow_anew()
-        return head
 
     # What the timer calls
 
@@ -149,11 +172,35 @@ class Session:
         self.activity.add_many(rows, now_s, live=live)
         if rows:
             newest = rows[-1]
+            self._seen_ms = self.clock.now_ms()
+            self._arrivals.note(newest.event_id, self._seen_ms)
             stamped = time_ms_or_none(newest.timestamp) if live else None
             self.delay_ms = None if stamped is None else max(0.0, self.clock.now_ms() - stamped)
             self._tell_growth()
             self._note_catching_up(newest.event_id)
+            self.remember_newest(every_s=_REMEMBER_EVERY_S)
         return count
+
+    def remember_newest(self, *, every_s: float = 0.0) -> None:
+        """Keep the newest event's id and hash for later sessions.
+
+        By the heads of verdicts alone, what came after the last one could be cut off unnoticed while no console looks.
+        """
+        newest, now_s = self.ring.newest, self.clock.now_s()
+        if newest is None or newest.check is Check.BROKEN or self._remembered == (newest.event_id, newest.hash):
+            return
+        if every_s and self._remembered_s is not None and now_s - self._remembered_s < every_s:
+            return
+        if self.integrity.is_rewritten or self.integrity.uncompared or not self._may_remember:
+            return
+        self._remembered, self._remembered_s = (newest.event_id, newest.hash), now_s
+        self._remember(self.ring.head)
+
+    @property
+    def _may_remember(self) -> bool:
+        """A part of a log has no head; whether an export is one only its verdict tells."""
+        verdict = self.integrity.last_verdict
+        return is_address(self.log.url) or (verdict is not None and not isinstance(verdict, PartVerdict))
 
     # Following
 
@@ -183,16 +230,29 @@ class Session:
         if not len(self.ring):
             await self._load_end()
             return
-        seen = self.ring.head  # a tail begun anew knows its place by id only
-        there = await self.log.event(seen.event_id)
-        found = None if there is None else self._checked(there)
-        if found is None or found.hash != seen.hash:
-            self._other_history(seen, self.stats.head)
+        if not await self._look_for_cut():  # a tail begun anew knows its place by id only
+            self._seen_ms = self.clock.now_ms()
+        if not len(self.ring):
             await self._load_end()
+
+    async def _look_for_cut(self) -> bool:
+        """Whether the log has lost the newest event that was received; then what was received is kept as evidence."""
+        await self._drain_all()
+        seen = self.ring.head
+        if seen == GENESIS or await self._holds(seen):
+            return False
+        head = (await self.log.stats()).head
+        if self.ring.hash_of(seen.event_id) != seen.hash:
+            return False  # the tail has found it meanwhile
+        self._other_history(seen, head)
+        return True
 
     async def _load_end(self) -> bool:
         """Take the newest events in; False when none of them is new."""
-        new = self._take_in([served async for served in self.log.events(limit=FIRST_PAGE)])
+        new = self._take_in([served async for served in self.log.events(limit=FIRST_PAGE)], in_one_answer=True)
+        if new:
+            self._seen_ms = self.clock.now_ms()
+            self._arrivals.note(new[-1].event_id, self._seen_ms)
         self.view.grow(new)
         self._tell_growth()
         self.on_change()
@@ -214,6 +274,7 @@ class Session:
                     case Lost():
                         self._lost(item.reason, item.retry_in_s)
                     case OtherHistory():
+                        await self._drain_all()  # what was on its way is as much of the other history
                         self._other_history(item.seen, item.head)
                         await self._load_end()
                         return
@@ -266,13 +327,33 @@ class Session:
         self._inbox.clear()
         self._inbox_bytes = 0
         self._room.set()
-        self.ring.clear()
-        for _ in self.view.refill(self.ring):
-            pass
+        self.ring.part_with()
+        self.view.begin(self.ring)
 
     def _other_history(self, seen: Head, head: Head) -> None:
+        """The log no longer holds `seen`, its head is `head`: begin anew, and keep what was received as evidence."""
+        if self.ring.head.event_id >= seen.event_id:
+            seen = self.ring.head
         self._differs(seen, None if head.event_id < seen.event_id else head)
         self.notices.append(f"the log no longer holds event #{seen.event_id}: it was cut or rewritten")
+        if self._may_remember and len(seen.hash) == _HASH_CHARACTERS:
+            self._remember(seen)  # or the next session would not know of it
+        rows, trail = self.ring.part_with()
+        gone = ranges([seen.event_id], (head.event_id + 1, seen.event_id))
+        self.cuts.add(
+            Cut(
+                before=seen,
+                now=head,
+                found_ms=self.clock.now_ms(),
+                seen_ms=self._seen_ms,
+                gone=gone,
+                rows=rows,
+                trail=trail,
+                arrivals=self._arrivals,
+            )
+        )
+        self._arrivals = Arrivals()
+        self._heads_wanted.set()
         self._let_go()
 
     def _tell_growth(self) -> None:
@@ -299,8 +380,12 @@ class Session:
                 self.integrity.walk_failed(str(error), now_ms=self.clock.now_ms(), now_s=self.clock.now_s())
             else:
                 await self._drain_all()  # what the verdict speaks of should have been seen here too
+                was_rewritten = self.integrity.is_rewritten
                 self.integrity.walk_ended(verdict, now_ms=self.clock.now_ms(), now_s=self.clock.now_s())
                 self._remember_head(verdict)
+                self._note_returned()
+                if self.integrity.is_rewritten and not was_rewritten:
+                    self._heads_wanted.set()  # what this console has had is to be kept, if it is gone
             self.on_change()
             self._verify_now.clear()
             with contextlib.suppress(TimeoutError):
@@ -310,6 +395,8 @@ class Session:
     def _remember_head(self, verdict: Verdict) -> None:
         if self.integrity.is_rewritten or self.integrity.uncompared:
             return  # a person has to accept this history first: its heads must not stand among those of the other
+        if isinstance(verdict, PartVerdict):
+            return  # another part of the same name would seem to have lost events
         head = verdict.head
         if verdict.valid and head is not None and head.event_id and self.hash_of_seen(head.event_id) == head.hash:
             self._remember(head)
@@ -320,6 +407,9 @@ class Session:
             await self._heads_wanted.wait()
             self._heads_wanted.clear()
             try:
+                if self.integrity.is_rewritten and await self._look_for_cut():
+                    self._begin_following()
+                await self._settle_cuts()
                 await self._compare_each_head()
             except ClientError as error:  # the stream may hold all the same, so this is for us to try again
                 self.integrity.not_compared(str(error))
@@ -341,6 +431,42 @@ class Session:
             differing.append((known, None if found is None else Head(known.event_id, found.hash)))
         for remembered, there in dict.fromkeys(differing[:1] + differing[-1:]):  # the newest, and the earliest
             self._differs(remembered, there)
+        if differing and not self.cuts.covers(differing[0][0]):  # of a session before this: there are no copies
+            newest, now = differing[0][0], (await self.log.stats()).head
+            self.cuts.add(Cut(before=newest, now=now, found_ms=self.clock.now_ms()))
+            await self._settle_cuts()
+
+    async def _settle_cuts(self) -> None:
+        """Look up what exactly is gone."""
+        for cut in self.cuts.unsettled:
+            found = await settled(self.log, cut, self._known, self._holds, self._read_or_none, self.clock.now_ms())
+            self.cuts.replace(cut, found)
+            if found.returned_ms is None and found.gone:
+                first_id = found.gone[0][0]
+                first = next((row.hash for row in found.rows[:1] if row.event_id == first_id), "")
+                self.integrity.cut_found(found, first, now_ms=self.clock.now_ms(), now_s=self.clock.now_s())
+                self.notices.append(f"{found.summary}{': copies in b' if found.rows else ''}")
+            if found.there is not None and found.there.event_id and self._may_remember:
+                self._remember(found.there)
+            self.on_change()
+
+    async def _holds(self, head: Head) -> bool:
+        """Whether the log has this event, as far as it says: whether its bytes fit as well is a break, no cut."""
+        served = await self.log.event(head.event_id)
+        found = None if served is None else self._checked(served)
+        return found is not None and (found.event_id, found.hash) == (head.event_id, head.hash)
+
+    def _read_or_none(self, served: Served) -> Row | None:
+        try:
+            return read_row(served, self.kinds)
+        except ClientError:
+            return None
+
+    def _note_returned(self) -> None:
+        """Tell of what was gone and has been received again."""
+        for cut in self.cuts.all:
+            if cut.settled and cut.returned_ms is None and self.ring.hash_of(cut.before.event_id) == cut.before.hash:
+                self.cuts.returned(cut, self.clock.now_ms())
 
     def observe(self, row: Row, before: Row | None) -> None:
         """An event was read again and checked, by whatever screen: it must hold, and be what it was before."""
@@ -351,13 +477,16 @@ class Session:
 
     # What comes in
 
-    def _take_in(self, served: Sequence[Served]) -> list[Row]:
+    def _take_in(self, served: Sequence[Served], *, in_one_answer: bool = False) -> list[Row]:
         """Put events into the ring, and say what is wrong with them; returns those that are new."""
         new = []
+        follows = False
         for each in served:
             row, before = self._read_again(each), self.ring.newest
             if row is None:
+                follows = False  # what stood there was not read, but is in the log
                 continue
+            row.follows, follows = follows, in_one_answer
             if self.ring.add(row):
                 new.append(row)
             else:  # it was here before: its bytes must hold all the same
@@ -387,6 +516,7 @@ class Session:
         seen = self.hash_of_seen(row.event_id)
         if seen is not None and seen != row.hash:
             self._differs(Head(row.event_id, seen), Head(row.event_id, row.hash))
+            self._heads_wanted.set()
 
     def _read(self, served: Served) -> Row | None:
         """An event; None for bytes that are none, such as a damaged row of a file: that is said, and the rest shown."""

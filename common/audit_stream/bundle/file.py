@@ -14,6 +14,7 @@ from audit_stream.chain import Head, Verdict
 from audit_stream.display import counted, safe
 from audit_stream.errors import AuditStreamError
 from audit_stream.event import Event
+from audit_stream.numbers import read_float
 
 __all__ = [
     "FORMAT",
@@ -99,7 +100,7 @@ class _Format(msgspec.Struct):
 _MALFORMED = (msgspec.DecodeError, UnicodeError, RecursionError)
 _file_decoder = msgspec.json.Decoder(_File)
 _format_decoder = msgspec.json.Decoder(_Format)
-_event_decoder = msgspec.json.Decoder(Event)
+_event_decoder = msgspec.json.Decoder(Event, float_hook=read_float)
 
 
 def make(

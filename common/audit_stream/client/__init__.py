@@ -9,10 +9,12 @@ Events come as `Served`: the very bytes that the daemon sent, so that whoever wa
 Everything here raises ClientError and nothing else.
 
 http.py       Client: requests, retries, pages
+reading.py    what is read may be left at any event
 tail.py       following the log over connections that break
 selection.py  which events are asked for
 answers.py    what the daemon says
 limits.py     no answer of something else fills memory
+bodies.py     an event as JSON, nothing changed unsaid
 failures.py   what goes wrong on the way, and how long to wait before trying again
 """
 

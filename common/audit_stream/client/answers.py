@@ -30,6 +30,7 @@ class Served(msgspec.Struct, frozen=True):
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
     """What the daemon says of its log. `rates_per_second` is keyed by the span that each is taken over.
 
+    `by_source` names the 1,000 of all `sources` with the most events; `events_of_other_sources` are those of the rest.
     `severities` are the labels of kinds that the daemon's operator has added to `DEFAULT_KINDS`, or changed.
     """
 
@@ -38,6 +39,8 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     latest_hash: str | None = None
     by_kind: dict[str, Count] = {}
     by_source: dict[str, Count] = {}
+    sources: Count = 0
+    events_of_other_sources: Count = 0
     severities: dict[str, str] = {}
     rates_per_second: dict[str, Rate] = {}
     subscribers: Count = 0

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 
 import httpx
 import msgspec
-from httpx_sse import SSEError
 
 from audit_stream.client.limits import ShortBody
 from audit_stream.client.tls import no_tls
@@ -38,7 +37,7 @@ class Again(ClientError):
 
 @contextmanager
 def translated(url: str) -> Iterator[None]:
-    """Turn what httpx and httpx-sse raise in the context into ClientError; `url` is whom they talked to."""
+    """Turn what httpx raises in the context into ClientError; `url` is whom they talked to."""
     try:
         yield
     except (httpx.ConnectError, httpx.ConnectTimeout) as error:
@@ -49,8 +48,6 @@ def translated(url: str) -> Iterator[None]:
         raise Again(no_tls(url, error)) from None
     except httpx.HTTPError as error:
         raise Again(f"the connection to {url} broke: {error}".removesuffix(": ")) from None
-    except SSEError:
-        raise ClientError(f"what answers at {url} is no audit-stream daemon", status=200) from None
     except (httpx.InvalidURL, OverflowError, UnicodeError) as error:  # of names and ports that only the system refuses
         raise ClientError(f"{url} is no address that can be asked: {error}") from None
 

@@ -18,8 +18,11 @@ from httpx_sse import aconnect_sse
 
 from audit_stream.chain import Verdict
 from audit_stream.client.answers import Appended, Receipt, Served, Stats, decode
+from audit_stream.client.bodies import encode
 from audit_stream.client.failures import Again, back_off_s, check, check_plain, translated
 from audit_stream.client.limits import ShortBody, ShortLines, ShortMessages
+from audit_stream.client.messages import Reached, read_messages
+from audit_stream.client.reading import Readings
 from audit_stream.client.selection import EVERYTHING, Parameters, Selection
 from audit_stream.client.tail import Tailed, follow
 from audit_stream.client.tls import authorities, is_loopback
@@ -74,7 +77,7 @@ def shown_url(url: str) -> str:
     """An address without name and password, which may be shown and stored; also of a text that is no address."""
     try:
         httpx.URL(url)
-    except httpx.InvalidURL:
+    except (httpx.InvalidURL, UnicodeError):
         return _BEFORE_AT.sub(r"\1", url)
     return _USERINFO.sub(r"\1", url)
 
@@ -100,6 +103,7 @@ class Client:
         self._sleep = sleep
         self._jitter = jitter
         self._clock_s = clock_s
+        self._readings = Readings()
         self._http = httpx.AsyncClient(
             transport=transport,
             auth=httpx.BasicAuth(address.username, address.password) if address.userinfo else None,
@@ -116,7 +120,8 @@ class Client:
         await self.close()
 
     async def close(self) -> None:
-        """Close all connections."""
+        """End everything that is being read, and close all connections."""
+        await self._readings.close()
         await self._http.aclose()
 
     async def get(self, path: str, *, answer_s: float = _ANSWER_S) -> bytes:
@@ -141,7 +146,7 @@ class Client:
                 return None
             raise
 
-    async def events(
+    def events(
         self,
         selection: Selection = EVERYTHING,
         *,
@@ -153,18 +158,23 @@ class Client:
         """Events: after `since_id`, or before `before_id`, or the most recent; `limit` ends it.
 
         After `since_id`, or newest first, it goes on page by page as far as the log does. Without either it is the
-        most recent `limit` events (the daemon's default is 1,000), oldest first.
+        most recent `limit` events (the daemon's default is 1,000), oldest first. It may be left at any event.
         """
+        return self._readings.begin(self._events(selection, limit, since_id, before_id, newest_first=newest_first))
+
+    async def _events(
+        self,
+        selection: Selection,
+        limit: int | None,
+        since_id: int | None,
+        before_id: int | None,
+        *,
+        newest_first: bool,
+    ) -> AsyncGenerator[Served]:
         pages = since_id is not None or newest_first
         page_events = limit if limit is None or not pages else min(limit, _PAGE_EVENTS)
         count = 0
-        lines = self.lines(
-            selection,
-            page_events=page_events,
-            since_id=since_id,
-            before_id=before_id,
-            newest_first=newest_first,
-        )
+        lines = self._lines(selection, page_events, since_id, before_id, newest_first=newest_first)
         async with contextlib.aclosing(lines):
             async for chunk in lines:
                 for line in chunk.splitlines():
@@ -173,7 +183,7 @@ class Client:
                     yield Served(line)
                     count += 1
 
-    async def lines(
+    def lines(
         self,
         selection: Selection = EVERYTHING,
         *,
@@ -183,6 +193,17 @@ class Client:
         newest_first: bool = False,
     ) -> AsyncGenerator[bytes]:
         """What `events` gives without a limit, as chunks of whole NDJSON lines: for those who pass them on."""
+        return self._readings.begin(self._lines(selection, page_events, since_id, before_id, newest_first=newest_first))
+
+    async def _lines(
+        self,
+        selection: Selection,
+        page_events: int | None,
+        since_id: int | None,
+        before_id: int | None,
+        *,
+        newest_first: bool,
+    ) -> AsyncGenerator[bytes]:
         pages = since_id is not None or newest_first
         if pages and page_events is None:
             page_events = _PAGE_EVENTS
@@ -217,9 +238,10 @@ class Client:
 
         On return it is on disk. For `retry_for_s` seconds a daemon that is away or busy is tried again; the key
         (a random one if none is given) keeps a retry from appending twice. A refusal is a ClientError with a status;
-        one without says that no daemon answered, or that the key is none that a daemon takes: then nothing is sent.
+        one without says that no daemon answered, or that the event or the key is none that can be sent: NaN and
+        infinities, for example, are nothing that JSON can carry. Then nothing is sent.
         """
-        body = event if isinstance(event, bytes) else msgspec.json.encode(event)
+        body = event if isinstance(event, bytes) else encode(event)
         answer = await self._post("/events", body, JSON, idempotency_key, retry_for_s)
         return Appended(event=Served(answer.content), replayed=answer.status_code == 200)
 
@@ -235,26 +257,21 @@ class Client:
         """Everything selected after event `since_id`, or from now on, for ever and without gap or repeat.
 
         Between the events come notices: Live, Lost, OtherHistory. It reconnects by itself; what raises ClientError
-        is only a request that the daemon refuses, such as a malformed filter.
+        is only a request that the daemon refuses, such as a malformed filter. It may be left at any item.
         """
-        return follow(self, selection, since_id, sleep=self._sleep, jitter=self._jitter, clock_s=self._clock_s)
+        return self._readings.begin(
+            follow(self, selection, since_id, sleep=self._sleep, jitter=self._jitter, clock_s=self._clock_s)
+        )
 
     @contextlib.asynccontextmanager
-    async def stream(self, selection: Selection, after_id: int) -> AsyncIterator[AsyncGenerator[Served]]:
+    async def stream(self, selection: Selection, after_id: int) -> AsyncIterator[AsyncGenerator[Served | Reached]]:
         """One connection to `/stream`: everything selected after event `after_id`, as long as it lasts.
 
         It may break at any time; `tail` is made of these.
         """
-
-        async def served() -> AsyncGenerator[Served]:
-            async with contextlib.aclosing(source.aiter_sse()) as messages:
-                async for message in messages:
-                    if message.data:
-                        yield Served(message.data.encode())
-
         with translated(self.url):
             async with aconnect_sse(
-                self._http,
+                self._open(),
                 "GET",
                 f"{self.url}/stream",
                 params=selection.parameters(),
@@ -263,14 +280,18 @@ class Client:
             ) as source:
                 check_plain(source.response, self.url)
                 source.response.stream = ShortMessages(ShortLines(source.response.stream))
-                source.response.encoding = "utf-8"  # as SSE is; Python knows charsets that inflate, or fail
                 await check(source.response, self.url)
-                async with contextlib.aclosing(served()) as events:
-                    yield events
+                self._open()  # a connection that was under way while the client was closed is not closed with it
+                if not source.response.headers.get("content-type", "").startswith("text/event-stream"):
+                    raise ClientError(f"what answers at {self.url} is no audit-stream daemon", status=200)
+                async with contextlib.aclosing(read_messages(source.response.aiter_bytes())) as messages:
+                    yield messages
 
     async def _post(
         self, path: str, body: bytes, media_type: str, key: str | None, retry_for_s: float
     ) -> httpx.Response:
+        if not isinstance(body, bytes):
+            raise ClientError(f"what is sent is bytes, not {type(body).__name__}")
         headers = {"Content-Type": media_type, "Idempotency-Key": _checked_key(key)}
         loop = asyncio.get_running_loop()
         deadline = loop.time() + retry_for_s
@@ -281,13 +302,20 @@ class Client:
             except Again as error:
                 wait_s = max(back_off_s(failures, self._jitter()), error.retry_after_s)
                 failures += 1
-                if loop.time() + wait_s > deadline:
+                if not loop.time() + wait_s <= deadline:  # also for NaN, which is later than nothing
                     raise
             await self._sleep(wait_s)
 
+    def _open(self) -> httpx.AsyncClient:
+        if self._http.is_closed:
+            raise ClientError("this client has been closed")
+        return self._http
+
     async def _request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
+        if not path.startswith("/"):  # it would become a part of the address
+            raise ClientError(f"{path[:64]!r} is no path: it begins with /")
         with translated(self.url):
-            async with self._http.stream(method, f"{self.url}{path}", **arguments) as answer:
+            async with self._open().stream(method, f"{self.url}{path}", **arguments) as answer:
                 check_plain(answer, self.url)
                 answer.stream = ShortBody(answer.stream)
                 await answer.aread()
@@ -297,7 +325,7 @@ class Client:
     @contextlib.asynccontextmanager
     async def _page(self, parameters: Parameters) -> AsyncIterator[httpx.Response]:
         with translated(self.url):
-            async with self._http.stream(
+            async with self._open().stream(
                 "GET", f"{self.url}/events", params=parameters, headers={"Accept": NDJSON}
             ) as answer:
                 check_plain(answer, self.url)
@@ -337,9 +365,9 @@ def _is_host(host: bytes) -> bool:
     return len(host) <= _MAX_NAME and all(0 < len(label) <= _MAX_LABEL for label in labels)
 
 
-def _checked_key(key: str | None) -> str:
+def _checked_key(key: object) -> str:
     if key is None:
         return uuid.uuid4().hex
-    if _KEY.fullmatch(key) is None:
+    if not isinstance(key, str) or _KEY.fullmatch(key) is None:
         raise ClientError(KEY_RULE)
     return key

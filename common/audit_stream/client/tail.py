@@ -10,7 +10,8 @@ import msgspec
 
 from audit_stream.chain import GENESIS, Head
 from audit_stream.client.answers import Served, Stats, decode
-from audit_stream.client.failures import AGAIN, LONGEST_WAIT_S, back_off_s
+from audit_stream.client.failures import LONGEST_WAIT_S, Again, back_off_s
+from audit_stream.client.messages import Reached
 from audit_stream.client.selection import Selection
 from audit_stream.errors import ClientError
 
@@ -50,7 +51,9 @@ class Followed(Protocol):
 
     async def event(self, event_id: int, /) -> Served | None: ...
 
-    def stream(self, selection: Selection, after_id: int, /) -> AbstractAsyncContextManager[AsyncGenerator[Served]]: ...
+    def stream(
+        self, selection: Selection, after_id: int, /
+    ) -> AbstractAsyncContextManager[AsyncGenerator[Served | Reached]]: ...
 
 
 async def follow(
@@ -65,9 +68,11 @@ async def follow(
     """What `Client.tail` gives.
 
     A connection counts as good once an event has come, or when it has lasted as long as we wait at most: not when it
-    opens, because what ends each at once would be asked without a pause for ever.
+    opens, because what ends each at once would be asked without a pause for ever. So it does once the stream has told
+    that it has come further without an event: it goes on from there.
     """
     place = None if since_id is None else Head(since_id, "")
+    reached = 0
     failures = 0
     while True:
         opened_s: float | None = None
@@ -75,17 +80,24 @@ async def follow(
             place, other = await _confirm(daemon, place)
             if other is not None:
                 yield other
-            async with daemon.stream(selection, place.event_id) as served:
+            if other is not None or (reached > place.event_id and await daemon.event(reached) is None):
+                reached = 0  # of another history, or further than this one goes
+            after_id = max(place.event_id, reached)
+            async with daemon.stream(selection, after_id) as served:
                 opened_s = clock_s()
-                yield Live(after_id=place.event_id)
+                yield Live(after_id=after_id)
                 async for event in served:
+                    if isinstance(event, Reached):
+                        failures = 0 if event.event_id > max(place.event_id, reached) else failures
+                        reached = max(reached, event.event_id)
+                        continue
                     before, place = place, decode(event.raw, Head)
                     if place.event_id > before.event_id:
                         failures = 0
                     yield event
             reason = "the daemon ended the stream"
         except ClientError as error:
-            if error.status is not None and error.status not in AGAIN:
+            if not isinstance(error, Again):
                 raise
             reason = str(error)
         if opened_s is not None and clock_s() - opened_s >= LONGEST_WAIT_S:

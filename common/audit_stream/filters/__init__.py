@@ -1,7 +1,7 @@
 """The filter language: one grammar for `?q=`, the stream, the command line and the console's filter bar.
 
 `parse` turns a text into a `Filter`, `matches` says which events it lets through, and `plan` tells a SQL store how to
-find them; `register` installs the one SQL function that a plan needs. `docs/filters.md` is the page for users.
+find them; `register` installs the SQL functions that a plan needs. `docs/filters.md` is the page for users.
 
     text ─ syntax.py, grammar.lark ─▶ words ─ values.py, parser.py ─▶ tree.py ─┬─▶ matching.py, content.py
                                                                              └─▶ planning.py, sql.py, sqlite.py

@@ -29,7 +29,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
     An event passes the filter exactly if all of these hold for its row:
 
-    - `series_matches(kind, source)`; see `all_series`;
+    - `kind_matches(kind)`, and the source is one of `sources` unless that is None;
+    - `source_matches(source)`, or in SQL `audit_source(source_text, source)`, unless `source_text` is "";
     - `since_ms <= time_ms <= until_ms`, where a bound that is not None excludes rows whose `time_ms` is NULL;
     - `min_id <= event_id <= max_id`;
     - `where`, unless it is "", with `params` for its question marks: SQL over the columns `event_id INTEGER`, `time_ms
@@ -39,7 +40,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     Bounds are inclusive, and None where the filter sets none.
     """
 
-    series_terms: tuple[Term, ...]
+    kind_terms: tuple[Term, ...]
+    sources: frozenset[str] | None
+    source_terms: tuple[Term, ...]
     since_ms: int | None
     until_ms: int | None
     min_id: int | None
@@ -50,25 +53,41 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def all_series(self) -> bool:
         """Whether no term speaks of kind, source or severity, so that no series need be looked at."""
-        return not self.series_terms
+        return not self.kind_terms and self.sources is None and not self.source_terms
+
+    @property
+    def source_text(self) -> str:
+        """What the filter says of the source beside `sources`, as a filter."""
+        return str(Filter(terms=self.source_terms))
+
+    def kind_matches(self, kind: str) -> bool:
+        """Whether the events of this kind pass every term about kind or severity."""
+        return _passes(self.kind_terms, kind=kind)
+
+    def source_matches(self, source: str) -> bool:
+        """Whether the events of this source pass every term about the source that `sources` does not answer."""
+        return _passes(self.source_terms, source=source)
 
     def series_matches(self, kind: str, source: str) -> bool:
         """Whether the events of this series pass every term about kind, source or severity."""
-        return all(
-            isinstance(term.test, SeriesTest) and series_holds(term.test, kind, source) is not term.negated
-            for term in self.series_terms
+        return (
+            self.kind_matches(kind) and (self.sources is None or source in self.sources) and self.source_matches(source)
         )
 
 
 def plan(filter_: Filter, /) -> Plan:
     """The parts of a filter."""
     series, envelope, content = _split(filter_.terms)
+    kind_terms = tuple(term for term in series if not isinstance(term.test, SourceIs))
+    named = [names for term in series if (names := _named_sources(term)) is not None]
     ranges = [_hull(term.test) for term in envelope if isinstance(term.test, IdIn) and not term.negated]
     remaining = conjunction(
         [*map(envelope_condition, filter(_needs_sql, envelope)), *prefilters(content), *_content_condition(content)]
     )
     return Plan(
-        series_terms=series,
+        kind_terms=kind_terms,
+        sources=frozenset.intersection(*named) if named else None,
+        source_terms=tuple(term for term in series if term not in kind_terms and _named_sources(term) is None),
         since_ms=max((t.test.at_ms for t in envelope if isinstance(t.test, Since) and not t.negated), default=None),
         until_ms=min((t.test.at_ms for t in envelope if isinstance(t.test, Until) and not t.negated), default=None),
         min_id=max((first for first, _ in ranges if first > 0), default=None),
@@ -84,6 +103,22 @@ def _split(terms: Iterable[Term]) -> tuple[tuple[Term, ...], tuple[Term, ...], t
     envelope = tuple(term for term in terms if isinstance(term.test, IdIn | Since | Until))
     content = tuple(term for term in terms if isinstance(term.test, PayloadHas | TextContains))
     return series, envelope, content
+
+
+def _named_sources(term: Term) -> frozenset[str] | None:
+    """The sources that a term names one by one; None for a pattern, for what excludes, and for other terms."""
+    if term.negated or not isinstance(term.test, SourceIs):
+        return None
+    if any(len(pattern.literals) > 1 for pattern in term.test.patterns):
+        return None
+    return frozenset(pattern.literals[0] for pattern in term.test.patterns)
+
+
+def _passes(terms: Iterable[Term], *, kind: str = "", source: str = "") -> bool:
+    return all(
+        isinstance(term.test, SeriesTest) and series_holds(term.test, kind, source) is not term.negated
+        for term in terms
+    )
 
 
 def _hull(test: IdIn) -> tuple[int, int | None]:

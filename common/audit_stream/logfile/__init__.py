@@ -1,6 +1,7 @@
 """A log's SQLite file as a reader sees it, beside the daemon that writes it or without one. Nothing here writes.
 
 errors.py    what a file can answer instead
+asking.py    a verdict from another process, by a deadline
 opening.py   what makes a file one of ours, and a connection that cannot write
 query.py     what can be asked for, and how a page is laid out
 selected.py  a reader's selection as such a query
@@ -8,8 +9,11 @@ reader.py    pages of events, in one SQLite step each
 series.py    the (kind, source) pairs and their counts
 spans.py     which stretches of the log can hold a time
 segment.py   checks a stretch of the log, event by event; the meaning of a verdict
+tables.py    its tables, and whether a file has just these
 walk.py      splits the log over the cores, joins the stretches, checks the ends
 process.py   the walk as a program of its own; JSON lines on standard output
+served.py    an event as it is served, whatever is in its row
+size.py      how large the file is
 
-The daemon's `store` makes the tables and writes them; its `schema.py` says what they hold.
+The daemon's `store` makes the tables and writes them.
 """

@@ -1,4 +1,4 @@
-"""What makes a file one of ours, and connections that cannot write. The daemon's `store/schema.py` has the tables."""
+"""What makes a file one of ours, and connections that cannot write. `tables.py` has its tables."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""The verifying process: `python -m audit_stream.logfile.process DB [ID HASH]`.
+"""The verifying process: `python -I -m audit_stream.logfile.process DB NONCE ID HASH`, with a head that must be there.
 
-Prints JSON lines: `{"started":true}` right before the first byte is read, then the report or `{"error": "…"}`.
+Prints JSON lines: `{"started":true}` right before the first byte is read, then at most every second that it gets on,
+`{"checked":N,"total":M}`, then an `Answer` (`asking.py`), which repeats the arguments.
 It gives way to everything else, so that appends keep their processor; see `giving_way`.
 """
 
@@ -12,6 +13,7 @@ import os
 import signal
 import sqlite3
 import sys
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from multiprocessing.connection import Connection
@@ -20,11 +22,11 @@ from pathlib import Path
 import msgspec
 
 from audit_stream.chain import Head
+from audit_stream.logfile.asking import STALL_S, Answer, shown
 from audit_stream.logfile.errors import StoreUnusable
 from audit_stream.logfile.forked import adopt_orphans, die_with_parent
+from audit_stream.logfile.size import size_bytes
 from audit_stream.logfile.walk import walk
-
-_ERROR = b'{"error"'
 
 _NICENESS = 19
 _HURRIED_NICENESS = 10
@@ -35,56 +37,76 @@ _SLOW_BYTES_PER_S = 30_000_000
 """A tenth of what a walk reads in a second on two processors of its own (324 MB)."""
 
 
+_IDLE_STALL_S = STALL_S / 3
+"""Without progress at idle priority, a job is begun anew before whoever waits for it gives it up."""
+
+_TELL_EVERY_S = 1.0
+
+Tell = Callable[[bytes], None]
+"""Passes on a line that says how far a job has come."""
+
+
 def main(arguments: list[str]) -> int:
-    """Walk the file and print the verdict; 0 when there is one, 2 when the file could not be checked."""
-    path = Path(arguments[0])
-    acknowledged = Head(int(arguments[1]), arguments[2]) if len(arguments) > 1 else None
+    """Walk the file and print the answer; 0 when there is a verdict, 2 when the file could not be checked."""
+    path, _, head_id, head_hash = arguments
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C in the daemon's terminal: without a traceback
+    die_with_parent(os.getppid())
     adopt_orphans()
     _print(msgspec.json.encode({"started": True}))
-    answer = giving_way(partial(_walk, path, acknowledged), patience_s=_patience_s(path))
-    _print(answer)
-    return 2 if answer.startswith(_ERROR) else 0
+    walk_it = partial(_walk, Path(path), Head(int(head_id), head_hash))
+    answer = msgspec.json.decode(giving_way(walk_it, _print, patience_s=_patience_s(Path(path))), type=Answer)
+    _print(msgspec.json.encode(msgspec.structs.replace(answer, asked=shown(arguments))))
+    return 2 if answer.verdict is None else 0
 
 
-def giving_way(job: Callable[[], bytes], *, patience_s: float) -> bytes:
-    """What the job returns. It runs only when nothing else wants the processor.
+def giving_way(job: Callable[[Tell], bytes], tell: Tell, *, patience_s: float) -> bytes:
+    """What the job returns; what it tells is passed on. It runs only when nothing else wants the processor.
 
     When others want it all the time, such a job gets next to nothing of it (sched(7), SCHED_IDLE), and a verdict that
-    never comes is worth less than a producer that waits a little. So after `patience_s` it is begun anew, with a low
-    priority. A process of its own is ended for that: without privileges it could not raise its priority again.
+    never comes is worth less than a producer that waits a little. So after `patience_s`, or a while without progress,
+    it is begun anew, with a low priority. A process of its own is ended for that: without privileges it could not raise
+    its priority again.
     """
     if not hasattr(os, "SCHED_IDLE") or "fork" not in multiprocessing.get_all_start_methods():
         _be_nice(_NICENESS)
-        return job()
+        return job(tell)
     try:
         with _forked(job, _be_idle) as pipe:
-            if pipe.poll(patience_s):
-                return _received(pipe)
+            answer = _received(pipe, tell, deadline=time.monotonic() + patience_s)
+        if answer is not None:
+            return answer
         with _forked(job, partial(_be_nice, _HURRIED_NICENESS)) as pipe:
-            return _received(pipe)
+            answer = _received(pipe, tell)
+            assert answer is not None
+            return answer
     except OSError:  # no process left for another one
         _be_nice(_HURRIED_NICENESS)
-        return job()
+        return job(tell)
 
 
-def _walk(path: Path, acknowledged: Head | None) -> bytes:
+def _walk(path: Path, acknowledged: Head, tell: Tell) -> bytes:
+    told = 0.0
+
+    def on_progress(checked: int, total: int) -> None:
+        nonlocal told
+        now = time.monotonic()
+        if now >= told + _TELL_EVERY_S:
+            told = now
+            tell(b'{"checked":%d,"total":%d}' % (checked, total))
+
     try:
-        return msgspec.json.encode(walk(path, acknowledged=acknowledged))
+        answer = Answer(asked=[], verdict=walk(path, acknowledged=acknowledged, on_progress=on_progress))
     except (StoreUnusable, sqlite3.Error) as error:
-        return msgspec.json.encode({"error": str(error)})
+        answer = Answer(asked=[], error=shown([str(error)])[0])
+    return msgspec.json.encode(answer)
 
 
 def _patience_s(path: Path) -> float:
-    size = 0
-    for file in (path, path.with_name(f"{path.name}-wal")):
-        with contextlib.suppress(OSError):
-            size += file.stat().st_size
-    return _PATIENCE_S + size / _SLOW_BYTES_PER_S
+    return _PATIENCE_S + size_bytes(path) / _SLOW_BYTES_PER_S
 
 
 @contextlib.contextmanager
-def _forked(job: Callable[[], bytes], give_way: Callable[[], None]) -> Iterator[Connection]:
+def _forked(job: Callable[[Tell], bytes], give_way: Callable[[], None]) -> Iterator[Connection]:
     """The job in a process that has given way, and the pipe that it answers in; gone on exit, with its own workers."""
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
@@ -109,23 +131,30 @@ def _forked(job: Callable[[], bytes], give_way: Callable[[], None]) -> Iterator[
         receiver.close()
 
 
-def _run(job: Callable[[], bytes], give_way: Callable[[], None], pipe: Connection, parent: int) -> None:
+def _run(job: Callable[[Tell], bytes], give_way: Callable[[], None], pipe: Connection, parent: int) -> None:
     die_with_parent(parent)
     with contextlib.suppress(OSError):
         os.setpgid(0, 0)  # as the parent does: whoever comes first
     # Whoever reads what the verifying process writes shall see the end of it when that one has ended.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     give_way()
-    answer = job()
     with contextlib.suppress(BrokenPipeError):  # whoever asked was stopped
-        pipe.send_bytes(answer)
+        answer = job(lambda line: pipe.send((False, line)))
+        pipe.send((True, answer))
 
 
-def _received(pipe: Connection) -> bytes:
-    try:
-        return pipe.recv_bytes()
-    except EOFError:
-        sys.exit(1)  # it was killed, such as when the memory ran out, or standard error has why
+def _received(pipe: Connection, tell: Tell, *, deadline: float | None = None) -> bytes | None:
+    """The job's answer, after all that it tells; None when it does not come until then, or gets nowhere."""
+    while True:
+        if deadline is not None and not pipe.poll(max(0.0, min(_IDLE_STALL_S, deadline - time.monotonic()))):
+            return None
+        try:
+            is_answer, line = pipe.recv()
+        except EOFError:
+            sys.exit(1)  # it was killed, such as when the memory ran out, or standard error has why
+        if is_answer:
+            return bytes(line)
+        tell(line)
 
 
 def _be_idle() -> None:

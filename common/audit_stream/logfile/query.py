@@ -72,7 +72,12 @@ def _template(layout: Layout) -> bytes:
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True):
-    """The ids that a query found, in the order of the answer, and whether more events fit beyond them."""
+    """The ids that a query found, in the order of the answer, and whether more events fit, or may fit, beyond them.
+
+    `reached` is the id up to which the log has been dealt with in the direction of reading: what comes next lies
+    beyond it.
+    """
 
     ids: Sequence[int]
     more: bool
+    reached: int

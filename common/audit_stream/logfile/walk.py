@@ -9,7 +9,6 @@ import multiprocessing
 import os
 import sqlite3
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from multiprocessing.connection import Connection, wait
@@ -17,12 +16,13 @@ from pathlib import Path
 
 import msgspec
 
-from audit_stream.chain import GENESIS_HASH, Head, Verdict
+from audit_stream.chain import GENESIS, GENESIS_HASH, Head, Verdict
 from audit_stream.logfile import opening
 from audit_stream.logfile.errors import StoreUnusable
 from audit_stream.logfile.forked import die_with_parent
 from audit_stream.logfile.segment import Break, SegmentState, check_segment, state_before
 from audit_stream.logfile.spans import SPAN_EVENTS
+from audit_stream.logfile.tables import difference
 from audit_stream.timestamps import format_rfc3339_ms
 
 __all__ = ["walk"]
@@ -49,22 +49,14 @@ def walk(
     started_ms = time.time_ns() // 1_000_000
     started = time.perf_counter()
     with closing(_open(path)) as connection:
-        total, head_break = _ends(connection, acknowledged)
-        count = _worker_count(total, workers)
-        if count == 1:
-            walked = _walk_here(connection, total, on_progress)
-        else:
-            walked = _walk_parallel(path, connection, total, count, on_progress)
-        checked, state = walked.checked, walked.state
-        broken = (
-            walked.broken
-            or head_break
-            or _acknowledged_break(connection, acknowledged)
-            or _index_break(connection, total, walked)
-        )
-        if broken is not None:
-            checked = min(checked, broken.event_id - 1)
-        head = Head(checked, state.hash if checked == state.event_id else _hash_at(connection, checked))
+        try:
+            broken, head = _look(path, connection, acknowledged, workers, on_progress)
+        except sqlite3.OperationalError:
+            changed = difference(connection)
+            if changed is None:
+                raise
+            broken, head = Break(event_id=1, reason=_CHANGED.format(changed)), GENESIS
+        checked = head.event_id
     return Verdict(
         valid=broken is None,
         checked=checked,
@@ -75,6 +67,36 @@ def walk(
         started_at=format_rfc3339_ms(started_ms),
         verified_at=format_rfc3339_ms(time.time_ns() // 1_000_000),
     )
+
+
+_CHANGED = "the database's tables were changed: {}"
+
+
+def _look(
+    path: Path,
+    connection: sqlite3.Connection,
+    acknowledged: Head | None,
+    workers: int | None,
+    on_progress: Callable[[int, int], None],
+) -> tuple[Break | None, Head]:
+    """The first break, and the last event that holds."""
+    total, head_break = _ends(connection, acknowledged)
+    count = _worker_count(total, workers)
+    if count == 1:
+        walked = _walk_here(connection, total, on_progress)
+    else:
+        walked = _walk_parallel(path, connection, total, count, on_progress)
+    checked, state = walked.checked, walked.state
+    broken = (
+        walked.broken
+        or head_break
+        or _acknowledged_break(connection, acknowledged)
+        or _tables_break(connection, total)
+        or _index_break(connection, total)
+    )
+    if broken is not None:
+        checked = min(checked, broken.event_id - 1)
+    return broken, Head(checked, state.hash if checked == state.event_id else _hash_at(connection, checked))
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -94,7 +116,7 @@ def _open(path: Path) -> sqlite3.Connection:
 
 def _reader(path: Path) -> sqlite3.Connection:
     connection = opening.open_reader(path, cache_kib=16_384)
-    connection.text_factory = bytes  # a forged text need not be UTF-8, and reading it must not fail
+    connection.text_factory = bytearray  # a forged text need not be UTF-8, and a blob is no text
     return connection
 
 
@@ -103,7 +125,7 @@ def _ends(connection: sqlite3.Connection, acknowledged: Head | None) -> tuple[in
     row = connection.execute(
         "SELECT h.event_id, h.hash, (SELECT min(event_id) FROM events), (SELECT max(event_id) FROM events),"
         " (SELECT count(*) FROM spans),"
-        " (SELECT hash FROM events e WHERE e.event_id = h.event_id) FROM head h"
+        " (SELECT hash FROM events e WHERE e.event_id = h.event_id) FROM head h ORDER BY h.event_id DESC"
     ).fetchone()
     if row is None or not isinstance(row[0], int):
         return 0, Break(event_id=1, reason="the record of the log's head is gone")
@@ -134,6 +156,12 @@ def _acknowledged_break(connection: sqlite3.Connection, acknowledged: Head | Non
     return Break(event_id=acknowledged.event_id, reason=reason)
 
 
+def _tables_break(connection: sqlite3.Connection, total: int) -> Break | None:
+    """The break when the events hold, but what is around them is not what a daemon makes."""
+    changed = difference(connection)
+    return None if changed is None else Break(event_id=max(total, 1), reason=_CHANGED.format(changed))
+
+
 def _worker_count(total: int, workers: int | None) -> int:
     if total == 0 or "fork" not in multiprocessing.get_all_start_methods():
         return 1
@@ -144,58 +172,64 @@ def _worker_count(total: int, workers: int | None) -> int:
 
 
 class _Walked(msgspec.Struct, kw_only=True):
-    """How far a walk came, the state there, and the sum of the ids of each series' events."""
+    """How far a walk came, and the state there."""
 
     checked: int
     state: SegmentState
-    id_sums: dict[int, int]
     broken: Break | None = None
 
 
-def _index_break(connection: sqlite3.Connection, total: int, walked: _Walked) -> Break | None:
-    """The break when the events hold but SQLite's index of their series does not list them, so that queries mislead.
+def _index_break(connection: sqlite3.Connection, total: int) -> Break | None:
+    """The break when the events hold but something beside them would make queries mislead.
 
-    Each series must have as many entries as events, with the same sum of ids; an event that is missing is looked for
-    only when they differ. A series without any event would show in counts.
+    That the index of series lists every event was seen with the events. So it lists nothing else when it has as many
+    entries as there are events. A series without any event would show in counts, and one that is there twice would
+    hide the events of one from queries.
     """
     at_end = max(total, 1)
-    try:
-        listed = {
-            series_id: (count, id_sum)
-            for series_id, count, id_sum in connection.execute(
-                "SELECT series_id, count(*), sum(event_id) FROM events INDEXED BY events_series"
-                " WHERE event_id <= ? GROUP BY series_id",
-                (total,),
-            )
-        }
-        if listed != {key: (walked.state.series_seqs[key], id_sum) for key, id_sum in walked.id_sums.items()}:
-            (missing,) = connection.execute(
-                "SELECT min(e.event_id) FROM events e NOT INDEXED WHERE e.event_id <= ? AND NOT EXISTS"
-                " (SELECT 1 FROM events i INDEXED BY events_series"
-                "  WHERE i.series_id = e.series_id AND i.event_id = e.event_id)",
-                (total,),
-            ).fetchone()
-            at = missing or at_end
-            return Break(event_id=at, reason=f"kind and source index mismatch at event #{at}")
-        ghost = connection.execute(
-            "SELECT 1 FROM series s WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.series_id = s.series_id)"
-        ).fetchone()
-    except sqlite3.OperationalError as error:
-        if "index" not in str(error) and "no query solution" not in str(error):
-            raise
-        return Break(event_id=at_end, reason=f"the index of kinds and sources was removed or changed: {error}")
-    return Break(event_id=at_end, reason="there is a kind and source without any event") if ghost else None
+    for query, reason in _BESIDE_THE_EVENTS:
+        if connection.execute(query, {"total": total}).fetchone() is not None:
+            return Break(event_id=at_end, reason=reason.format(at_end))
+    return None
+
+
+_SERIES_INDEX = "sqlite_autoindex_series_1"
+
+_BESIDE_THE_EVENTS = (
+    (
+        "SELECT 1 WHERE (SELECT count(*) FROM events INDEXED BY events_series WHERE event_id <= :total) <> :total",
+        "kind and source index mismatch at event #{}",
+    ),
+    (
+        "SELECT 1 FROM (SELECT series_id FROM series NOT INDEXED ORDER BY series_id DESC LIMIT -1) s WHERE NOT EXISTS"
+        " (SELECT 1 FROM series i NOT INDEXED WHERE i.series_id = s.series_id)",  # as for events: `segment.py`
+        "a kind and source is not found by its id",
+    ),
+    (
+        "SELECT 1 FROM series s NOT INDEXED WHERE NOT EXISTS"
+        " (SELECT 1 FROM events e INDEXED BY events_series WHERE e.series_id = s.series_id)",
+        "there is a kind and source without any event",
+    ),
+    (
+        "SELECT 1 FROM series NOT INDEXED GROUP BY kind, source HAVING count(*) > 1",
+        "a kind and source is listed twice",
+    ),
+    (
+        f"SELECT 1 FROM series s NOT INDEXED WHERE NOT EXISTS (SELECT 1 FROM series i INDEXED BY {_SERIES_INDEX}"  # noqa: S608 - a constant
+        " WHERE (i.kind, i.source, i.series_id) = (s.kind, s.source, s.series_id))",
+        "the index of the series misses one",
+    ),
+)
 
 
 def _walk_here(connection: sqlite3.Connection, total: int, on_progress: Callable[[int, int], None]) -> _Walked:
     state = state_before(connection, 1)
-    id_sums: dict[int, int] = {}
     broken = None
-    for step in check_segment(connection, state, total, id_sums):
+    for step in check_segment(connection, state, total):
         if isinstance(step, Break):
             broken = step
         on_progress(state.event_id, total)
-    return _Walked(checked=state.event_id, state=state, id_sums=id_sums, broken=broken)
+    return _Walked(checked=state.event_id, state=state, broken=broken)
 
 
 class _Segment(msgspec.Struct, kw_only=True):
@@ -205,7 +239,6 @@ class _Segment(msgspec.Struct, kw_only=True):
     last_id: int
     before: SegmentState
     after: SegmentState
-    id_sums: dict[int, int]
     broken: Break | None = None
 
 
@@ -220,16 +253,14 @@ def _walk_parallel(
     except (sqlite3.OperationalError, OSError):  # a worker could not start, died, or could not read where to begin
         return _walk_here(connection, total, on_progress)
     confirmed = state_before(connection, 1)
-    id_sums: Counter[int] = Counter()
     for first in firsts:
         segment = done[first]
         if segment.before != confirmed:  # what it trusted is not what was found: the state itself was tampered with
             return _walk_here(connection, total, on_progress)
         confirmed = segment.after
-        id_sums.update(segment.id_sums)
         if segment.broken is not None:
-            return _Walked(checked=confirmed.event_id, state=confirmed, id_sums=id_sums, broken=segment.broken)
-    return _Walked(checked=total, state=confirmed, id_sums=id_sums)
+            return _Walked(checked=confirmed.event_id, state=confirmed, broken=segment.broken)
+    return _Walked(checked=total, state=confirmed)
 
 
 def _check_stretches(
@@ -293,13 +324,12 @@ def _check(path: Path, first_id: int, last_id: int) -> Iterator[int | _Segment]:
         before = state_before(connection, first_id)
         state = msgspec.structs.replace(before, series_seqs=dict(before.series_seqs))
         broken = None
-        id_sums: dict[int, int] = {}
-        for step in check_segment(connection, state, last_id, id_sums):
+        for step in check_segment(connection, state, last_id):
             if isinstance(step, Break):
                 broken = step
             else:
                 yield step
-        yield _Segment(first_id=first_id, last_id=last_id, before=before, after=state, id_sums=id_sums, broken=broken)
+        yield _Segment(first_id=first_id, last_id=last_id, before=before, after=state, broken=broken)
 
 
 def _receive(pipe: Connection) -> int | _Segment:

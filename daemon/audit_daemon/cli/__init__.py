@@ -12,6 +12,7 @@ emit.py          audit-stream emit
 export.py        audit-stream export
 import_chain.py  audit-stream import
 demo/            audit-stream demo
+completion.py    audit-stream --install-completion
 options.py       options that several commands share
 refusals.py      what a daemon refuses, said of what was typed
 file_query.py    the filter options as a query of the store, for a file without a daemon

@@ -7,12 +7,26 @@ mistakes and `--help` included, is left to `commands.py`, whose `serve` has the 
 
 from __future__ import annotations
 
+import os
+import sys
+
 from audit_daemon.cli.start import read_flags, start
 
-__all__ = ["run"]
+__all__ = ["open_standard_streams", "run"]
 
 INTERRUPTED = 130
 """128 + SIGINT, as shells report it."""
+
+
+def open_standard_streams() -> None:
+    """Put something in the place of standard streams that are closed, before any file takes their numbers.
+
+    What is written to a closed standard output fails, as it should; to a closed standard error it is dropped.
+    """
+    for number, name, flags in ((0, "stdin", os.O_RDONLY), (1, "stdout", os.O_RDONLY), (2, "stderr", os.O_WRONLY)):
+        if getattr(sys, name) is None:
+            os.open(os.devnull, flags)  # which takes the lowest number that is free
+            setattr(sys, name, open(number, "r" if number == 0 else "w", closefd=False))  # noqa: SIM115
 
 
 def run(arguments: list[str]) -> int:

@@ -47,7 +47,7 @@ for name, function in (
     ("demo", "demo.command:demo"),
 ):
     app.command(f"audit_daemon.cli.{function}", name=name, help_epilogue="")
-app.register_install_completion_command(help="Install completion for your shell: bash, zsh, fish or PowerShell.")
+app.command("audit_daemon.cli.completion:install_completion", name="--install-completion", help_epilogue="")
 
 
 def dispatch(arguments: list[str]) -> int:
@@ -59,9 +59,12 @@ def dispatch(arguments: list[str]) -> int:
         code = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
         sys.stdout.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python's last flush would complain
+        _drop_output()
+        return _BROKEN_PIPE
+    except SystemExit:  # rich's, for a reader of the help that has gone; nothing else here exits
         return _BROKEN_PIPE
     except OSError as error:
+        _drop_output()
         note(f"cannot write: {error.strerror or error}")
         return COULD_NOT
     except UnknownOption as error:
@@ -81,6 +84,11 @@ def dispatch(arguments: list[str]) -> int:
         note(f"{' '.join(str(error).split())} Try --help.")
         return COULD_NOT
     return code if isinstance(code, int) else OK
+
+
+def _drop_output() -> None:
+    """Write nothing more, or Python's last flush would complain about what it still holds."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _unused(command: str, argument: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from pathlib import Path
 from typing import Annotated, BinaryIO, Literal
 
@@ -18,6 +18,8 @@ from audit_daemon.cli.terminal import Progress, note, progress
 from audit_stream.client import Client, Selection
 
 __all__ = ["export"]
+
+_ONE_A_LINE = frozenset({".ndjson", ".jsonl"})
 
 _Chunk = tuple[bytes, int, int]
 """Whole NDJSON lines, how far in the log they lead, and where the log ends."""
@@ -33,8 +35,12 @@ async def export(
         Path | None, Parameter(name=["--output", "-o"], help="The file to write, by default standard output.")
     ] = None,
     format_: Annotated[
-        Literal["json", "ndjson"], Parameter(name="--format", help="One JSON array, or one event a line.")
-    ] = "json",
+        Literal["json", "ndjson"] | None,
+        Parameter(
+            name="--format",
+            help="One JSON array, or one event a line. Default: ndjson for a file named so (or .jsonl), else json.",
+        ),
+    ] = None,
     kind: Kinds = None,
     source: Sources = None,
     since: Since = None,
@@ -47,26 +53,31 @@ async def export(
 
     ```
     audit-stream export --output chain.json
+    audit-stream export --output chain.ndjson
     audit-stream export --db /var/lib/audit-stream/audit.db --format ndjson | gzip > chain.ndjson.gz
     audit-stream export --kind request_denied --since 2026-05-01T00:00:00Z -o denied.json
     ```
     """
     if url is not None and db is not None:
         raise CommandError("give --db to read a file or --url to ask a daemon, not both")
+    if format_ is None:
+        lines = output is not None and output.suffix.lower() in _ONE_A_LINE
+        format_ = "ndjson" if lines else "json"
     wanted = selection(words, kind, source, since, until)
     chunks = _from_daemon(daemon_url(url), wanted) if db is None else _from_file(db.expanduser(), wanted)
-    with refusals(words, kind, since, until), store_errors(), progress("exporting") as show:
-        if output is None:
-            count = await _write(chunks, sys.stdout.buffer, format_, show)
-        else:
-            with _renamed_when_complete(output) as file:
-                count = await _write(chunks, file, format_, show)
+    with refusals(words, kind, since, until), progress("exporting") as show:
+        async with contextlib.aclosing(chunks):
+            if output is None:
+                count = await _write(chunks, sys.stdout.buffer, format_, show)
+            else:
+                with _renamed_when_complete(output) as file:
+                    count = await _write(chunks, file, format_, show)
     if output is not None:
         note(f"{count:,} event{'' if count == 1 else 's'} in {output}")
     return 0
 
 
-async def _from_daemon(url: str, wanted: Selection) -> AsyncIterator[_Chunk]:
+async def _from_daemon(url: str, wanted: Selection) -> AsyncGenerator[_Chunk]:
     async with Client(url) as client:
         head_id = (await client.stats()).head.event_id
         lines = client.lines(wanted, since_id=0, before_id=head_id + 1)
@@ -75,12 +86,13 @@ async def _from_daemon(url: str, wanted: Selection) -> AsyncIterator[_Chunk]:
                 yield chunk, _last_id(chunk), head_id
 
 
-async def _from_file(path: Path, wanted: Selection) -> AsyncIterator[_Chunk]:
+async def _from_file(path: Path, wanted: Selection) -> AsyncGenerator[_Chunk]:
     from audit_daemon.store.bulk import read_log
     from audit_stream.logfile.selected import file_query
 
-    for lines, last_id, head_id in read_log(path, file_query(wanted)):
-        yield lines, last_id, head_id
+    with store_errors():
+        for lines, last_id, head_id in read_log(path, file_query(wanted)):
+            yield lines, last_id, head_id
 
 
 def _last_id(lines: bytes) -> int:
@@ -113,18 +125,21 @@ async def _write(chunks: AsyncIterator[_Chunk], file: BinaryIO, format_: str, sh
 def _renamed_when_complete(output: Path) -> Iterator[BinaryIO]:
     """A new file that gets its name when all of it is on disk; whatever fails, an older file of that name stays."""
     path = output.expanduser()
-    if path.exists() and not path.is_file():  # a pipe or a device
-        with path.open("wb") as file:
-            yield file
-        return
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        if path.exists() and not path.is_file():  # a pipe or a device
+            with path.open("wb") as file:
+                yield file
+            return
         with part.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise CommandError(f"cannot write {path}: {error.strerror}") from None
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)

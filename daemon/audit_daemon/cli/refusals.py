@@ -33,7 +33,7 @@ def refusals(
         found = _FILTER.fullmatch(str(error))
         if error.status == 400 and found is not None:
             raise CommandError(_of_filter(words, since, until, int(found[1]), found[2])) from None
-        if error.status == 422 and str(error).startswith(_KIND):
+        if error.status == 400 and str(error).startswith(_KIND):
             raise CommandError(_of_kinds(kinds or (), str(error))) from None
         raise
 

@@ -9,7 +9,7 @@ import gc
 import os
 import sys
 
-from audit_daemon.settings import FIELDS, SettingsError, load
+from audit_daemon.settings import FIELDS, SettingsError, load, make_default_directory
 
 __all__ = ["read_flags", "start"]
 
@@ -36,6 +36,7 @@ def start(flags: dict[str, str]) -> int:
     """Run the daemon until it is told to stop; 2 when a setting cannot be used."""
     try:
         settings = load(flags, os.environ)
+        make_default_directory(settings.db_path)
     except SettingsError as error:
         print(f"audit-stream: {error}", file=sys.stderr)
         return 2

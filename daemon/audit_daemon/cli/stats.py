@@ -44,6 +44,8 @@ def _table(found: Stats, kinds: KindRegistry) -> list[str]:
         width = max((len(f"{count:,}") for count in counts.values()), default=0)
         lines += ["", bold(title)] if counts else []
         lines += [f"  {count:>{width},}  {safe(name)}" for name, count in counts.items()]
+    if found.events_of_other_sources:
+        lines.append(f"  {found.events_of_other_sources:,} of {found.sources - len(found.by_source):,} other sources")
     return lines
 
 

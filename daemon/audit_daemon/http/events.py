@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+import re
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
@@ -12,9 +13,10 @@ from litestar.response import Stream
 
 from audit_daemon.http.problems import Problem
 from audit_daemon.http.queries import event_id_of
+from audit_daemon.http.sending import TAKEN
 from audit_daemon.http.services import AnyRequest, Services, services_of, without_parameters
-from audit_stream.canonical import splice_hash
-from audit_stream.logfile.query import EventQuery, Layout, Page
+from audit_stream.logfile.query import EVERYTHING, EventQuery, Layout, Page
+from audit_stream.logfile.served import is_json, served_event
 from audit_stream.wire import JSON, NDJSON, NDJSON_NAMES
 
 __all__ = ["ARRAY_ITEMS", "LINES", "get_canonical", "get_event", "list_events", "misspelt_append"]
@@ -22,8 +24,8 @@ __all__ = ["ARRAY_ITEMS", "LINES", "get_canonical", "get_event", "list_events", 
 ARRAY_ITEMS = Layout("{event}", between=",")
 LINES = Layout("{event}\n")
 
-_WHOLE_ANSWER_EVENTS = 200
-"""Answers up to this size are sent with their length; larger ones are streamed."""
+_BYTES = "application/octet-stream"
+_HASH = re.compile("[0-9a-f]{64}")
 
 
 @post("/events/batch")
@@ -41,27 +43,29 @@ async def list_events(request: AnyRequest) -> Response[Any]:
     query = services.queries.page(request.scope["query_string"])
     layout, media_type = (LINES, NDJSON) if _wants_ndjson(request) else (ARRAY_ITEMS, JSON)
     search = services.store.find(query)
-    page = await (_while_connected(request, search) if query.criteria.scans else search)
+    page = await (search if query.criteria == EVERYTHING else _while_connected(request, search))
     headers = {"Link": link} if (link := _next_link(request.scope["query_string"], query, page)) else {}
-    body = _body(services, page, layout)
-    if len(page.ids) <= _WHOLE_ANSWER_EVENTS:
-        return Response(b"".join([chunk async for chunk in body]), media_type=media_type, headers=headers)
-    return Stream(body, media_type=media_type, headers=headers)
+    whole = services.store.read_small(page.ids, layout)
+    if whole is not None:
+        return Response(whole if layout is LINES else b"[%b]" % whole, media_type=media_type, headers=headers)
+    return Stream(_body(services, page.ids, layout), media_type=media_type, headers=headers)
 
 
 @get("/events/{event_id:str}")
 async def get_event(request: AnyRequest) -> Response[bytes]:
     """One event."""
     services = without_parameters(request)
-    return Response(splice_hash(*_stored(request, services)), media_type=JSON)
+    event_id, canonical, hash_ = _stored(request, services)
+    return Response(served_event(event_id, canonical, hash_), media_type=JSON)
 
 
 @get("/events/{event_id:str}/canonical")
 async def get_canonical(request: AnyRequest) -> Response[bytes]:
-    """The exact bytes whose SHA-256 is the event's hash."""
+    """The exact bytes whose SHA-256 is the event's hash, also if they are no JSON."""
     services = without_parameters(request)
-    canonical, hash_ = _stored(request, services)
-    return Response(canonical, media_type=JSON, headers={"ETag": f'"{hash_}"'})
+    _, canonical, hash_ = _stored(request, services)
+    headers = {"ETag": f'"{hash_}"'} if _HASH.fullmatch(hash_) else {}
+    return Response(canonical, media_type=JSON if is_json(canonical) else _BYTES, headers=headers)
 
 
 async def _while_connected(request: AnyRequest, search: Coroutine[Any, Any, Page]) -> Page:
@@ -70,7 +74,7 @@ async def _while_connected(request: AnyRequest, search: Coroutine[Any, Any, Page
     gone = asyncio.ensure_future(_hung_up(request))
     try:
         await asyncio.wait((found, gone), return_when=asyncio.FIRST_COMPLETED)
-        return await found if found.done() else Page(ids=(), more=False)
+        return await found if found.done() else Page(ids=(), more=False, reached=0)
     finally:
         gone.cancel()
         found.cancel()
@@ -85,12 +89,12 @@ def _misspelt() -> Problem:
     return Problem(404, "there is no such endpoint: post to /events or /events/batch, without further slashes")
 
 
-def _stored(request: AnyRequest, services: Services) -> tuple[bytes, str]:
+def _stored(request: AnyRequest, services: Services) -> tuple[int, bytes, str]:
     event_id = event_id_of(request.path_params["event_id"])
     stored = services.store.event(event_id)
     if stored is None:
         raise Problem(404, f"unknown event_id: {event_id}")
-    return stored
+    return event_id, *stored
 
 
 def _wants_ndjson(request: AnyRequest) -> bool:
@@ -99,18 +103,17 @@ def _wants_ndjson(request: AnyRequest) -> bool:
     return bool(accepted & NDJSON_NAMES)
 
 
-async def _body(services: Services, page: Page, layout: Layout) -> AsyncIterator[bytes]:
-    chunks = services.store.read(page.ids, layout)
-    if layout is LINES:
-        async for chunk in chunks:
-            yield chunk
-        return
-    separator = b"["
-    async for chunk in chunks:
+async def _body(services: Services, ids: Sequence[int], layout: Layout) -> AsyncIterator[bytes]:
+    separator, end = (b"", b"") if layout is LINES else (b"[", b"]")
+    async for chunk in services.store.read(ids, layout):
         if chunk:
-            yield separator + chunk
-            separator = b","
-    yield b"]" if separator == b"," else b"[]"
+            sent = separator + chunk
+            del chunk
+            yield sent
+            del sent  # while a reader takes its time, only the transport holds what is on its way
+            yield TAKEN
+            separator = separator and b","
+    yield b"[]" if separator == b"[" else end
 
 
 def _next_link(query_string: bytes, query: EventQuery, page: Page) -> str | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 from typing import Any
@@ -18,10 +18,13 @@ from typing import Any
 import msgspec
 
 from audit_daemon.http.asgi import Headers, Receive, Scope, Send, answer
+from audit_daemon.http.bodies import CLOSE, Body, HungUp
 from audit_daemon.http.problems import Problem, encode_problem, problem_headers, problem_of
 from audit_daemon.http.services import Services
 from audit_daemon.store.protocol import IdempotencyKey, Receipt, StoreUnavailable
 from audit_stream.canonical import Prepared, canonical_bytes, splice_hash
+from audit_stream.event import Step
+from audit_stream.numbers import read_float
 from audit_stream.wire import (
     JSON,
     KEY_PATTERN,
@@ -33,14 +36,19 @@ from audit_stream.wire import (
     NDJSON_NAMES,
 )
 
-__all__ = ["Ingest"]
+__all__ = ["Decoding", "Ingest"]
 
 _THREAD_FROM_BYTES = 64 << 10
 """Bodies from this size on are decoded in a thread, so that a large batch does not hold up single events."""
 
+_SINGLE_EVENTS_SHARE = 8
+"""Batches leave this part of the budget free, an eighth, so that single events get in whatever batches do."""
+
 _JSON_TYPE = JSON.encode()
 _NDJSON_TYPES = frozenset(name.encode() for name in NDJSON_NAMES)
 _KEY = re.compile(KEY_PATTERN.encode())
+
+_content = msgspec.json.Decoder(float_hook=read_float)
 
 _JSON_HEADER = (b"content-type", _JSON_TYPE)
 _REPLAYED_HEADER = (b"idempotent-replayed", b"true")
@@ -53,10 +61,6 @@ class _Summary(msgspec.Struct):
     first_event_id: int
     last_event_id: int
     latest_hash: str
-
-
-class _HungUp(Exception):
-    """The producer closed the connection before its body was whole: nothing is stored, nobody is answered."""
 
 
 class Ingest:
@@ -91,7 +95,7 @@ class Ingest:
     async def _answer(self, outcome: Awaitable[tuple[int, Headers, bytes]], send: Send, extra: Headers) -> None:
         try:
             status, headers, body = await outcome
-        except _HungUp:
+        except HungUp:
             return
         except Exception as error:  # noqa: BLE001 - the boundary of a request: every error becomes an answer
             problem = problem_of(error)
@@ -103,12 +107,11 @@ class Ingest:
         headers = _Headers(scope)
         if not headers.is_json:
             raise _unsupported(JSON)
-        body = await _read_body(headers, receive, MAX_EVENT_BYTES)
-        started = perf_counter()
-        event = self._services.reader.read(body)
-        key = None if headers.key is None else _idempotency_key(headers.key, event.source, msgspec.json.decode(body))
-        receipt = await self._append((event,), key)
-        self._append_seconds.observe(perf_counter() - started)
+        body = Body(self._services.budget)
+        try:
+            receipt = await self._append_one(await body.read(receive, headers.length, MAX_EVENT_BYTES), headers.key)
+        finally:
+            body.release()
         if receipt.replayed:
             stored = self._services.store.event(receipt.first_event_id)
             if stored is None:  # somebody removed its row from the file
@@ -121,18 +124,50 @@ class Ingest:
         headers = _Headers(scope)
         if not headers.is_json and headers.media_type not in _NDJSON_TYPES:
             raise _unsupported(f"{JSON} (an array) or {NDJSON}")
-        body = await _read_body(headers, receive, MAX_BATCH_BYTES)
-        started = perf_counter()
-        read = self._read_ndjson if headers.media_type in _NDJSON_TYPES else self._read_array
-        events, key = (
-            read(body, headers.key)
-            if len(body) < _THREAD_FROM_BYTES
-            else await asyncio.get_running_loop().run_in_executor(self._decoder, read, body, headers.key)
-        )
-        receipt = await self._append(events, key)
-        self._append_seconds.observe(perf_counter() - started)
+        budget = self._services.budget
+        body = Body(budget, keep_free=budget.limit_bytes // _SINGLE_EVENTS_SHARE)
+        reader = self._services.reader
+        read = reader.ndjson_steps if headers.media_type in _NDJSON_TYPES else reader.array_steps
+        try:
+            content = await body.read(receive, headers.length, MAX_BATCH_BYTES)
+            size_bytes, steps = len(content), read(content, max_events=MAX_BATCH_EVENTS)
+            del content  # it is the steps' alone, and gone with the last of them
+            receipt = await self._append_batch(steps, size_bytes, body, headers.key)
+        finally:
+            body.release()
         answer_headers = [_JSON_HEADER, _REPLAYED_HEADER] if receipt.replayed else [_JSON_HEADER]
         return 200 if receipt.replayed else 201, answer_headers, msgspec.json.encode(_summary(receipt))
+
+    async def _append_one(self, body: bytes | bytearray, key: bytes | None) -> Receipt:
+        started = perf_counter()
+        if len(body) < _THREAD_FROM_BYTES:
+            event, idempotency_key = self._read_one(body, key)
+        else:
+            event, idempotency_key = await asyncio.get_running_loop().run_in_executor(
+                self._decoder, self._read_one, body, key
+            )
+        receipt = await self._append((event,), idempotency_key)
+        self._append_seconds.observe(perf_counter() - started)
+        return receipt
+
+    def _read_one(self, body: bytes | bytearray, key: bytes | None) -> tuple[Prepared, IdempotencyKey | None]:
+        event = self._services.reader.read(body)
+        return event, None if key is None else _idempotency_key(key, event.source, _content.decode(body))
+
+    async def _append_batch(self, steps: Iterator[Step], size_bytes: int, body: Body, key: bytes | None) -> Receipt:
+        """Decode, in turns with other batches when there is much of it, and append."""
+        started = perf_counter()
+        decoding = Decoding(steps, keyed=key is not None)
+        if size_bytes < _THREAD_FROM_BYTES:
+            while decoding.step():
+                pass
+        else:
+            loop = asyncio.get_running_loop()
+            while await loop.run_in_executor(self._decoder, decoding.step):
+                body.hold(decoding.size_bytes)
+        receipt = await self._append(decoding.events, decoding.idempotency_key(key))
+        self._append_seconds.observe(perf_counter() - started)
+        return receipt
 
     async def _append(self, events: Sequence[Prepared], key: IdempotencyKey | None) -> Receipt:
         if self._finishing is not None:
@@ -144,17 +179,6 @@ class Ingest:
             self._appending -= 1
             if self._finishing is not None and not self._appending:
                 self._finishing.set()
-
-    def _read_array(self, body: bytes, key: bytes | None) -> tuple[list[Prepared], IdempotencyKey | None]:
-        events = self._services.reader.read_array(body, max_events=MAX_BATCH_EVENTS)
-        return events, None if key is None else _idempotency_key(key, events[0].source, msgspec.json.decode(body))
-
-    def _read_ndjson(self, body: bytes, key: bytes | None) -> tuple[list[Prepared], IdempotencyKey | None]:
-        events = self._services.reader.read_ndjson(body, max_events=MAX_BATCH_EVENTS)
-        if key is None:
-            return events, None
-        items = [msgspec.json.decode(line) for line in body.split(b"\n") if line.strip()]
-        return events, _idempotency_key(key, events[0].source, items)
 
 
 class _Headers:
@@ -172,7 +196,7 @@ class _Headers:
             elif name == b"content-length":
                 self.length = int(value)  # the HTTP parser let only digits through
             elif name == b"content-encoding" and value.strip().lower() != b"identity":
-                raise Problem(415, "Content-Encoding: send the body uncompressed", headers=_CLOSE)
+                raise Problem(415, "Content-Encoding: send the body uncompressed", headers=CLOSE)
             elif name == b"idempotency-key":
                 self.key = value
         self.is_json = self.media_type == _JSON_TYPE or self.media_type.endswith(b"+json")
@@ -180,38 +204,47 @@ class _Headers:
             raise Problem(400, KEY_RULE)
 
 
-async def _read_body(headers: _Headers, receive: Receive, limit: int) -> bytes:
-    """The whole body, refused as soon as it is known to be over the limit: a declared length before it is read."""
-    if headers.length is not None and headers.length > limit:
-        raise _too_large(limit)
-    chunks, size_bytes = [], 0
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            raise _HungUp
-        chunks.append(message.get("body", b""))
-        size_bytes += len(chunks[-1])
-        if size_bytes > limit:
-            raise _too_large(limit)
-        if not message.get("more_body", False):
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-
-_CLOSE = {"Connection": "close"}  # or the server would go on reading what was refused
-
-
-def _too_large(limit: int) -> Problem:
-    return Problem(413, f"the body is larger than {limit} bytes: send smaller or fewer events", headers=_CLOSE)
-
-
 def _unsupported(wanted: str) -> Problem:
-    return Problem(415, f"Content-Type: send {wanted}", headers={"Accept-Post": wanted.partition(" ")[0], **_CLOSE})
+    return Problem(415, f"Content-Type: send {wanted}", headers={"Accept-Post": wanted.partition(" ")[0], **CLOSE})
 
 
 def _idempotency_key(key: bytes, source: str, body: Any) -> IdempotencyKey:
     """The key's scope and the digest of what was asked: white space and key order in the body do not matter."""
     digest = hashlib.sha256(canonical_bytes({"body": body})).digest()
     return IdempotencyKey(source=source, key=key.decode("ascii"), digest=digest)
+
+
+class Decoding:
+    """A batch that is being decoded, step by step; `keyed` ones with the digest that `_idempotency_key` would give."""
+
+    def __init__(self, steps: Iterator[Step], *, keyed: bool) -> None:
+        self._steps = steps
+        self._digest = hashlib.sha256() if keyed else None
+        self.events: list[Prepared] = []
+        self.size_bytes = 0
+
+    def step(self) -> bool:
+        """Take a step; False when there are no more. Raises EventRejected."""
+        step = next(self._steps, None)
+        if step is None:
+            return False
+        if self._digest is not None:
+            canonical = canonical_bytes({"body": _content.decode(b"[%b]" % step.items)})
+            before = b"," if self.events else _BEFORE_ITEMS
+            self._digest.update(before + canonical[len(_BEFORE_ITEMS) : -len(_AFTER_ITEMS)])
+        self.events += step.events
+        self.size_bytes += sum(len(event.middle) + len(event.tail) for event in step.events)
+        return True
+
+    def idempotency_key(self, key: bytes | None) -> IdempotencyKey | None:
+        """The key of the whole batch, once there are no more steps."""
+        if key is None or self._digest is None:
+            return None
+        self._digest.update(_AFTER_ITEMS)
+        return IdempotencyKey(source=self.events[0].source, key=key.decode("ascii"), digest=self._digest.digest())
+
+
+_BEFORE_ITEMS, _AFTER_ITEMS = b'{"body":[', b"]}"
 
 
 def _summary(receipt: Receipt) -> _Summary:

@@ -74,7 +74,6 @@ def _paths() -> Json:
                 "consumer",
                 {**_json({"type": "array", "items": _ref("Event")}), **_text(NDJSON)},
                 parameters=[*_FILTERS, *_PAGING],
-                responses=_errors(422),
                 headers={"Link": {"description": 'The next page, rel="next" (RFC 8288)', "schema": {"type": "string"}}},
             ),
             "post": _post(
@@ -169,7 +168,6 @@ def _stream(summary: str) -> Json:
                 "schema": {**_COUNT, "maximum": MAX_ID},
             },
         ],
-        responses=_errors(422),
     )
 
 
@@ -284,6 +282,8 @@ def _schemas(kinds: KindRegistry) -> Json:
                 "latest_hash": {"anyOf": [_HASH, {"type": "null"}]},
                 "by_kind": _COUNTS,
                 "by_source": _COUNTS,
+                "sources": _COUNT,
+                "events_of_other_sources": _COUNT,
                 "severities": _SEVERITIES,
                 "rates_per_second": _RATES,
                 "subscribers": _COUNT,

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import errno
+import sqlite3
 from http import HTTPStatus
 
 import msgspec
@@ -13,16 +15,28 @@ from litestar import Response
 from litestar.exceptions import HTTPException
 
 from audit_daemon.http.asgi import Headers
-from audit_daemon.store.protocol import IdempotencyConflict, StoreBusy
+from audit_daemon.store.protocol import IdempotencyConflict, StoreBusy, StoreUnreadable
 from audit_stream.errors import EventRejected
 from audit_stream.logfile.errors import SearchStopped, StoreError
 
-__all__ = ["MEDIA_TYPE", "Problem", "encode_problem", "on_error", "problem_headers", "problem_of"]
+__all__ = [
+    "MEDIA_TYPE",
+    "RETRY_AFTER_S",
+    "Problem",
+    "encode_problem",
+    "is_exhaustion",
+    "on_error",
+    "problem_headers",
+    "problem_of",
+]
 
 _log = structlog.get_logger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = "1"
+
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN})
+_SQLITE_EXHAUSTED = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM})
 
 
 class Problem(Exception):
@@ -63,13 +77,36 @@ def problem_of(error: Exception) -> Problem:
         return Problem(422, str(error))
     if isinstance(error, SearchStopped):
         return Problem(503, str(error), headers={"Retry-After": RETRY_AFTER_S})
+    if isinstance(error, StoreUnreadable):
+        return Problem(503, f"the log cannot be read: {error}", headers={"Retry-After": RETRY_AFTER_S})
     if isinstance(error, StoreError):
         reason = "busy" if isinstance(error, StoreBusy) else "cannot append"
         return Problem(503, f"{reason}: {error}; nothing was acknowledged", headers={"Retry-After": RETRY_AFTER_S})
     if isinstance(error, HTTPException):
         return _from_litestar(error)
+    if is_exhaustion(error):
+        _log.warning("request refused", reason=str(error) or type(error).__name__)
+        detail = "the daemon is short of memory or of open files, or cannot open its database"
+        return Problem(503, detail, headers={"Retry-After": RETRY_AFTER_S})
+    if isinstance(error, sqlite3.Error) and hasattr(
+        error, "sqlite_errorcode"
+    ):  # of SQLite: a damaged page, a lost column
+        _log.error("the database cannot be read", reason=str(error))
+        return Problem(503, f"the database cannot be read: {error}; GET /verify says what of it holds")
     _log.error("request failed", exc_info=error)
     return Problem(500, "the daemon failed on this request; its log says how")
+
+
+def is_exhaustion(error: BaseException) -> bool:
+    """Whether the machine, not the request, is at fault: no memory, no descriptors, no thread to be had."""
+    if isinstance(error, MemoryError):
+        return True
+    if isinstance(error, OSError):
+        return error.errno in _EXHAUSTED
+    if isinstance(error, sqlite3.OperationalError):
+        code = getattr(error, "sqlite_errorcode", 0)  # SQLite's own errors have it
+        return code == sqlite3.SQLITE_IOERR_NOMEM or code & 0xFF in _SQLITE_EXHAUSTED
+    return isinstance(error, RuntimeError) and str(error) == "can't start new thread"
 
 
 def _from_litestar(error: HTTPException) -> Problem:

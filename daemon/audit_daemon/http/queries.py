@@ -70,7 +70,7 @@ class QueryReader:
         for kind in fields.get("kind", ()):
             if not self._is_known_kind(kind):
                 raise Problem(
-                    422, f"kind: not a known kind; GET /schema lists them, {EXTRA_KINDS_SETTING} adds to them"
+                    400, f"kind: not a known kind; GET /schema lists them, {EXTRA_KINDS_SETTING} adds to them"
                 )
         if any(not source for source in fields.get("source", ())):
             raise Problem(400, "source: is empty; leave it out to read all sources")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 
 import msgspec
@@ -11,10 +10,10 @@ from litestar import Response, get
 from audit_daemon.http import metrics, openapi
 from audit_daemon.http.problems import Problem
 from audit_daemon.http.services import AnyRequest, without_parameters
-from audit_daemon.verifier.schedule import VerifierError
 from audit_stream import __version__
 from audit_stream.chain import GENESIS_HASH
 from audit_stream.kinds import DEFAULT_KINDS, KindRegistry
+from audit_stream.logfile.asking import NoVerdictError
 from audit_stream.wire import JSON
 
 __all__ = ["healthz", "metrics_page", "readyz", "root", "schema", "stats", "verify"]
@@ -28,7 +27,7 @@ _ENDPOINTS = {
     "GET  /events": "query events (kind / source / since / until / q / since_id / before_id / limit / order)",
     "GET  /events/{id}": "fetch one event",
     "GET  /events/{id}/canonical": "the exact bytes whose SHA-256 is the event's hash",
-    "GET  /stream": "live tail via Server-Sent Events",
+    "GET  /stream": "live tail via Server-Sent Events (kind / source / since / until / q / since_id)",
     "GET  /events/stream": "the same with unnamed messages, for a browser's onmessage",
     "GET  /verify": "verify the hash chain end-to-end",
     "GET  /stats": "summary stats",
@@ -74,7 +73,7 @@ async def verify(request: AnyRequest) -> Response[bytes]:
     services = without_parameters(request)
     try:
         report = await services.verifier.verify()
-    except VerifierError as error:
+    except NoVerdictError as error:
         raise Problem(503, f"the chain could not be checked, which says nothing about it: {error}") from None
     return _json(report)
 
@@ -84,18 +83,16 @@ async def stats(request: AnyRequest) -> Response[bytes]:
     """Counts, rates, and the last verdict."""
     services = without_parameters(request)
     head, health = services.store.head, services.store.health
-    by_kind: Counter[str] = Counter()
-    by_source: Counter[str] = Counter()
-    for (kind, source), count in services.store.counts().items():
-        by_kind[kind] += count
-        by_source[source] += count
+    tally = services.store.tally()
     return _json(
         {
             "count": head.event_id,
             "last_event_id": head.event_id,
             "latest_hash": None if head.hash == GENESIS_HASH else head.hash,
-            "by_kind": dict(by_kind.most_common()),
-            "by_source": dict(by_source.most_common()),
+            "by_kind": dict(Counter(tally.by_kind).most_common()),
+            "by_source": tally.by_source,
+            "sources": tally.sources,
+            "events_of_other_sources": tally.other_sources,
             "severities": _own_severities(services.kinds),
             "rates_per_second": services.rates.per_second(),
             "subscribers": services.tail.subscribers,
@@ -110,8 +107,7 @@ async def stats(request: AnyRequest) -> Response[bytes]:
 async def metrics_page(request: AnyRequest) -> Response[bytes]:
     """Prometheus text format."""
     services = without_parameters(request)
-    text = await asyncio.to_thread(services.metrics.render)  # with many sources it takes long
-    return Response(text, media_type=metrics.MEDIA_TYPE)
+    return Response(await services.metrics.page(), media_type=metrics.MEDIA_TYPE)
 
 
 @get("/schema")

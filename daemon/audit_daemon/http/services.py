@@ -9,6 +9,7 @@ from litestar import Request
 from litestar.datastructures import State
 from prometheus_client.core import Metric
 
+from audit_daemon.http.budget import Budget
 from audit_daemon.http.metrics import Metrics, counter, events_by_series, gauge
 from audit_daemon.http.queries import QueryReader
 from audit_daemon.rates import Rates
@@ -28,8 +29,9 @@ AnyRequest = Request[Any, Any, State]
 class Services:
     """The parts of a running daemon. Belongs to the event loop's thread."""
 
-    def __init__(self, settings: Settings, store: Store, tail: Tail, verifier: Verifier) -> None:
+    def __init__(self, settings: Settings, store: Store, tail: Tail, verifier: Verifier, budget: Budget) -> None:
         self.settings = settings
+        self.budget = budget
         self.store = store
         self.tail = tail
         self.verifier = verifier
@@ -46,7 +48,7 @@ class Services:
 
     def is_known_kind(self, name: str) -> bool:
         """Whether a query may name the kind: it is accepted, or the chain holds such events."""
-        return name in self.kinds or any(kind == name for kind, _ in self.store.counts())
+        return name in self.kinds or self.store.has_kind(name)
 
     def not_ready(self) -> list[str]:
         """Why the daemon should not be sent events; empty when it is ready."""
@@ -66,13 +68,16 @@ class Services:
 
     def _metrics(self) -> Iterator[Metric]:
         health, verdict = self.store.health, self.verifier.last
-        yield events_by_series(self.store.counts().items())
+        yield events_by_series(self.store.tally())
         yield gauge("head_event_id", "Id of the last event", self.store.head.event_id)
         yield gauge("subscribers", "Open streams", self.tail.subscribers)
         yield gauge("write_queue_events", "Events that wait for the disk", health.queued_events)
         yield gauge("write_queue_bytes", "Bytes that wait for the disk", health.queued_bytes)
+        yield gauge("buffer_bytes", "Bytes of bodies and answers under way", self.budget.used_bytes)
+        yield counter("buffer_dismissed", "Stalled peers that lost their place to others", self.budget.dismissed)
         yield gauge("store_ok", "1 when events can be appended", health.problem is None)
         yield gauge("database_size_bytes", "Size of the database and its write-ahead log", health.size_bytes)
+        yield gauge("write_ahead_log_size_bytes", "Size of the write-ahead log alone", health.log_bytes)
         yield counter("commits", "Transactions committed since the start", health.commits)
         yield counter("commit_failures", "Transactions that failed since the start", health.failed_commits)
         yield counter("verifications", "Walks over the chain since the start", self.verifier.walks)

@@ -8,7 +8,9 @@ from contextlib import aclosing
 from litestar import get
 from litestar.response import Stream
 
+from audit_daemon.http.asgi import ENDLESS
 from audit_daemon.http.queries import last_event_id_of
+from audit_daemon.http.sending import TAKEN, WRITE_BUFFER_BYTES
 from audit_daemon.http.services import AnyRequest, services_of
 from audit_daemon.tail import SSE, SSE_UNNAMED, Subscription
 from audit_stream.logfile.query import Layout
@@ -50,8 +52,13 @@ def _stream(request: AnyRequest, layout: Layout) -> Stream:
         yield opening
         async with aclosing(services.tail.follow(cursor, subscription)) as chunks:
             async for chunk in chunks:
+                is_large = len(chunk) > WRITE_BUFFER_BYTES
                 yield chunk
+                del chunk  # while a reader takes its time, only the transport holds what is on its way
+                if is_large:
+                    yield TAKEN
 
+    request.scope["state"][ENDLESS] = True
     return Stream(messages(), media_type="text/event-stream", headers=_HEADERS)
 
 

@@ -37,6 +37,10 @@ class CoalescingTransport:
         if self._pending_bytes > _MAX_PENDING_BYTES:
             self._flush()
 
+    def get_write_buffer_size(self) -> int:
+        """What the peer's socket has not taken yet."""
+        return self._pending_bytes + self._transport.get_write_buffer_size()
+
     def close(self) -> None:
         """Send what is pending, then close."""
         self._flush()
@@ -47,4 +51,5 @@ class CoalescingTransport:
             data = b"".join(self._pending)
             self._pending.clear()
             self._pending_bytes = 0
-            self._transport.write(data)
+            if not self._transport.is_closing():  # a peer may vanish between a write and the turn's end
+                self._transport.write(data)

@@ -17,7 +17,7 @@ from contextlib import closing
 
 import structlog
 
-__all__ = ["Checkpointer"]
+__all__ = ["Checkpointer", "checkpoint"]
 
 _log = structlog.get_logger(__name__)
 
@@ -41,6 +41,7 @@ class Checkpointer:
         self._wanted = threading.Event()
         self._bulk_copied = threading.Event()
         self._stopping = False
+        self._hindered = False  # the last one could not be completed
         self._thread = threading.Thread(target=self._run, name="checkpoint", daemon=True)
         self._thread.start()
 
@@ -51,20 +52,33 @@ class Checkpointer:
             self._uncopied_bytes = 0
             self._wanted.set()
 
-    def finish(self, connection: sqlite3.Connection) -> None:
-        """Between two commits: copy the rest after the bulk, so that the log can start over. Usually does nothing."""
-        if self._bulk_copied.is_set():
-            self._bulk_copied.clear()
-            try:
-                checkpoint(connection)
-            except sqlite3.Error as error:
-                _log.warning("checkpoint failed; it will be tried again", reason=str(error))
+    def finish(self, connection: sqlite3.Connection) -> bool:
+        """Between two commits: copy the rest after the bulk, so that the log can start over. Usually does nothing.
 
-    def stop(self) -> None:
-        """Wait for a running checkpoint and end the thread."""
+        True when the database file now holds everything.
+        """
+        if not self._bulk_copied.is_set():
+            return False
+        self._bulk_copied.clear()
+        try:
+            if checkpoint(connection):
+                self._hindered = False
+                return True
+        except sqlite3.Error as error:
+            _log.warning("checkpoint failed; it will be tried again", reason=str(error))
+        else:
+            if not self._hindered:
+                _log.warning("a program that has read the database for long keeps the write-ahead log growing")
+            self._hindered = True
+        self._uncopied_bytes = CHECKPOINT_BYTES // 2  # sooner than usual: what is not copied is kept in memory
+        return False
+
+    def stop(self, timeout_s: float) -> bool:
+        """Wait for a running checkpoint and end the thread; False when it did not end in time."""
         self._stopping = True
         self._wanted.set()
-        self._thread.join()
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         while True:

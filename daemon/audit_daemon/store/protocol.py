@@ -5,6 +5,7 @@ Beside what reading a file can answer (`audit_stream.logfile.errors`), a store c
     StoreError
     ├── StoreBusy            the queue is full: retry after a second, nothing was queued
     ├── StoreUnavailable     the disk refused, or the daemon stops: nothing was acknowledged
+    ├── StoreUnreadable      the store's files were changed under it: nothing can be read at the moment
     ├── IdempotencyConflict  the key was used by this source for another body
     └── StoreLocked          another daemon holds the file
 """
@@ -20,6 +21,7 @@ from audit_stream.canonical import Prepared
 from audit_stream.chain import Head, Linked
 from audit_stream.logfile.errors import StoreError
 from audit_stream.logfile.query import EventQuery, Layout, Page
+from audit_stream.logfile.series import Tally
 
 __all__ = [
     "Health",
@@ -30,6 +32,7 @@ __all__ = [
     "StoreBusy",
     "StoreLocked",
     "StoreUnavailable",
+    "StoreUnreadable",
 ]
 
 
@@ -39,6 +42,10 @@ class StoreBusy(StoreError):
 
 class StoreUnavailable(StoreError):
     """The append failed or its outcome is unknown; the text is the reason."""
+
+
+class StoreUnreadable(StoreError):
+    """The store's files were deleted, replaced or cut under it; the text is what happened and what to do."""
 
 
 class IdempotencyConflict(StoreError):
@@ -76,6 +83,8 @@ class Health(msgspec.Struct, frozen=True, kw_only=True):
     commits: int
     failed_commits: int
     size_bytes: int
+    """Of the database and its write-ahead log."""
+    log_bytes: int
 
 
 class Store(Protocol):
@@ -90,7 +99,13 @@ class Store(Protocol):
         """The state of the write path."""
 
     def counts(self) -> Mapping[tuple[str, str], int]:
-        """Events by (kind, source), as of `head`."""
+        """Events by (kind, source), as of `head`. For a million series it takes a second."""
+
+    def tally(self) -> Tally:
+        """What is shown of the counts: cheap, however many series there are."""
+
+    def has_kind(self, kind: str) -> bool:
+        """Whether there are events of this kind."""
 
     async def append(self, events: Sequence[Prepared], key: IdempotencyKey | None = None) -> Receipt:
         """Append all or none. On return they are on disk. Raises StoreError."""
@@ -104,8 +119,17 @@ class Store(Protocol):
     async def find(self, query: EventQuery) -> Page:
         """The ids of the events that a query selects. Raises SearchStopped; a cancelled search ends soon after."""
 
+    async def find_some(self, query: EventQuery) -> Page:
+        """What is found of them in a bounded time, which may be nothing: all that fit up to `Page.reached`.
+
+        For streams, which go on from there. Raises SearchStopped only when the store is closing.
+        """
+
     def read(self, ids: Sequence[int], layout: Layout) -> AsyncIterator[bytes]:
-        """The events of `ids`, in that order, as chunks of ready bytes of bounded size."""
+        """The events of `ids`, in that order, as chunks of ready bytes of bounded size, which are not held here."""
+
+    def read_small(self, ids: Sequence[int], layout: Layout) -> bytes | None:
+        """All of it at once when it is quickly read and small; otherwise None."""
 
     async def close(self) -> None:
         """Commit what is queued, answer every waiter and release the file."""

@@ -10,37 +10,45 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from time import monotonic
+from time import monotonic_ns
 from typing import Self, TypeVar
 
+import msgspec
+import structlog
+
 from audit_daemon.store import schema
+from audit_daemon.store.acknowledged import check_not_shorter
+from audit_daemon.store.files import FilesChanged, log_of
 from audit_daemon.store.lock import FileLock
-from audit_daemon.store.protocol import Health, IdempotencyKey, Receipt
+from audit_daemon.store.packed_ids import BLOCK_IDS, packed
+from audit_daemon.store.protocol import Health, IdempotencyKey, Receipt, StoreUnreadable
+from audit_daemon.store.searches import Searches, shut_down
 from audit_daemon.store.writer import Writer, WriterLimits
 from audit_stream.canonical import Prepared
-from audit_stream.chain import Head, Linked
+from audit_stream.chain import GENESIS, Head, Linked
 from audit_stream.event import system_clock_ms
-from audit_stream.filters import register
 from audit_stream.logfile.errors import SearchStopped, StoreUnusable
 from audit_stream.logfile.opening import open_reader
-from audit_stream.logfile.query import EventQuery, Layout, Page
-from audit_stream.logfile.reader import fetch_event, fetch_events, find_ids, how_many_fit
-from audit_stream.logfile.series import SeriesRegistry
+from audit_stream.logfile.query import Criteria, EventQuery, Layout, Page
+from audit_stream.logfile.reader import counts_that_fit, fetch_event, fetch_events, fits
+from audit_stream.logfile.search import MAX_MERGED_SERIES, Search, find_ids
+from audit_stream.logfile.series import SeriesRegistry, Tally
 from audit_stream.logfile.spans import Spans
 
 __all__ = ["SqliteStore"]
+
+_log = structlog.get_logger(__name__)
 
 _T = TypeVar("_T")
 
 _READER_THREADS = 3
 _INLINE_EVENTS = 200
 """Pages up to this size that need no scan are read on the loop's thread: they take less than the hop to another."""
-_INLINE_SERIES = 100
-_CHUNK_EVENTS, _CHUNK_BYTES = 500, 256 << 10
+_INLINE_BYTES = 128 << 10
+"""What such a page takes at most, as it is held whole while its reader takes its time."""
+_CHUNK_EVENTS, _CHUNK_BYTES = 500, 64 << 10
 """What one chunk of a streamed answer holds at most, and so what a stalled reader pins."""
 
-SEARCH_DEADLINE_S = 30.0
-"""When a search is given up. There are few reader threads, and a filter can be written to take for ever."""
 _STEPS_BETWEEN_LOOKS = 1_000
 
 
@@ -53,6 +61,7 @@ class SqliteStore:
         *,
         loop: asyncio.AbstractEventLoop,
         clock_ms: Callable[[], int] = system_clock_ms,
+        uptime_ms: Callable[[], int] = lambda: monotonic_ns() // 1_000_000,
         limits: WriterLimits | None = None,
         open_writer: Callable[[Path], sqlite3.Connection] = schema.open_writer,
     ) -> None:
@@ -61,31 +70,40 @@ class SqliteStore:
         `open_writer` is there for fault tests.
         """
         self.path = path.resolve()  # by whatever name: SQLite's log and our lock belong to the file itself
+        self._readable = self.path
+        self._unreadable: str | None = None  # why nothing can be read at the moment
+        self.hung = False
         self._series = SeriesRegistry()
         self._spans = Spans()
         with contextlib.ExitStack() as undo:
             self._lock = FileLock(self.path)
             undo.callback(self._lock.release)
+            if path.is_symlink() and not schema.size_of(self.path):  # the log may be where the link led to before
+                check_not_shorter(path, None, GENESIS)
             try:
                 schema.create(self.path)
-                self._inline = self._open_reader()
+                self._inline = open_reader(self.path)
                 undo.callback(self._inline.close)
                 self._writer = Writer(
+                    self.path,
                     partial(open_writer, self.path),
-                    identify=partial(_identity, self.path),
                     series=self._series,
                     spans=self._spans,
                     loop=loop,
                     clock_ms=clock_ms,
+                    uptime_ms=uptime_ms,
                     limits=limits or WriterLimits(),
+                    file_lock=self._lock,
+                    on_lost=self._files_lost,
                 )
-            except sqlite3.Error as error:
-                raise StoreUnusable(f"cannot use {self.path}: {error}") from error
+            except (sqlite3.Error, OSError) as error:
+                raise StoreUnusable(f"cannot use {self.path}: {schema.why(error)}") from error
             undo.pop_all()
         self._local = threading.local()
         self._opened: list[sqlite3.Connection] = []
         self._closing = threading.Event()
         self._threads = ThreadPoolExecutor(_READER_THREADS, thread_name_prefix="reader")
+        self._searches = Searches(lambda: open_reader(self._readable))
 
     @classmethod
     async def open(cls, path: Path, *, limits: WriterLimits | None = None) -> Self:
@@ -106,16 +124,21 @@ class SqliteStore:
             queued_bytes=self._writer.queued_bytes,
             commits=self._writer.commits,
             failed_commits=self._writer.failed_commits,
-            size_bytes=sum(
-                part.stat().st_size
-                for suffix in ("", "-wal")
-                if (part := self.path.with_name(self.path.name + suffix)).exists()
-            ),
+            size_bytes=schema.size_of(self.path) + (log_bytes := schema.size_of(log_of(self.path))),
+            log_bytes=log_bytes,
         )
 
     def counts(self) -> Mapping[tuple[str, str], int]:
         """Events by (kind, source)."""
         return self._series.counts()
+
+    def tally(self) -> Tally:
+        """What is shown of the counts."""
+        return self._series.tally()
+
+    def has_kind(self, kind: str) -> bool:
+        """Whether the log holds events of this kind."""
+        return self._series.has_kind(kind)
 
     async def append(self, events: Sequence[Prepared], key: IdempotencyKey | None = None) -> Receipt:
         """Append all or none; on return they are on disk. Raises StoreError."""
@@ -125,45 +148,119 @@ class SqliteStore:
         """Call `listener` on the loop's thread with each commit's events."""
         self._writer.on_commit(listener)
 
+    def give_up(self) -> None:
+        """Tell every waiter of `append` that its outcome is not known; for a stop while the disk hangs."""
+        self._writer.give_up()
+
+    def check_readable(self) -> None:
+        """Raise StoreUnreadable when the files are not those that are open, so that what is read may be wrong."""
+        if self._unreadable is not None:
+            raise StoreUnreadable(self._unreadable)
+
+    def check_files(self) -> None:
+        """Raise StoreUnreadable when what lies at `path` is not what the store has open."""
+        if self._writer.lost is not None:
+            raise StoreUnreadable(self._writer.problem or self._writer.lost)
+        try:
+            self._writer.check_files()
+        except FilesChanged as error:
+            raise StoreUnreadable(str(error)) from None
+
     def event(self, event_id: int) -> tuple[bytes, str] | None:
         """An event's canonical bytes and hash: one index look-up, on the calling thread."""
+        self.check_readable()
         return fetch_event(self._inline, event_id)
 
     async def find(self, query: EventQuery) -> Page:
-        """The ids that a query selects. Scans run in a reader thread; one whose caller is cancelled ends soon after."""
-        few = query.limit <= _INLINE_EVENTS and len(self._series) <= _INLINE_SERIES
-        inline = few and not query.criteria.scans
+        """The ids that a query selects. One that must look at events takes turns with others of its kind."""
+        self.check_readable()
+        if self._must_search(query.criteria):
+            page = await self._searches.find(self._search(query))
+            return page if len(page.ids) <= BLOCK_IDS else await self._in_thread(lambda _: _packed(page))
         find = partial(find_ids, query=query, series=self._series, spans=self._spans, head_id=self.head.event_id)
-        return find(self._inline) if inline else await self._in_thread(find)
+        if query.limit <= _INLINE_EVENTS:
+            return find(self._inline)
+        # Packed in the same turn: thousands who ask at once would have all their lists wait for it.
+        return await self._in_thread(lambda connection: _packed(find(connection)))
+
+    async def find_some(self, query: EventQuery) -> Page:
+        """What one turn of searching finds."""
+        self.check_readable()
+        if self._must_search(query.criteria):
+            return await self._searches.get_on(self._search(query))
+        return await self.find(query)
+
+    def read_small(self, ids: Sequence[int], layout: Layout) -> bytes | None:
+        """The events of `ids` at once, on the calling thread, when there are few and they are small."""
+        if len(ids) > _INLINE_EVENTS:
+            return None
+        self.check_readable()
+        if ids and not fits(self._inline, ids, _INLINE_BYTES):
+            return None
+        return fetch_events(self._inline, ids, layout)
 
     async def read(self, ids: Sequence[int], layout: Layout) -> AsyncIterator[bytes]:
-        """The events of `ids` in chunks; a small page comes as one."""
-        if len(ids) <= _INLINE_EVENTS:
-            yield fetch_events(self._inline, ids, layout)
-            return
+        """The events of `ids` in chunks of up to _CHUNK_BYTES."""
+        self.check_readable()
         start = 0
+        counts: list[int] = []  # of the chunks to come
         while start < len(ids):
-            some = ids[start : start + _CHUNK_EVENTS]
-            chunk, count = await self._in_thread(partial(_fetch_some, ids=some, layout=layout))
-            yield chunk
-            start += count
+            if counts:
+                some = ids[start : start + counts[0]]
+                first = [await self._in_thread(partial(fetch_events, ids=some, layout=layout))]
+            else:
+                some = ids[start : start + _CHUNK_EVENTS]
+                first, counts = await self._in_thread(partial(_fetch_first, ids=some, layout=layout))
+            yield first.pop()  # not held here while its reader takes its time
+            start += counts.pop(0)
 
     async def close(self) -> None:
-        """Commit what is queued, answer every waiter, release the file."""
+        """Commit what is queued, answer every waiter, release the file.
+
+        With a disk that does not answer it gives up after seconds: then `hung` is set, and the process has to end by
+        itself (`os._exit`), because Python would wait for the threads that hang.
+        """
         self._closing.set()
-        await asyncio.to_thread(self._writer.close)
-        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
+        self.hung = not await asyncio.to_thread(self._writer.close)
+        if self.hung:
+            _log.error("the disk does not answer: what it has not confirmed was not acknowledged")
+            return
+        self.hung = not await self._searches.close() or not await shut_down(self._threads)
+        if self.hung:
+            _log.error("the disk does not answer: a reader waits for it; everything that was acknowledged is on it")
+            return
         for connection in (self._inline, *self._opened):
             connection.close()
+        self._writer.close_files()
         self._lock.release()
 
-    def _open_reader(self) -> sqlite3.Connection:
-        connection = open_reader(self.path)
-        register(connection)  # the exact test of a filter's payload and free-text terms
-        return connection
+    def _must_search(self, criteria: Criteria) -> bool:
+        """Whether events must be looked at, or the entries of more series than one statement merges."""
+        if criteria.scans:
+            return True
+        if criteria.kinds is None and criteria.sources is None:
+            return False
+        kinds = self._series.kinds() if criteria.kinds is None else criteria.kinds
+        if criteria.sources is None:
+            return self._series.size(kinds)[0] > MAX_MERGED_SERIES
+        return len(self._series.named(kinds, criteria.sources)) > MAX_MERGED_SERIES
+
+    def _search(self, query: EventQuery) -> Search:
+        return Search(query, series=self._series, spans=self._spans, head_id=self.head.event_id)
+
+    def _files_lost(self) -> None:
+        """Read from the file that everything was saved into; nothing before it is there."""
+        rescued = self._writer.rescued
+        self._unreadable = None if rescued is not None else self._writer.problem
+        if rescued is not None:
+            self._opened.append(self._inline)
+            self._readable = rescued
+            self._inline = open_reader(rescued)
+            self._local = threading.local()
+            self._searches.reopen()
 
     async def _in_thread(self, job: Callable[[sqlite3.Connection], _T]) -> _T:
-        """Run a job in a reader thread. It ends early when its caller is cancelled, and after SEARCH_DEADLINE_S."""
+        """Run a cheap job in a reader thread. It ends early when its caller is cancelled."""
         given_up = threading.Event()
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, self._with_connection, job, given_up)
@@ -174,34 +271,22 @@ class SqliteStore:
     def _with_connection(self, job: Callable[[sqlite3.Connection], _T], given_up: threading.Event) -> _T:
         connection: sqlite3.Connection | None = getattr(self._local, "connection", None)
         if connection is None:
-            connection = self._local.connection = self._open_reader()
+            connection = self._local.connection = open_reader(self._readable)
             self._opened.append(connection)
-        deadline = monotonic() + SEARCH_DEADLINE_S
-        connection.set_progress_handler(
-            lambda: given_up.is_set() or self._closing.is_set() or monotonic() > deadline, _STEPS_BETWEEN_LOOKS
-        )
+        connection.set_progress_handler(lambda: given_up.is_set() or self._closing.is_set(), _STEPS_BETWEEN_LOOKS)
         try:
             return job(connection)
         except sqlite3.OperationalError as error:
             if str(error) != "interrupted":
                 raise
-            if self._closing.is_set():
-                raise SearchStopped("the daemon is stopping") from None
-            raise SearchStopped(
-                f"the search was given up after {SEARCH_DEADLINE_S:g} s: narrow it by kind, source, id or time"
-            ) from None
+            raise SearchStopped("the daemon is stopping") from None
 
 
-def _fetch_some(connection: sqlite3.Connection, ids: Sequence[int], layout: Layout) -> tuple[bytes, int]:
-    """As many of the first events as a chunk may hold, laid out, and how many they are."""
-    count = how_many_fit(connection, ids, _CHUNK_BYTES)
-    return fetch_events(connection, ids[:count], layout), count
+def _packed(page: Page) -> Page:
+    return msgspec.structs.replace(page, ids=packed(page.ids))
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Which file a path names now; None when there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
+def _fetch_first(connection: sqlite3.Connection, ids: Sequence[int], layout: Layout) -> tuple[list[bytes], list[int]]:
+    """The first chunk of some events, laid out, and how many events each of their chunks holds."""
+    counts = counts_that_fit(connection, ids, _CHUNK_BYTES)
+    return [fetch_events(connection, ids[: counts[0]], layout)], counts

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import msgspec
 import structlog
 
 from audit_stream.chain import Head, Verdict
+from audit_stream.logfile.asking import STALL_S, NoVerdictError, ask, deadline_s
 
-__all__ = ["Verifier", "VerifierError"]
+__all__ = ["Verifier"]
 
 _log = structlog.get_logger(__name__)
 
@@ -23,8 +21,8 @@ _MAX_SHARE = 0.1
 """Of the time, at most this much is spent verifying on our own schedule, however long the chain has become."""
 
 
-class VerifierError(Exception):
-    """The chain could not be checked; that says nothing about the chain."""
+_GRACE = 2
+"""A walk that was asked for may run when the schedule's is due, which comes after it."""
 
 
 class Verifier:
@@ -40,19 +38,29 @@ class Verifier:
         *,
         head: Callable[[], Head],
         interval_s: float,
+        stall_s: float = STALL_S,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._path = path
         self._head = head
         self._interval_s = interval_s
+        self._stall_s = stall_s
         self._sleep = sleep
         self._took_s = 0.0  # from the start of the last process to its end, what it gave up and began anew included
         self._upcoming: asyncio.Task[Verdict] | None = None
         self._running: asyncio.Task[Verdict] | None = None
         self._schedule: asyncio.Task[None] | None = None
+        self._due_s = float("inf")  # on time.monotonic(): when the schedule must have come to another verdict
+        self._failure: str | None = None
         self.last: Verdict | None = None
-        self.failure: str | None = None  # why the last walk came to no verdict
         self.walks = 0
+
+    @property
+    def failure(self) -> str | None:
+        """Why nothing is known of the chain now: the last walk came to no verdict, or the next one is overdue."""
+        if self._failure is None and time.monotonic() > self._due_s:
+            return "the verification by the daemon's own schedule is overdue"
+        return self._failure
 
     def start(self) -> None:
         """Begin the schedule; without an interval (0) walks happen only on demand."""
@@ -60,13 +68,13 @@ class Verifier:
             self._schedule = asyncio.create_task(self._run_schedule(), name="verify schedule")
 
     async def verify(self) -> Verdict:
-        """A fresh verdict. Raises VerifierError when the file could not be checked."""
+        """A fresh verdict. Raises NoVerdictError when the file could not be checked."""
         if self._upcoming is None:
             self._upcoming = asyncio.create_task(self._walk_after(self._running), name="verify")
         return await asyncio.shield(self._upcoming)
 
     async def close(self) -> None:
-        """Stop the schedule and end a running walk."""
+        """Stop the schedule and kill a running walk, whatever state its process is in: it takes a second at most."""
         tasks = [task for task in (self._schedule, self._upcoming, self._running) if task is not None]
         for task in tasks:
             task.cancel()
@@ -75,11 +83,12 @@ class Verifier:
     async def _run_schedule(self) -> None:
         delay_s = _FIRST_WALK_DELAY_S
         while True:
+            self._due_s = time.monotonic() + delay_s + _GRACE * deadline_s(self._path)
             await self._sleep(delay_s)
             before = self.last
             try:
                 verdict = await self.verify()
-            except VerifierError as error:
+            except NoVerdictError as error:
                 _log.error("cannot verify the chain", reason=str(error))
             else:
                 if before is not None and _same_break(before, verdict):
@@ -92,50 +101,31 @@ class Verifier:
             await asyncio.wait([earlier])
         try:
             verdict = await self._walk()
-        except VerifierError as error:
-            self.failure = str(error)
+        except NoVerdictError as error:
+            self._failure = str(error)
             raise
-        self.failure = None
+        self._failure = None
         self._note(verdict)
         self.last = verdict
         return verdict
 
     async def _walk(self) -> Verdict:
-        head = self._head()
         self.walks += 1
         began_s = time.monotonic()
         try:
-            return _read_answer(await self._ask_process(head))
-        except OSError as error:  # no memory or no process left for another program
-            raise VerifierError(f"the verifying process did not start: {error.strerror}") from None
+            return await self._ask(self._head())
         finally:
             self._took_s = time.monotonic() - began_s
             self._running = None
             if self._upcoming is asyncio.current_task():
                 self._upcoming = None
 
-    async def _ask_process(self, head: Head) -> bytes:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "audit_stream.logfile.process",
-            str(self._path),
-            *((str(head.event_id), head.hash) if head.event_id else ()),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-        )
-        try:
-            assert process.stdout is not None
-            await process.stdout.readline()  # it begins to read: who asks from now on waits for the next walk
-            self._running, self._upcoming = self._upcoming, None
-            answer = await process.stdout.readline()
-            await process.wait()
-            return answer
-        finally:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.terminate()
-                await process.wait()
+    async def _ask(self, head: Head) -> Verdict:
+        return await ask(self._path, acknowledged=head, on_started=self._began_to_read, stall_s=self._stall_s)
+
+    def _began_to_read(self) -> None:
+        """Who asks from now on waits for the next walk."""
+        self._running, self._upcoming = self._upcoming, None
 
     def _note(self, verdict: Verdict) -> None:
         if not verdict.valid:
@@ -153,12 +143,3 @@ class Verifier:
 
 def _same_break(before: Verdict, now: Verdict) -> bool:
     return not before.valid and not now.valid and before.first_break_at == now.first_break_at
-
-
-def _read_answer(answer: bytes) -> Verdict:
-    try:
-        if b'"error"' in answer[:16]:
-            raise VerifierError(msgspec.json.decode(answer)["error"])
-        return msgspec.json.decode(answer, type=Verdict)
-    except msgspec.DecodeError:
-        raise VerifierError("the verifying process ended without a verdict") from None

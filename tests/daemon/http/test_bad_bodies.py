@@ -79,7 +79,7 @@ BODIES: dict[str, tuple[bytes, str]] = {
     "kind is null": (with_fields('"kind":null,"source":"s"'), "kind: expected str"),
     "kind is a number": (with_fields('"kind":1,"source":"s"'), "kind: expected str"),
     "kind is empty": (with_fields('"kind":"","source":"s"'), "kind: is empty"),
-    "kind is unknown": (with_fields('"kind":"nope","source":"s"'), "AUDIT_STREAM_EXTRA_KINDS=nope"),
+    "kind is unknown": (with_fields('"kind":"nope","source":"s"'), "add it to AUDIT_STREAM_EXTRA_KINDS"),
     "kind is in capitals": (with_fields('"kind":"OTHER","source":"s"'), "kind: "),
     "source is missing": (with_fields('"kind":"other"'), "source: is required"),
     "source is empty": (with_fields('"kind":"other","source":""'), "source: is empty"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,10 @@ from typing import Any
 
 import httpx
 import pytest
+
+from audit_daemon.http.ingest import Decoding
+from audit_stream.canonical import canonical_bytes
+from audit_stream.event import EventReader
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
 JSON = {"Content-Type": "application/json"}
@@ -255,3 +260,24 @@ def test_an_event_and_a_batch_do_not_share_a_key(client: httpx.Client) -> None:
     key = new_key()
     client.post("/events", json=event(1), headers=key).raise_for_status()
     assert client.post("/events/batch", json=[event(1)], headers=key).status_code == 422
+
+
+def test_the_digest_of_a_large_batch_is_that_of_the_whole() -> None:
+    events = [event(number, payload={"text": "é" * 200}) for number in range(3_000)]
+    steps = EventReader().array_steps(json.dumps(events).encode(), max_events=10_000)
+    decoding = Decoding(steps, keyed=True)
+    while decoding.step():
+        pass
+    key = decoding.idempotency_key(b"k")
+    assert key is not None
+    assert key.digest == hashlib.sha256(canonical_bytes({"body": events})).digest()
+
+
+def test_a_large_batch_is_replayed_however_it_is_spelt(client: httpx.Client) -> None:
+    key = new_key()
+    events = [event(number, payload={"text": "x" * 200}) for number in range(3_000)]
+    first = client.post("/events/batch", content=json.dumps(events, indent=1), headers=JSON | key)
+    again = client.post("/events/batch", content=lines(*events), headers=NDJSON | key)
+    other = client.post("/events/batch", content=lines(*events, event(1)), headers=NDJSON | key)
+    assert (first.status_code, again.status_code, other.status_code) == (201, 200, 422)
+    assert again.content == first.content

@@ -1,4 +1,7 @@
-"""The connection's deadline for a head, with a loop whose time the test turns."""
+"""One connection's deadlines and what it takes in, with a loop whose time the test turns.
+
+test_fragments.py feeds it whatever a peer may send; test_peers.py does so to a real daemon.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from audit_daemon.http.connection import HEAD_DEADLINE_S, GuardedProtocol
+from audit_daemon.http.connection import HEAD_DEADLINE_S, MAX_AHEAD_BYTES, GuardedProtocol
 from audit_daemon.http.transport import CoalescingTransport
 
 
@@ -29,13 +32,20 @@ class Loop:
 
     def __init__(self) -> None:
         self.timers: list[Timer] = []
+        self.soon: list[Callable[[], object]] = []
 
     def call_later(self, delay_s: float, callback: Callable[..., object], *args: object) -> Timer:
         self.timers.append(Timer(delay_s, lambda: callback(*args)))
         return self.timers[-1]
 
     def call_soon(self, callback: Callable[[], object]) -> None:
-        """Never: what is written stays pending until the transport is closed."""
+        self.soon.append(callback)
+
+    def turn(self) -> None:
+        """Call what was to be called soon."""
+        soon, self.soon = self.soon, []
+        for callback in soon:
+            callback()
 
     def create_task(self, coroutine: Any) -> asyncio.Future[None]:
         coroutine.close()
@@ -55,12 +65,27 @@ class Transport:
     def __init__(self) -> None:
         self.written = b""
         self.closed = False
+        self.reading = True
 
     def write(self, data: bytes) -> None:
         self.written += data
 
     def close(self) -> None:
         self.closed = True
+
+    abort = close
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def pause_reading(self) -> None:
+        self.reading = False
+
+    def resume_reading(self) -> None:
+        self.reading = True
 
     def get_extra_info(self, _: str) -> None:
         """Nothing is known of the peer."""
@@ -110,14 +135,131 @@ def test_half_a_head_does_not_extend_the_deadline(connection: GuardedProtocol, l
     assert len(loop.running) == 1
 
 
+def answer(connection: GuardedProtocol) -> None:
+    """As the request's task would, had it run."""
+    connection.cycle.response_started = connection.cycle.response_complete = True
+    connection.on_response_complete()
+
+
+GET = b"GET / HTTP/1.1\r\nHost: daemon\r\n\r\n"
+
+
+def test_what_follows_a_request_waits_as_bytes_until_it_is_answered(
+    connection: GuardedProtocol, loop: Loop, transport: Transport
+) -> None:
+    connection.data_received(GET + GET + b"GET / HT")
+    first = connection.cycle
+    assert not connection.pipeline
+    assert connection.buffered_bytes == len(GET + b"GET / HT")
+    answer(connection)
+    loop.turn()
+    assert connection.cycle is not first
+    assert [timer.delay_s for timer in loop.running] == []  # the head's deadline begins when we come to it
+
+
 def test_half_of_a_later_head_has_a_deadline_of_its_own(
     connection: GuardedProtocol, loop: Loop, transport: Transport
 ) -> None:
-    connection.data_received(b"GET / HTTP/1.1\r\nHost: daemon\r\n\r\nGET / HT")
-    [deadline] = loop.running
-    deadline.ring()
+    connection.data_received(GET + b"GET / HT")
+    answer(connection)
+    loop.turn()
+    deadlines = [timer for timer in loop.running if timer.delay_s == HEAD_DEADLINE_S]
+    assert len(deadlines) == 1
+    deadlines[0].ring()
     assert transport.closed
-    assert transport.written == b""  # the first request's answer is still to come
+    assert transport.written.startswith(b"HTTP/1.1 408 ")
+
+
+@pytest.mark.parametrize("blank", [b"\r\n", b"\r", b"\r\n\r\n"])
+def test_an_empty_line_after_an_answer_does_not_end_the_keep_alive_deadline(
+    connection: GuardedProtocol, loop: Loop, blank: bytes
+) -> None:
+    connection.data_received(GET)
+    answer(connection)
+    [keep_alive] = loop.running
+    connection.data_received(blank)
+    assert loop.running == [keep_alive]
+
+
+WAITS = {
+    "nothing": b"",
+    "an empty line": b"\r\n",
+    "half a request line": b"GET / HT",
+    "half a head": GET[:-4],
+    "half a body": b"POST / HTTP/1.1\r\nHost: d\r\nContent-Length: 9\r\n\r\nabc",
+    "no body after an Expect": b"POST / HTTP/1.1\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n",
+    "half a chunk": b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n9\r\nabc",
+    "half an extension": b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n9;abc",
+    "half a trailer": b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: y",
+    "half a body of a GET": b"GET / HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc",
+}
+
+
+@pytest.mark.parametrize("before", [b"", GET], ids=["first", "after an answer"])
+@pytest.mark.parametrize("name", WAITS)
+def test_every_wait_for_a_peer_ends(
+    connection: GuardedProtocol, loop: Loop, transport: Transport, name: str, before: bytes
+) -> None:
+    if before:
+        connection.data_received(before)
+        answer(connection)
+    connection.data_received(WAITS[name])
+    assert len(loop.running) == 1
+    loop.running[0].ring()
+    assert transport.closed
+
+
+def test_a_body_after_its_answer_has_a_deadline_too(
+    connection: GuardedProtocol, loop: Loop, transport: Transport
+) -> None:
+    connection.data_received(WAITS["half a body"])
+    answer(connection)
+    written = transport.written
+    min(loop.running, key=lambda timer: timer.delay_s).ring()
+    assert transport.closed
+    assert transport.written == written
+
+
+def test_a_peer_that_sends_on_while_it_is_answered_is_stopped(
+    connection: GuardedProtocol, transport: Transport
+) -> None:
+    connection.data_received(GET)
+    while transport.reading:
+        connection.data_received(GET * 100)
+    assert connection.buffered_bytes < MAX_AHEAD_BYTES + 100 * len(GET)
+
+
+def test_a_peer_whose_body_is_not_read_yet_is_stopped(connection: GuardedProtocol, transport: Transport) -> None:
+    connection.data_received(b"POST / HTTP/1.1\r\nContent-Length: 10000000\r\n\r\n")
+    while transport.reading:
+        connection.data_received(b"x" * 10_000)
+    assert connection.buffered_bytes < 2 * MAX_AHEAD_BYTES + 20_000
+
+
+def test_a_head_that_ends_in_two_parts_may_be_followed_by_a_large_body(
+    connection: GuardedProtocol, transport: Transport
+) -> None:
+    for cut in (1, 2, 3):
+        data = b"POST / HTTP/1.1\r\nContent-Length: 200000\r\n\r\n" + b"x" * 200_000
+        end = data.index(b"\r\n\r\n") + cut
+        connection.data_received(data[:end])
+        for at in range(end, len(data), 65_536):
+            connection.data_received(data[at : at + 65_536])
+            connection.cycle.body.clear()  # as it is read
+            connection.flow.resume_reading()
+        assert transport.written == b""
+        assert not connection.pipeline
+        answer(connection)
+
+
+def test_a_turn_of_one_byte_chunks_is_short(connection: GuardedProtocol, loop: Loop) -> None:
+    connection.data_received(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + b"2\r\nxy\r\n" * 8000)
+    turns = 1
+    while loop.soon:
+        loop.turn()
+        turns += 1
+    assert turns > 3
+    assert bytes(connection.cycle.body) == b"xy" * 8000
 
 
 def test_the_deadline_ends_with_the_connection(connection: GuardedProtocol, loop: Loop) -> None:

@@ -241,6 +241,8 @@ PROMISED = {
     "audit_stream_subscribers": "gauge",
     "audit_stream_write_queue_events": "gauge",
     "audit_stream_write_queue_bytes": "gauge",
+    "audit_stream_buffer_bytes": "gauge",
+    "audit_stream_buffer_dismissed": "counter",
     "audit_stream_store_ok": "gauge",
     "audit_stream_database_size_bytes": "gauge",
     "audit_stream_commits": "counter",

@@ -18,6 +18,10 @@ SEED = {recorded["name"]: recorded for recorded in GOLDEN["answers"]}
 
 DIFFERENCES = {
     "limit abc": (400, "a bad limit is a bad limit, whether out of range or no number"),
+    "unknown kind in a query": (
+        400,
+        "a bad parameter is a bad parameter; no published client looks at which 4xx it is",
+    ),
     "kind and source": (200, "both apply; 0.1.0 ignores source when kind is given"),
     "unknown query parameter": (400, "a misspelt filter must not look like an answer to the right one"),
     "another content type": (415, "any web page may send text/plain without asking first"),

@@ -65,8 +65,10 @@ class AnswerReader:
         self._pending = b""
 
     def read(self, *, method: str = "GET") -> Answer:
-        """One whole answer."""
+        """One whole answer, without those that come before it (1xx)."""
         status, headers = self.read_head()
+        while 100 <= status < 200:
+            status, headers = self.read_head()
         if method == "HEAD" or status in (204, 304):
             return Answer(status, headers, b"")
         if headers.get("transfer-encoding") == "chunked":

@@ -89,6 +89,10 @@ class _Connection:
         self._connection = connection
         self._faults = faults
 
+    @property
+    def total_changes(self) -> int:
+        return self._connection.total_changes
+
     def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
         cursor: sqlite3.Cursor = self._faults.around(sql, lambda: self._connection.execute(sql, *parameters))
         return cursor

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
+from contextlib import closing
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
@@ -190,6 +193,25 @@ def test_the_store_finds_out_by_itself_that_the_disk_works_again(tmp_path: Path,
     asyncio.run(scenario())
 
 
+def test_that_the_disk_works_again_is_found_out_by_writing_to_it(tmp_path: Path) -> None:
+    path, faults = tmp_path / "audit.db", Faults()
+
+    async def scenario() -> None:
+        store, follower = followed(path, faults)
+        await store.append(BEFORE)
+        faults.arm(STEPS["commit"], "failed", sqlite3.OperationalError(FULL))
+        with pytest.raises(StoreUnavailable):
+            await store.append(BATCH)
+        size_bytes, head = store.health.log_bytes, file_head(path)
+        faults.clear()
+        await until(lambda: store.health.problem is None)
+        assert store.health.log_bytes > size_bytes
+        assert file_head(path) == head
+        await assert_sound(path, store, follower, faults)
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("when", MODES)
 def test_a_failing_checkpoint_refuses_nothing_and_loses_nothing(tmp_path: Path, when: When) -> None:
     path, faults = tmp_path / "audit.db", Faults()
@@ -263,6 +285,97 @@ def test_closing_with_a_broken_disk_answers_every_waiter(tmp_path: Path) -> None
         assert_whole(path, head)
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("pool", ["_threads", "_searches._threads"])
+def test_a_reader_whom_the_disk_does_not_answer_keeps_no_stop_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pool: str
+) -> None:
+    monkeypatch.setattr("audit_daemon.store.searches._CLOSE_S", 0.05)
+    path, answered = tmp_path / "audit.db", threading.Event()
+
+    async def scenario() -> None:
+        store = SqliteStore(path, loop=asyncio.get_running_loop())
+        await store.append([event(0)])
+        stuck = attrgetter(pool)(store).submit(answered.wait, DEADLINE_S)
+        await store.close()
+        assert store.hung
+        answered.set()
+        await asyncio.wrap_future(stuck)
+        await store.close()
+        assert not store.hung
+
+    asyncio.run(scenario())
+
+
+def test_who_waits_for_a_disk_that_hangs_is_told_at_the_stop_that_the_outcome_is_not_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("audit_daemon.store.writer._CLOSE_S", 0.05)
+    path, faults = tmp_path / "audit.db", Faults()
+
+    async def scenario() -> None:
+        store = SqliteStore(path, loop=asyncio.get_running_loop(), open_writer=faults.open_writer)
+        await store.append([event(0)])
+        faults.hold()
+        waiters = [asyncio.ensure_future(store.append([event(number)])) for number in range(12)]
+        await until(faults.held.is_set)
+        store.give_up()
+        outcomes = await asyncio.gather(*waiters, return_exceptions=True)
+        assert all(isinstance(outcome, StoreUnavailable) for outcome in outcomes)
+        assert all("send it again with the same Idempotency-Key" in str(outcome) for outcome in outcomes)
+        await store.close()
+        assert store.hung
+        faults.release()
+        await asyncio.to_thread(store._writer._thread.join, DEADLINE_S)
+        await store.close()
+        assert not store.hung
+
+    asyncio.run(scenario())
+
+
+def test_another_program_that_holds_the_write_lock_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "audit.db"
+
+    async def body(store: SqliteStore, follower: Follower) -> None:
+        await store.append([event(0)])
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            outcomes = await asyncio.gather(*(store.append([event(1)]) for _ in range(12)), return_exceptions=True)
+            assert {type(outcome) for outcome in outcomes} == {StoreUnavailable}
+            assert {"another program holds the database's write lock" in str(outcome) for outcome in outcomes} == {True}
+            other.execute("ROLLBACK")
+        await until(lambda: store.health.problem is None)
+        await store.append([event(2)])
+        await told_all(store, follower)
+        assert follower.told == stored(path)
+
+    in_store(path, body)
+
+
+def test_a_reader_that_does_not_end_keeps_nobody_from_appending_and_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Checkpoints cannot be completed, so that the log grows; what is kept in memory meanwhile is bounded."""
+    monkeypatch.setattr("audit_daemon.store.checkpoint.CHECKPOINT_BYTES", 100_000)
+    monkeypatch.setattr("audit_daemon.store.rescue._MAX_UNSAVED_BYTES", 200_000)
+    path = tmp_path / "audit.db"
+
+    async def body(store: SqliteStore, _: Follower) -> None:
+        await store.append([event(0)])
+        with closing(sqlite3.connect(path, isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT count(*) FROM events").fetchone()
+            for number in range(20):
+                await store.append(events(300, first=1_000 * number))
+            kept = sum(1 for _ in store._writer._unsaved.after(0))
+            assert 0 < kept < 3_000
+        for number in range(20):
+            await store.append(events(300, first=1_000 * number))
+        await until(lambda: sum(1 for _ in store._writer._unsaved.after(0)) < 6_000)
+        assert_whole(path, store.head)
+
+    in_store(path, body)
 
 
 def test_an_error_that_nobody_foresaw_is_answered_and_the_writer_lives_on(tmp_path: Path) -> None:

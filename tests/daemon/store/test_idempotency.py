@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import tempfile
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from audit_daemon.store.protocol import IdempotencyConflict, IdempotencyKey, Receipt
 from audit_daemon.store.sqlite import SqliteStore
@@ -44,6 +47,23 @@ def test_the_same_key_and_body_gives_the_first_answer_again(tmp_path: Path) -> N
         assert store.head.event_id == 4
 
     in_store(tmp_path / "audit.db", body)
+
+
+def test_a_key_that_somebody_dated_at_the_end_of_time_keeps_none_out(tmp_path: Path) -> None:
+    path = tmp_path / "audit.db"
+
+    async def one(store: SqliteStore, _: Follower) -> None:
+        await store.append([event(1)], key())
+
+    async def more(store: SqliteStore, _: Follower) -> None:
+        assert (await store.append([event(2)], key("another"))).replayed is False
+        assert (await store.append([event(2)], key("another"))).replayed is True
+
+    in_store(path, one)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("UPDATE idempotency SET time_ms = ?", (2**63 - 1,))
+        connection.commit()
+    in_store(path, more)
 
 
 def test_the_same_key_with_another_body_is_a_conflict_and_stores_nothing(tmp_path: Path) -> None:
@@ -116,7 +136,7 @@ def test_a_key_is_forgotten_after_its_lifetime(tmp_path: Path) -> None:
         assert (await store.append([event(2)], key(body=b"b"))).replayed is True
         assert store.head.event_id == 2
 
-    in_store(tmp_path / "audit.db", body, clock_ms=clock, limits=WriterLimits(key_lifetime_ms=1_000))
+    in_store(tmp_path / "audit.db", body, uptime_ms=clock, limits=WriterLimits(key_lifetime_ms=1_000))
 
 
 def test_forgotten_keys_are_removed_from_the_file(tmp_path: Path) -> None:
@@ -128,7 +148,82 @@ def test_forgotten_keys_are_removed_from_the_file(tmp_path: Path) -> None:
             clock.now_ms += 1_000
         await store.append([event(0)], key("last"))
 
-    in_store(path, body, clock_ms=clock, limits=WriterLimits(key_lifetime_ms=1_000))
+    in_store(path, body, uptime_ms=clock, limits=WriterLimits(key_lifetime_ms=1_000))
     with closing(sqlite3.connect(path)) as connection:
         (left,) = connection.execute("SELECT count(*) FROM idempotency").fetchone()
     assert left <= 201
+
+
+HOUR_MS = 3_600_000
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("post"), st.integers(0, 3)),
+        st.tuples(st.just("wait"), st.integers(0, 30 * HOUR_MS)),
+        st.tuples(st.just("clock"), st.integers(-(10**6) * HOUR_MS, 10**6 * HOUR_MS)),
+        st.tuples(st.just("restart"), st.just(0)),
+    ),
+    max_size=30,
+)
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=STEPS)
+def test_a_key_is_remembered_by_the_time_that_the_daemon_ran_whatever_the_clock_says(
+    tmp_path: Path, steps: list[tuple[str, int]]
+) -> None:
+    """A restart does not count, nor what ran since the last key: it is remembered longer then, never shorter."""
+    path = Path(tempfile.mkdtemp(dir=tmp_path)) / "audit.db"
+    clock, uptime = Clock(), Clock()
+    lifetime_ms = 24 * HOUR_MS
+    posted_ms: dict[int, int] = {}
+    ran_ms = newest_ms = 0
+
+    def open_store() -> SqliteStore:
+        limits = WriterLimits(key_lifetime_ms=lifetime_ms)
+        loop = asyncio.get_running_loop()
+        return SqliteStore(path, loop=loop, clock_ms=clock, uptime_ms=uptime, limits=limits)
+
+    async def run() -> None:
+        nonlocal ran_ms, newest_ms
+        store = open_store()
+        for step, value in steps:
+            if step == "post":
+                remembered = value in posted_ms and ran_ms - posted_ms[value] < lifetime_ms
+                receipt = await store.append([event(value)], key(str(value)))
+                assert receipt.replayed == remembered
+                if not remembered:
+                    posted_ms[value] = newest_ms = ran_ms
+            elif step == "wait":
+                uptime.now_ms += value
+                ran_ms += value
+            elif step == "clock":
+                clock.now_ms += value
+            else:
+                await store.close()
+                uptime.now_ms = 12_345  # the machine was started anew
+                ran_ms = newest_ms
+                store = open_store()
+        await store.close()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("named", [(1, 1), (2, 3), (3, 3), (2, 2), (900, 901), (-1, 0)])
+def test_a_key_that_somebody_put_into_the_file_keeps_no_event_out_of_the_log(
+    tmp_path: Path, named: tuple[int, int]
+) -> None:
+    path = tmp_path / "audit.db"
+
+    async def body(store: SqliteStore, _: Follower) -> None:
+        await store.append(events(3))
+        with closing(sqlite3.connect(path)) as connection:
+            row = ("test", "key", key().digest, *named, 2**50)
+            connection.execute("INSERT INTO idempotency VALUES (?, ?, ?, ?, ?, ?)", row)
+            connection.commit()
+        first = await store.append(events(2, first=70), key())
+        assert (first.replayed, first.first_event_id, first.last_event_id) == (False, 4, 5)
+        again = await store.append(events(2, first=70), key())
+        assert (again.replayed, place(again)) == (True, place(first))
+
+    in_store(path, body)

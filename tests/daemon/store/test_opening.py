@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import re
 import sqlite3
 import stat
 import threading
 from collections import Counter
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from audit_daemon.store import schema
 from audit_daemon.store.bulk import write_chain
 from audit_daemon.store.protocol import StoreLocked
 from audit_daemon.store.sqlite import SqliteStore
@@ -124,6 +128,20 @@ def test_a_second_store_on_the_same_file_is_refused_by_any_of_its_names(tmp_path
     in_store(path, body)
 
 
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EIO])
+def test_a_file_system_that_refuses_locks_is_not_called_another_daemon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("fcntl.flock", refuse)
+        with pytest.raises(StoreUnusable, match=rf"refuses locks \({os.strerror(code)}\): put the database on a local"):
+            in_store(tmp_path / "audit.db", _nothing)
+    build(tmp_path / "audit.db", [event(1)])
+
+
 @pytest.mark.parametrize("name", ["audit.db", "other/link.db", "other/../audit.db"])
 def test_an_import_beside_an_open_store_is_refused_by_any_of_its_names(tmp_path: Path, name: str) -> None:
     path, other = tmp_path / "audit.db", tmp_path / "other" / "link.db"
@@ -224,7 +242,7 @@ def _truncated(path: Path) -> None:
         (_directory, "Is a directory"),
         (_under_a_file, "cannot create"),
         (_headless, "the record of the log's head is gone"),
-        (_tables_gone, "no such table"),
+        (_tables_gone, "events is missing"),
         (_truncated, "malformed"),
     ],
 )
@@ -266,15 +284,18 @@ def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:
     assert_whole(path, head)
 
 
-def test_a_missing_directory_is_made(tmp_path: Path) -> None:
-    path = tmp_path / "a" / "b" / "audit.db"
-    assert_whole(path, build(path, [event(1)]))
+def test_a_missing_directory_is_not_made(tmp_path: Path) -> None:
+    path = tmp_path / "typo" / "audit.db"
+    with pytest.raises(StoreUnusable, match=f"cannot create {path}: there is no directory {path.parent}$"):
+        build(path, [event(1)])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_in_a_place_where_nothing_can_be_written_is_verified(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "evidence" / "audit.db"
+    path.parent.mkdir()
     build(path, [event(n) for n in range(10)])
     for suffix in ("-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
@@ -286,11 +307,100 @@ def test_a_file_in_a_place_where_nothing_can_be_written_is_verified(
 
 def test_a_new_log_is_for_its_user_alone(tmp_path: Path) -> None:
     path = tmp_path / "new" / "audit.db"
+    schema.prepare_directory(path)
 
     async def body(store: SqliteStore, _: Follower) -> None:
         await store.append([event(1)])
         modes = {entry.name: stat.S_IMODE(entry.stat().st_mode) for entry in path.parent.iterdir()}
-        assert modes == dict.fromkeys(("audit.db", "audit.db-wal", "audit.db-shm", "audit.db.lock"), 0o600)
+        assert modes == dict.fromkeys(
+            ("audit.db", "audit.db-wal", "audit.db-shm", "audit.db.lock", "audit.db.head"), 0o600
+        )
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
     in_store(path, body)
+
+
+def _a_link(path: Path, other: Path) -> None:
+    path.symlink_to(other)
+
+
+def _a_hard_link(path: Path, other: Path) -> None:
+    os.link(other, path)
+
+
+def _a_link_to_nothing(path: Path, other: Path) -> None:
+    path.symlink_to(other.with_name("nowhere"))
+
+
+def _a_pipe(path: Path, other: Path) -> None:
+    os.mkfifo(path)
+
+
+def _a_directory(path: Path, other: Path) -> None:
+    path.mkdir()
+
+
+def _an_endless_file(path: Path, other: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm", ".head", ".lock"])
+@pytest.mark.parametrize(
+    "put",
+    [_a_link, _a_hard_link, _a_link_to_nothing, _a_pipe, _a_directory, _an_endless_file],
+    ids=lambda put: put.__name__,
+)
+def test_what_somebody_else_put_in_the_place_of_a_file_of_ours_is_named_and_not_written_to(
+    tmp_path: Path, suffix: str, put: Callable[[Path, Path], None]
+) -> None:
+    path, other = tmp_path / "log" / "audit.db", tmp_path / "precious"
+    path.parent.mkdir()
+    build(path, events(3))
+    other.write_text("precious" * 20)
+    beside = path.with_name(path.name + suffix)
+    beside.unlink(missing_ok=True)
+    put(beside, other)
+    refusal = f"{re.escape(str(beside))} is .*, which the daemon must not write into"
+    with pytest.raises(StoreUnusable, match=refusal):
+        build(path, events(1))
+    with pytest.raises(StoreUnusable, match=refusal):
+        write_chain(path, [])
+    assert other.read_text() == "precious" * 20
+    assert not other.with_name("nowhere").exists()
+    beside.rmdir() if put is _a_directory else beside.unlink()
+    assert len(stored(path)) == 3
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm"])
+def test_a_log_or_index_of_another_user_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+    path = tmp_path / "audit.db"
+    build(path, events(1))
+    beside = path.with_name(path.name + suffix)
+    beside.touch()
+    access = os.access
+    monkeypatch.setattr("os.access", lambda at, mode: Path(at) != beside and access(at, mode))  # root may do anything
+    with pytest.raises(StoreUnusable, match=f"{beside} cannot be read and written by this user"):
+        build(path, events(1))
+
+
+def test_a_lock_that_leads_to_the_log_does_not_destroy_it(tmp_path: Path) -> None:
+    path = tmp_path / "audit.db"
+    head = build(path, events(3))
+    path.with_name("audit.db.lock").unlink()
+    path.with_name("audit.db.lock").symlink_to(path)
+    with pytest.raises(StoreUnusable, match="a link to another file"):
+        build(path, events(1))
+    assert_whole(path, head)
+
+
+def test_an_import_by_another_name_of_the_file_keeps_the_record_beside_the_file(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    path, link = tmp_path / "audit.db", tmp_path / "other" / "link.db"
+    build(path, events(3))
+    path.unlink()
+    link.symlink_to(path)
+    with pytest.raises(StoreUnusable, match="event #3 was acknowledged"):
+        write_chain(link, [])
+    path.with_name("audit.db.head").unlink()
+    write_chain(link, [])
+    assert [each.name for each in link.parent.iterdir()] == ["link.db"]

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audit_daemon.http.events import ARRAY_ITEMS, LINES
+from audit_daemon.store.packed_ids import PackedIds
 from audit_daemon.store.sqlite import SqliteStore
 from audit_daemon.tail import SSE, SSE_UNNAMED
 from audit_stream.canonical import Prepared, prepare, splice_hash
@@ -271,7 +272,7 @@ def test_searches_that_nobody_waits_for_any_more_make_way(tmp_path: Path) -> Non
 
 def test_a_search_that_takes_too_long_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     query = hostile_log(tmp_path / "audit.db")
-    monkeypatch.setattr("audit_daemon.store.sqlite.SEARCH_DEADLINE_S", 0.2)
+    monkeypatch.setattr("audit_daemon.store.searches.DEADLINE_S", 0.2)
 
     async def body(store: SqliteStore, _: Follower) -> None:
         with pytest.raises(SearchStopped, match="narrow it by kind"):
@@ -305,3 +306,44 @@ def test_a_chunk_is_bounded_by_bytes_and_holds_one_event_at_least(tmp_path: Path
         assert sum(chunk.count(b"\n") for chunk in chunks) == 300
 
     in_store(path, body)
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+@pytest.mark.parametrize("step", [1, 2], ids=["a range", "with gaps"])
+def test_a_page_that_is_not_small_is_not_read_to_find_that_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, newest_first: bool
+) -> None:
+    """It would be read on the event loop's thread: 32 ms for 200 of the largest events."""
+
+    def read(*_: object) -> bytes:
+        raise AssertionError("it is read")
+
+    async def body(store: SqliteStore, _: Follower) -> None:
+        await store.append([event(payload={"text": "x" * 40_000}) for _ in range(12)])
+        small, large = list(range(1, 6, step)), list(range(1, 13, step))
+        if newest_first:
+            small, large = small[::-1], large[::-1]
+        page = store.read_small(small[:3], LINES)
+        assert page is not None
+        assert [json.loads(line)["event_id"] for line in page.splitlines()] == small[:3]
+        assert store.read_small([], LINES) == b""
+        monkeypatch.setattr("audit_daemon.store.sqlite.fetch_events", read)
+        assert store.read_small(large, LINES) is None
+
+    in_store(tmp_path / "audit.db", body)
+
+
+def test_the_ids_of_a_long_answer_are_packed_and_read_in_their_order(tmp_path: Path) -> None:
+    """A reader that has stalled holds them: as a list of integers they were 4 MB for each."""
+
+    async def body(store: SqliteStore, _: Follower) -> None:
+        for first in range(0, 5_000, 500):
+            await store.append([event(number, source=("a", "b")[number % 2]) for number in range(first, first + 500)])
+        for criteria in (Criteria(sources=frozenset({"a"})), Criteria(filter=parse("number -source:b", now_ms=0))):
+            page = await store.find(EventQuery(criteria=criteria, limit=100_000, forward=True))
+            assert isinstance(page.ids, PackedIds) or not page.ids
+        page = await store.find(EventQuery(criteria=Criteria(sources=frozenset({"a"})), limit=100_000, forward=True))
+        lines = b"".join([chunk async for chunk in store.read(page.ids, LINES)])
+        assert [json.loads(line)["event_id"] for line in lines.splitlines()] == list(range(1, 5_001, 2))
+
+    in_store(tmp_path / "audit.db", body)

@@ -14,40 +14,65 @@ from pathlib import Path
 import httpx
 import pytest
 
-from audit_stream.logfile.process import giving_way
+from audit_stream.logfile import process
+from audit_stream.logfile.process import Tell, giving_way
 from tests.daemon_process import DEADLINE_S, start_daemon
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="only Linux has an idle priority")
 
 
-def who() -> bytes:
+def who(tell: Tell = lambda line: None) -> bytes:
     """The job: how it is scheduled, and in which process."""
     return json.dumps([os.sched_getscheduler(0), os.nice(0), os.getpid()]).encode()
 
 
-def starved_at_idle_priority() -> bytes:
+def starved_at_idle_priority(tell: Tell) -> bytes:
     """The job: never comes to its end at idle priority."""
     while os.sched_getscheduler(0) == os.SCHED_IDLE:
         signal.pause()
     return who()
 
 
+def ignore(line: bytes) -> None:
+    pass
+
+
+def test_what_a_job_tells_is_passed_on_in_its_order() -> None:
+    told: list[bytes] = []
+
+    def job(tell: Tell) -> bytes:
+        for number in range(100):
+            tell(b"%d" % number)
+        return b"done"
+
+    assert giving_way(job, told.append, patience_s=DEADLINE_S) == b"done"
+    assert told == [b"%d" % number for number in range(100)]
+
+
+def test_a_job_that_gets_nowhere_at_idle_priority_is_begun_anew_before_its_patience_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(process, "_IDLE_STALL_S", 0.01)
+    scheduler, *_ = json.loads(giving_way(starved_at_idle_priority, ignore, patience_s=100 * DEADLINE_S))
+    assert scheduler == os.SCHED_OTHER
+
+
 def test_a_job_runs_at_idle_priority_in_a_process_of_its_own() -> None:
-    scheduler, niceness, pid = json.loads(giving_way(who, patience_s=DEADLINE_S))
+    scheduler, niceness, pid = json.loads(giving_way(who, ignore, patience_s=DEADLINE_S))
     assert (scheduler, niceness) == (os.SCHED_IDLE, 19)
     assert pid != os.getpid()
     assert os.sched_getscheduler(0) == os.SCHED_OTHER
 
 
 def test_a_job_that_gets_no_processor_at_idle_priority_is_done_at_a_low_one() -> None:
-    scheduler, niceness, _ = json.loads(giving_way(starved_at_idle_priority, patience_s=0.01))
+    scheduler, niceness, _ = json.loads(giving_way(starved_at_idle_priority, ignore, patience_s=0.01))
     assert scheduler == os.SCHED_OTHER
     assert 0 < niceness < 19
 
 
 def test_a_job_that_dies_has_no_answer() -> None:
     with pytest.raises(SystemExit) as caught:
-        giving_way(lambda: os._exit(3), patience_s=DEADLINE_S)
+        giving_way(lambda tell: os._exit(3), ignore, patience_s=DEADLINE_S)
     assert caught.value.code == 1
 
 
@@ -59,7 +84,7 @@ def refuse():
     raise BlockingIOError(11, "Resource temporarily unavailable")
 
 os.fork = refuse
-print(process.giving_way(lambda: f"{os.getpid()} {os.nice(0)}".encode(), patience_s=600).decode())
+print(process.giving_way(lambda tell: f"{os.getpid()} {os.nice(0)}".encode(), print, patience_s=600).decode())
 """
 
 
@@ -78,7 +103,7 @@ def work(parent):
     print(os.getppid(), os.getpid(), file=sys.stderr, flush=True)
     signal.pause()
 
-def job():
+def job(tell):
     worker = multiprocessing.get_context("fork").Process(target=work, args=(os.getpid(),))
     worker.start()
     while os.sched_getscheduler(0) == os.SCHED_IDLE:
@@ -88,7 +113,7 @@ def job():
     return b"done"
 
 process.adopt_orphans()
-print(process.giving_way(job, patience_s=float(sys.argv[1])).decode(), flush=True)
+print(process.giving_way(job, print, patience_s=float(sys.argv[1])).decode(), flush=True)
 try:
     print(os.waitpid(-1, 0))
 except ChildProcessError:

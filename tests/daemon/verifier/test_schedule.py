@@ -11,12 +11,12 @@ from collections.abc import Awaitable, Callable
 from contextlib import closing
 from pathlib import Path
 
-import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from audit_daemon.verifier.schedule import Verifier, VerifierError
+from audit_daemon.verifier.schedule import Verifier
 from audit_stream.chain import GENESIS, Head, Verdict
+from audit_stream.logfile.asking import NoVerdictError
 from tests.daemon.store.rig import build, events, until
 from tests.daemon.verifier.logs import edit, make
 
@@ -171,7 +171,7 @@ def test_a_verifying_process_that_dies_is_an_error_and_the_next_walk_works(log: 
         walk = await held_walk(verifier)
         for process in set(descendants(os.getpid())) - others:
             os.kill(process, signal.SIGKILL)
-        with pytest.raises(VerifierError, match="ended without a verdict"):
+        with pytest.raises(NoVerdictError, match="ended without a verdict"):
             await walk
         gate.remove()
         assert verifier.last is None
@@ -186,7 +186,7 @@ def test_a_verifying_process_that_cannot_start_is_an_error_and_the_next_walk_wor
     async def body(verifier: Verifier) -> None:
         with monkeypatch.context() as patch:
             patch.setattr(sys, "executable", "/nonexistent/python")
-            with pytest.raises(VerifierError, match="did not start: No such file"):
+            with pytest.raises(NoVerdictError, match="did not start: No such file"):
                 await verifier.verify()
         assert (await verifier.verify()).valid is True
 
@@ -205,7 +205,7 @@ def test_a_file_that_cannot_be_checked_is_an_error_with_its_reason(
         path.write_bytes(content)
 
     async def body(verifier: Verifier) -> None:
-        with pytest.raises(VerifierError, match=reason):
+        with pytest.raises(NoVerdictError, match=reason):
             await verifier.verify()
 
     with_verifier(path, body)
@@ -254,9 +254,9 @@ def test_the_schedule_fills_at_most_a_tenth_of_the_time_whatever_the_walk_says_t
         await asyncio.sleep(0)
 
     class Slow(Verifier):
-        async def _ask_process(self, head: Head) -> bytes:
+        async def _ask(self, head: Head) -> Verdict:
             await asyncio.sleep(0.02)
-            return msgspec.json.encode(Verdict(valid=True, checked=0, first_break_at=None, reason=None, duration_ms=0))
+            return Verdict(valid=True, checked=0, first_break_at=None, reason=None, duration_ms=0)
 
     async def run() -> None:
         verifier = Slow(log, head=lambda: GENESIS, interval_s=0.001, sleep=sleep)

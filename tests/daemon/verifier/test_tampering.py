@@ -14,11 +14,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from audit_daemon.store import schema
 from audit_stream.canonical import hash_of
 from audit_stream.chain import Head, Verdict
 from audit_stream.logfile.errors import StoreUnusable
+from audit_stream.logfile.opening import APPLICATION_ID, SCHEMA_VERSION
+from audit_stream.logfile.tables import TABLES
 from audit_stream.logfile.walk import walk
-from tests.daemon.store.rig import opened
+from tests.daemon.store.rig import build, event, opened
 from tests.daemon.verifier.logs import COUNT, copy, edit, editing, forged_next, make, rechain, sample
 
 # Forking is deprecated in a process with threads, as a pytest worker is; the verifying process has only one.
@@ -75,7 +78,7 @@ def _set(column: str, value: str) -> Callable[[int], str]:
     return lambda event_id: f"UPDATE events SET {column} = {value} WHERE event_id = {event_id}"
 
 
-_PAYLOAD = 'CAST(replace(CAST(canonical AS TEXT), \'"payload":{\', \'"payload":{"x":1,\') AS BLOB)'
+_PAYLOAD = 'CAST(replace(CAST(canonical AS TEXT), \'"payload":{\', \'"payload":{"a":1,\') AS BLOB)'
 _LINK = 'CAST(replace(CAST(canonical AS TEXT), \'"prev_hash":"\', \'"prev_hash":"f\') AS BLOB)'
 _NUMBER = "CAST(replace(CAST(canonical AS TEXT), '\"event_id\":', '\"event_id\":9') AS BLOB)"
 
@@ -343,7 +346,7 @@ def test_a_log_rewritten_with_a_valid_chain_is_found_by_who_remembers_the_head(
 ) -> None:
     path = copy(original, tmp_path)
     with editing(path) as connection:
-        rechain(connection, event_id, lambda canonical: canonical.replace(b'"payload":{', b'"payload":{"x":1,'))
+        rechain(connection, event_id, lambda canonical: canonical.replace(b'"payload":{', b'"payload":{"a":1,'))
     assert walk(path).valid is True
     report = walk(path, acknowledged=head)
     assert (report.valid, report.first_break_at) == (False, COUNT)
@@ -460,7 +463,48 @@ def test_tampering_is_found_in_a_file_that_the_daemon_has_open(tmp_path: Path, o
     asyncio.run(scenario())
 
 
+def _as_an_index(table: str, columns: str, *, of: str) -> list[str]:
+    """Let this table's index take the place of another's, whose definition stays as it was."""
+    return [
+        f"CREATE INDEX forged ON {table} ({columns})",
+        "PRAGMA writable_schema = ON",
+        "CREATE TEMP TABLE pages AS SELECT name, rootpage FROM sqlite_schema",
+        f"UPDATE sqlite_schema SET rootpage = (SELECT rootpage FROM pages WHERE name = '{of}') WHERE name = 'forged'",
+        f"UPDATE sqlite_schema SET rootpage = (SELECT rootpage FROM pages WHERE name = 'forged') WHERE name = '{of}'",
+        "DELETE FROM sqlite_schema WHERE name IN ('forged', 'shadow')",
+    ]
+
+
 INDEX_EDITS = {
+    "events that change places in the index, with equal counts and sums of ids": (
+        [
+            "CREATE TABLE shadow (event_id INTEGER PRIMARY KEY, series_id)",
+            "INSERT INTO shadow SELECT event_id, series_id FROM events",
+            "UPDATE shadow SET series_id = 3 - series_id"
+            " WHERE event_id IN (101, 106, 111, 116, 126, 102, 107, 112, 117, 122)",
+            *_as_an_index("shadow", "series_id", of="events_series"),
+        ],
+        101,
+        "kind and source index mismatch",
+    ),
+    "an index with an entry more": (
+        [
+            "CREATE TABLE shadow (event_id INTEGER PRIMARY KEY, series_id)",
+            "INSERT INTO shadow SELECT event_id, series_id FROM events",
+            "INSERT INTO shadow VALUES (-5, 1)",
+            *_as_an_index("shadow", "series_id", of="events_series"),
+        ],
+        COUNT,
+        "kind and source index mismatch",
+    ),
+    "an index of series that lists none": (
+        [
+            "CREATE TABLE shadow (series_id INTEGER PRIMARY KEY, kind, source)",
+            *_as_an_index("shadow", "kind, source", of="sqlite_autoindex_series_1"),
+        ],
+        COUNT,
+        "the index of the series misses one",
+    ),
     "an event that the index leaves out": (
         [
             "DROP INDEX events_series",
@@ -472,7 +516,7 @@ INDEX_EDITS = {
         5,
         "kind and source index mismatch",
     ),
-    "no index": (["DROP INDEX events_series"], COUNT, "the index of kinds and sources was removed"),
+    "no index": (["DROP INDEX events_series"], COUNT, "the database's tables were changed: events_series is missing"),
     "a kind and source that nobody sent": (
         ["INSERT INTO series (kind, source) VALUES ('request_denied', 'ghost')"],
         COUNT,
@@ -481,9 +525,177 @@ INDEX_EDITS = {
 }
 
 
+SCHEMA_EDITS = {
+    "a trigger that drops what is inserted": (
+        "CREATE TRIGGER drops BEFORE INSERT ON events BEGIN SELECT RAISE(IGNORE); END",
+        "drops is not ours",
+    ),
+    "a trigger on another table": (
+        "CREATE TRIGGER counts AFTER INSERT ON series BEGIN DELETE FROM spans; END",
+        "counts is not ours",
+    ),
+    "no trigger": ("DROP TRIGGER head_follows", "head_follows is missing"),
+    "another trigger": (
+        "DROP TRIGGER head_follows; CREATE TRIGGER head_follows AFTER INSERT ON events BEGIN"
+        " UPDATE head SET event_id = NEW.event_id; END",
+        "head_follows is another",
+    ),
+    "a partial index": (
+        "DROP INDEX events_series; CREATE INDEX events_series ON events (series_id) WHERE event_id > 5",
+        "events_series is another",
+    ),
+    "a descending index": (
+        "DROP INDEX events_series; CREATE INDEX events_series ON events (series_id DESC)",
+        "events_series is another",
+    ),
+    "an index on an expression": (
+        "DROP INDEX events_series; CREATE INDEX events_series ON events (abs(series_id))",
+        "events_series is another",
+    ),
+    "an index more": ("CREATE INDEX more ON events (time_ms)", "more is not ours"),
+    "a view": ("CREATE VIEW other AS SELECT * FROM events", "other is not ours"),
+    "a table more": ("CREATE TABLE more (a)", "more is not ours"),
+    "a table without its types": (
+        "PRAGMA writable_schema = ON;"
+        "UPDATE sqlite_schema SET sql = replace(sql, ') STRICT', ')') WHERE name = 'events'",
+        "events is another",
+    ),
+    "a column more": ("ALTER TABLE events ADD COLUMN more INTEGER", "events is another"),
+    "events that are a view": (
+        "ALTER TABLE events RENAME TO truth; CREATE VIEW events AS SELECT * FROM truth",
+        "events is another",
+    ),
+    "events without their bytes": ("ALTER TABLE events DROP COLUMN canonical", "events is another"),
+    "no spans": ("DROP TABLE spans", "spans is missing"),
+    "a trigger that calls itself statistics": (
+        "CREATE TRIGGER drops BEFORE INSERT ON events BEGIN SELECT RAISE(IGNORE); END;"
+        "PRAGMA writable_schema = ON;"
+        "UPDATE sqlite_schema SET name = 'sqlite_stat1', sql = replace(sql, 'drops', 'sqlite_stat1')"
+        " WHERE name = 'drops'",
+        "sqlite_stat1 is not ours",
+    ),
+    "a trigger that has the name of an index and stands before it": (
+        "CREATE TRIGGER idempotency_time BEFORE INSERT ON events BEGIN SELECT RAISE(IGNORE); END;"
+        "PRAGMA writable_schema = ON;"
+        "UPDATE sqlite_schema SET rowid = 100 WHERE name = 'idempotency_time' AND type = 'index'",
+        "idempotency_time is not ours",
+    ),
+}
+
+
+@pytest.mark.parametrize("edits", SCHEMA_EDITS)
+def test_tables_that_are_not_ours_break_the_chain_and_no_daemon_starts_on_them(
+    original: Path, tmp_path: Path, edits: str
+) -> None:
+    statements, difference = SCHEMA_EDITS[edits]
+    path = copy(original, tmp_path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(statements)
+    for workers in (1, 2):
+        verdict = walk(path, workers=workers)
+        assert (verdict.valid, verdict.reason) == (False, f"the database's tables were changed: {difference}")
+        assert verdict.first_break_at in (1, COUNT)
+    with pytest.raises(StoreUnusable, match=difference):
+        schema.create(path)
+
+
+@pytest.mark.parametrize("encoding", ["UTF-16le", "UTF-16be"])
+def test_a_log_in_another_encoding_is_not_ours(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "audit.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA encoding = '{encoding}'")
+        connection.executescript(TABLES)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    assert walk(path).reason == f"the database's tables were changed: text is encoded as {encoding}"
+    with pytest.raises(StoreUnusable, match=f"text is encoded as {encoding}"):
+        schema.create(path)
+
+
+def test_an_event_that_does_not_hold_comes_before_tables_that_are_not_ours(original: Path, tmp_path: Path) -> None:
+    path = copy(original, tmp_path)
+    edit(path, "CREATE VIEW other AS SELECT * FROM events", COLUMN_EDITS["payload"][0](77))
+    assert_breaks(path, 77, "hash mismatch at event #77")
+
+
+@pytest.mark.parametrize("statement", ["ANALYZE", "VACUUM", "REINDEX", "PRAGMA optimize"])
+def test_what_an_operator_may_do_to_a_database_is_not_taken_for_tampering(
+    original: Path, tmp_path: Path, head: Head, statement: str
+) -> None:
+    path = copy(original, tmp_path)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(statement)
+    assert walk(path, acknowledged=head).valid
+    schema.create(path)
+
+
+def test_a_schema_that_is_changed_under_a_running_daemon_is_found(original: Path, tmp_path: Path) -> None:
+    path = copy(original, tmp_path)
+
+    async def scenario() -> None:
+        async with opened(path) as (store, _):
+            await store.append([sample(COUNT)])
+            edit(path, SCHEMA_EDITS["a trigger that drops what is inserted"][0])
+            verdict = walk(path, acknowledged=store.head)
+            assert (verdict.valid, verdict.first_break_at) == (False, COUNT + 1)
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("edits", INDEX_EDITS)
 def test_what_would_make_queries_mislead_is_found(original: Path, tmp_path: Path, edits: str) -> None:
     statements, first_break_at, reason = INDEX_EDITS[edits]
     path = copy(original, tmp_path)
     edit(path, *statements)
     assert_breaks(path, first_break_at, reason)
+
+
+def test_a_head_that_is_there_twice_breaks_the_chain(original: Path, tmp_path: Path) -> None:
+    path = copy(original, tmp_path)
+    edit(
+        path,
+        "PRAGMA ignore_check_constraints = ON",
+        f"INSERT INTO head VALUES (2, {COUNT + 1_000}, (SELECT hash FROM head))",
+    )
+    assert_breaks(path, COUNT + 1, f"event_id should be {COUNT + 1}, got none")
+
+
+def _lead_astray(path: Path, table: str) -> int:
+    """Let an inner page of a table's tree say that some rows are on the page after theirs; returns the first of them.
+
+    The page and its cells are as in https://www.sqlite.org/fileformat2.html, "B-tree Pages".
+    """
+    with closing(sqlite3.connect(path)) as connection:
+        page_bytes = int(connection.execute("PRAGMA page_size").fetchone()[0])
+        root = int(connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchone()[0])
+    file = bytearray(path.read_bytes())
+    page = (root - 1) * page_bytes
+    assert file[page] == 5  # an inner page of a table, and those below it are leaves
+    cells = int.from_bytes(file[page + 3 : page + 5], "big")
+    pointer = page + 12 + 2 * (cells // 2)
+    key = page + int.from_bytes(file[pointer : pointer + 2], "big") + 4
+    assert file[key] & 0x80  # a number of two bytes
+    assert not file[key + 1] & 0x80
+    last_of_page = (file[key] & 0x7F) << 7 | file[key + 1]
+    wrong = last_of_page - 3
+    file[key : key + 2] = bytes([0x80 | wrong >> 7, wrong & 0x7F])
+    path.write_bytes(file)
+    return wrong + 1
+
+
+def test_events_that_are_there_but_not_found_by_their_id_break_the_chain(original: Path, tmp_path: Path) -> None:
+    path = copy(original, tmp_path)
+    hidden = _lead_astray(path, "events")
+    with closing(sqlite3.connect(path)) as connection:
+        ids = connection.execute("SELECT event_id FROM events WHERE event_id >= ?", (hidden,)).fetchmany(2)
+        assert connection.execute("SELECT count(*) FROM events NOT INDEXED").fetchone() == (COUNT,)
+    assert ids == [(hidden + 3,), (hidden + 4,)]  # what this hides from a reader's page
+    assert_breaks(path, hidden, f"event #{hidden} is not found by its id")
+
+
+def test_a_kind_and_source_that_is_not_found_by_its_id_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "audit.db"
+    count = 600
+    build(path, [event(number, source=f"source-{number}") for number in range(count)])
+    _lead_astray(path, "series")
+    assert_breaks(path, count, "a kind and source is not found by its id")

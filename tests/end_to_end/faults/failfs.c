@@ -6,7 +6,7 @@
  *
  * CALLS: any of write, sync, truncate, joined by commas. SUFFIXES: how the file's path ends, joined by commas. ERRNO: a
  * number. WHEN: "before" fails the call without doing it, "after" does it and then reports failure, as a disk may whose
- * answer was lost. Each failure adds a byte to the file of the same name with ".struck" at its end.
+ * answer was lost; "stuck" waits until the file is gone, and then does it. Each failure adds a byte to the file of the same name with ".struck" at its end.
  */
 
 #define _GNU_SOURCE
@@ -74,6 +74,11 @@ static struct fault fault_of(const char *call, int fd)
     if (!listed(calls, call, 0) || !listed(suffixes, path, 1))
         return none;
     note_strike(control);
+    if (!strcmp(when, "stuck")) {
+        while (!syscall(SYS_access, control, F_OK))
+            usleep(5000);
+        return none;
+    }
     return fault;
 }
 

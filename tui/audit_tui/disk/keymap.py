@@ -31,6 +31,7 @@ DEFAULT_KEYS: Mapping[str, str] = {
     "integrity": "b",
     "verify": "v",
     "acknowledge": "a",
+    "accept": "A",
     "mark": "m",
     "note": "M",
     "digest": "D",
@@ -69,6 +70,8 @@ SCREEN_KEYS: Mapping[str, Mapping[str, str]] = {
     "note": {"note-save": "ctrl+s,f2"},
     "digest": {"digest-write": "w"},
     "compare": {"compare-again": "r"},
+    "integrity": {"gone": "g"},
+    "gone": {"next-cut": "n"},
 }
 """Keys of the other screens, which may be those of the main screen with another meaning, but for `_SHARED`."""
 

@@ -17,6 +17,7 @@ class State(enum.Enum):
     BROKEN = "BROKEN"
     REWRITTEN = "REWRITTEN"
     UNVERIFIED = "UNVERIFIED"
+    PART = "PART"
     STALE = "STALE"
     OFFLINE = "OFFLINE"
 

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from audit_stream.chain import Head
+from audit_stream.display import counted
 from audit_tui.model.badge import Badge, State
+from audit_tui.model.part_verdict import PartVerdict
 from audit_tui.model.red import Red
 from audit_tui.model.verifier import DAEMON, Verifier
 from audit_tui.text import ago, duration
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["calm", "offline", "overlooked", "red", "rewritten_reason", "seen_whole"]
 
-_STALE_PERIODS = 3
+_DUE_PERIODS = 1.5
+"""A walk begins every period; half of one more, and a few seconds, for a walk that takes longer than the last."""
+_DUE_SLACK_S = 5.0
 
 
 def rewritten_reason(remembered: Head, found: Head | None) -> str:
@@ -98,11 +102,15 @@ def calm(integrity: Integrity, failure: str, now_s: float) -> Badge:
     if good is None:
         return _without_verdict(integrity, failure, now_s)
     age_s = now_s - good.at.monotonic_s
-    stale_s = _STALE_PERIODS * integrity.period_s
+    stale_s = _DUE_PERIODS * integrity.period_s + _DUE_SLACK_S
     if age_s > stale_s and _is_ahead(integrity, now_s - stale_s):
         return _without_verdict(integrity, failure, now_s)
-    if age_s > stale_s:
+    if age_s > stale_s or failure:  # overdue, or asked for in vain: what came since the last verdict is not known
         return _stale(integrity, failure, age_s)
+    if isinstance(good.verdict, PartVerdict):
+        part = good.verdict
+        text = f"PART of a log: {counted(part.checked, 'event')} hold{'s' * (part.checked == 1)} · {part.words}"
+        return Badge(state=State.PART, text=text, detail=part.sentences)
     head_id = good.head.event_id
     newest_id = integrity.newest.event_id if integrity.newest else 0
     linked_from = integrity.linked_from
@@ -184,6 +192,8 @@ def _stale(integrity: Integrity, failure: str, age_s: float) -> Badge:
     text = f"STALE last verdict {ago(age_s)}"
     if integrity.walking_since_s is not None:
         text += ", verifying"
+    elif failure:
+        text += ", no newer one"
     why = f" The last try failed: {failure}." if failure else ""
     return Badge(
         state=State.STALE,

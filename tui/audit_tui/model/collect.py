@@ -12,9 +12,10 @@ from audit_stream.errors import ClientError
 from audit_stream.event import system_clock_ms
 from audit_stream.timestamps import format_rfc3339_ms
 from audit_tui.log import Log
-from audit_tui.model.rows import event_id_of
+from audit_tui.model.cuts import Cut
+from audit_tui.model.rows import Row, event_id_of
 
-__all__ = ["collect"]
+__all__ = ["bundle_of_copies", "collect"]
 
 Progress = Callable[[int, int], None]
 
@@ -118,3 +119,27 @@ def _spans(ids: list[int]) -> list[tuple[int, int]]:
         else:
             spans.append((event_id, event_id))
     return spans
+
+
+def bundle_of_copies(cut: Cut, *, log: str, verdict: Verdict | None, remembered: Iterable[Head]) -> bytes:
+    """The copies of what a log no longer holds as a bundle, linked to the head that was seen: the newest that fit in.
+
+    Raises BundleError for copies that cannot stand in a bundle, such as one that is not in ASCII.
+    """
+    rows: list[Row] = []
+    size = 0
+    for row in reversed(cut.rows):
+        size += len(row.raw)
+        if len(rows) == MAX_BUNDLE_EVENTS or size > MAX_BUNDLE_BYTES:
+            break
+        rows.append(row)
+    rows.reverse()
+    last = Head(rows[-1].event_id, rows[-1].hash)
+    return make(
+        (row.raw for row in rows),
+        selected=[row.event_id for row in rows],
+        head=cut.before if cut.before.event_id >= last.event_id else last,
+        written=Writer(log=log, console=__version__, at=format_rfc3339_ms(system_clock_ms())),
+        verdict=verdict,
+        remembered=remembered,
+    )

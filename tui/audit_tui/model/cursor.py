@@ -94,10 +94,14 @@ class Cursor:
 
         Reaching the end does not follow again: only the key for that does, so that "off" holds.
         """
-        if not self._view.items:
+        view = self._view
+        at_end = self.at <= view.first if by < 0 else self.place >= len(view.items) - 1
+        if at_end:  # who pushes against it wants to see what lies beyond
+            view.halted = False
+        if not view.items:
             return
         if by < 0:
-            self._view.pause()
+            view.pause()
         self.at += by
         if abs(by) > 1:
             self.top += by
@@ -112,14 +116,16 @@ class Cursor:
 
     @property
     def wants_older(self) -> bool:
-        """Whether the reader is near the older end of what is in memory, and there may be more."""
+        """Whether the reader is near the older end of the window, and there may be more."""
         view = self._view
-        return not view.at_start and self.top - view.first < _NEAR and (bool(view.items) or view.filtered)
+        near = self.top - view.first < _NEAR
+        return near and not view.at_start and not view.halted and not (view.following and view.is_full)
 
     @property
     def wants_newer(self) -> bool:
         """Whether the reader is near the newer end of a window that is detached from the live end."""
-        return not self._view.attached and len(self._view.items) - self.place < _NEAR
+        view = self._view
+        return not view.attached and not view.halted and len(view.items) - self.place < _NEAR
 
     def _selection(self) -> range:
         anchor = self.at if self.anchor is None else self.anchor

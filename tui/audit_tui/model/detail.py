@@ -11,6 +11,7 @@ import msgspec
 from audit_stream.canonical import canonical_bytes, hash_of
 from audit_stream.chain import GENESIS_HASH
 from audit_stream.kinds import Severity
+from audit_stream.numbers import read_float
 from audit_stream.timestamps import time_ms_or_none
 from audit_tui.log import is_address
 from audit_tui.model.rows import Row
@@ -87,13 +88,16 @@ def inspect(row: Row, before: Row | None) -> Inspection:
     )
 
 
+_content = msgspec.json.Decoder(float_hook=read_float)
+
+
 def _canonical(row: Row) -> tuple[bytes | None, str]:
     try:
         canonical = row.canonical
     except ValueError as error:
         return None, str(error)
     try:
-        anew = canonical_bytes(msgspec.json.decode(row.raw))
+        anew = canonical_bytes(_content.decode(row.raw))
     except (ValueError, RecursionError) as error:
         return canonical, f"its fields cannot be encoded anew: {error}"
     return canonical, "" if anew == canonical else "encoding its fields anew gives other bytes"

@@ -15,7 +15,9 @@ from audit_stream.chain import Head, Verdict
 from audit_stream.display import safe
 from audit_tui.model import badge_words as words
 from audit_tui.model.badge import Alarm, Badge, State
+from audit_tui.model.cuts import Cut
 from audit_tui.model.findings import Finder, Finding, FindingLog, Moment
+from audit_tui.model.part_verdict import PartVerdict
 from audit_tui.model.red import Red, Unseen
 from audit_tui.model.rows import Row
 from audit_tui.model.verifier import DAEMON, Verifier
@@ -26,6 +28,7 @@ __all__ = ["Integrity", "Judged", "OwnBreak", "Rewriting"]
 _MAX_OWN_BREAKS = 16
 """Events that are kept whole, of up to 64 KB each, with the one before."""
 _MAX_REASON = 200
+_WHAT_HOLDS = ("the whole chain holds", "what is there of the chain holds")
 
 
 class OwnBreak(msgspec.Struct, frozen=True):
@@ -181,7 +184,7 @@ class Integrity:
 
     @property
     def is_rewritten(self) -> bool:
-        """Whether the log was found rewritten, and that is not over: not both undone or accepted, and acknowledged."""
+        """Whether the log was found rewritten, and that is not over: neither accepted, nor undone and acknowledged."""
         return self._rewritten.present
 
     @property
@@ -266,16 +269,25 @@ class Integrity:
             judged, self._pending = self._pending, None
             self._weigh_head(judged, None)
 
-    def history_differs(self, remembered: Head, found: Head | None, *, now_ms: int, now_s: float) -> None:
+    def cut_found(self, cut: Cut, first_hash: str, *, now_ms: int, now_s: float) -> None:
+        """What exactly is gone has been looked up; `first_hash` is that of the first of it, "" if it is not known."""
+        first_id = cut.gone[0][0]
+        remembered = Head(first_id, first_hash) if first_hash else cut.before
+        found = None if cut.now.event_id < remembered.event_id else cut.now
+        self.history_differs(remembered, found, now_ms=now_ms, now_s=now_s, what=cut.summary)
+
+    def history_differs(
+        self, remembered: Head, found: Head | None, *, now_ms: int, now_s: float, what: str = ""
+    ) -> None:
         """The log holds something else, or nothing (None), where this console remembers an event.
 
-        `found` is the event there, or when that is not known the new history's head.
+        `found` is the event there, or when that is not known the new history's head. `what` says it better, if it can.
         """
         self._step += 1
         self._rewritten_at = self._step
         agreed_since = self.good is not None
         self.good = self._pending = None
-        news = words.rewritten_reason(remembered, found)
+        news = what or words.rewritten_reason(remembered, found)
         if (
             self.rewriting is None
             or not self._rewritten.stands
@@ -311,9 +323,9 @@ class Integrity:
         return words.calm(self, self._failure, now_s)
 
     def acknowledge(self, now_s: float) -> bool:
-        """A person has seen what the last `badge` said; True when that was that the history was rewritten.
+        """A person has seen what the last `badge` said, which silences it; False when there was nothing to see.
 
-        What was found since then, unseen, stays an alarm.
+        What was found since then, unseen, stays an alarm. A history that was rewritten is not accepted by that.
         """
         seen = [red for red, finds in self._shown.items() if red.is_alarm and red.finds == finds]
         if not seen:
@@ -324,11 +336,28 @@ class Integrity:
             red.acknowledge()
         self._shown = {}
         self._findings.add(Finder.PERSON, f"acknowledged: {text}", self._findings.estimated(now_s), good=True)
-        if self._rewritten not in seen:
-            return False
-        self._settle_rewriting()
-        self._acknowledged_up_to = self.newest.event_id if self.newest else 0
+        if self._rewritten in seen:
+            self._acknowledged_up_to = self.newest.event_id if self.newest else 0
+            self._settle_rewriting()
         return True
+
+    def accept(self, now_s: float) -> None:
+        """A person takes the history that there is now for the true one: nothing is held against it any more.
+
+        The remembered heads that contradict it must have been forgotten. It is verified with the next verdict.
+        """
+        if not self._rewritten.present:
+            return
+        text = words.red([self._rewritten], self._reds, self.verifier).text.partition(":")[0]
+        self._ringing.pop(self._rewritten, None)
+        self._rewritten.acknowledge()
+        self._rewritten.release_all()
+        self._remembered.clear()
+        self.good = self._pending = self.latest = None
+        if self._asked is not None:  # that walk was asked for when another history had been seen
+            self._asked = self._step, None
+        what = f"accepted the history that there is now, after {text}"
+        self._findings.add(Finder.PERSON, what, self._findings.estimated(now_s), good=True)
 
     def alarms(self, now_s: float) -> list[Alarm]:
         """The reds that are new since the last call: each once."""
@@ -373,13 +402,13 @@ class Integrity:
             self._settle_rewriting()
 
     def _settle_rewriting(self) -> None:
-        """After a verdict that agrees with what is seen: a rewriting is over that a person knows of or that was undone.
+        """After a verdict that agrees with what is seen: a rewriting that was undone is over.
 
         A verdict alone settles nothing: whoever rewrites a history leaves one that is valid.
         """
         if self.good is None or not self.good.matched or self.good.step <= self._rewritten_at:
             return
-        if self._rewritten.acknowledged or self._all_there_again():
+        if self._all_there_again():
             self._rewritten.release_all()
             self._remembered.clear()
 
@@ -428,7 +457,9 @@ class Integrity:
         history = self._findings.entries
         self._findings.add(
             Finder.DAEMON,
-            "the whole chain holds" if at is None else _short(verdict.reason or f"broken at event #{at}"),
+            _WHAT_HOLDS[isinstance(verdict, PartVerdict)]
+            if at is None
+            else _short(verdict.reason or f"broken at event #{at}"),
             judged.at,
             good=at is None,
             merge=at is None or (bool(history) and history[-1].event_id == at),

@@ -14,6 +14,7 @@ from audit_tui.model.badge import Badge
 from audit_tui.model.breakage import explain
 from audit_tui.model.findings import Finder, Finding
 from audit_tui.model.integrity import Integrity, Rewriting
+from audit_tui.model.part_verdict import PartVerdict
 from audit_tui.model.rows import Check, Gap, Row, check_after
 from audit_tui.model.verifier import Verifier
 from audit_tui.text import duration, fit
@@ -114,7 +115,8 @@ def _verdict_line(verdict: Verdict | None) -> str:
     if verdict is None:
         return "has given no verdict yet"
     took = "" if verdict.duration_ms is None else f" in {duration(verdict.duration_ms / 1000)}"
-    says = "valid" if verdict.valid else f"BROKEN: {safe((verdict.reason or '')[:200])}"
+    valid = "a part of a log, of which all holds that can be shown" if isinstance(verdict, PartVerdict) else "valid"
+    says = valid if verdict.valid else f"BROKEN: {safe((verdict.reason or '')[:200])}"
     upto = f", up to #{verdict.head.event_id}" if verdict.head is not None else ""
     return f"{says}; checked {verdict.checked:,} events{took}{upto}"
 

@@ -95,10 +95,15 @@ class Ring:
         start = self.index_after(event_id)
         return [self.rows[index] for index in range(start, min(start + limit, len(self.rows)))]
 
-    def clear(self) -> None:
-        """Forget all rows, such as those of a history that the daemon no longer has."""
+    def before(self, event_id: int, limit: int) -> list[Row]:
+        """The rows before this id, the last `limit` of them."""
+        end = self.index_after(event_id - 1)
+        return [self.rows[index] for index in range(max(0, end - limit), end)]
+
+    def part_with(self) -> tuple[tuple[Row, ...], Trail]:
+        """Begin anew, and hand over the rows, and the hashes of those before, of a history that the log lost."""
+        rows, trail = tuple(self.rows), self._trail
         self.rows.clear()
-        self.received = 0
-        self._trail.clear()
-        self._bytes = 0
-        self.linked_from = 0
+        self._trail = Trail()
+        self.received = self._bytes = self.linked_from = 0
+        return rows, trail

@@ -15,7 +15,7 @@ from audit_stream.display import safe
 from audit_stream.errors import ClientError
 from audit_stream.event import Event
 from audit_stream.kinds import KindRegistry, Severity
-from audit_stream.numbers import EventId
+from audit_stream.numbers import EventId, read_float
 
 __all__ = [
     "MALFORMED",
@@ -48,6 +48,7 @@ class Row(msgspec.Struct, gc=False):  # in no cycle, and there are tens of thous
     """One event. `raw` is exactly what was received; everything else is derived from it.
 
     `check` and `reason` (empty unless broken, in the verdict's words) become known later, so they may change.
+    `follows`: the log gave it in one answer with the event before it in memory, so that it holds none between the two.
     """
 
     event_id: int
@@ -57,6 +58,7 @@ class Row(msgspec.Struct, gc=False):  # in no cycle, and there are tens of thous
     raw: bytes
     check: Check = Check.NOT_CHECKED
     reason: str = ""
+    follows: bool = False
 
     @property
     def canonical(self) -> bytes:
@@ -117,7 +119,7 @@ class _Numbered(msgspec.Struct):
 
 _numbered = msgspec.json.Decoder(_Numbered)
 _links = msgspec.json.Decoder(_Links)
-_events = msgspec.json.Decoder(Event)
+_events = msgspec.json.Decoder(Event, float_hook=read_float)
 
 
 def read_row(served: Served, kinds: KindRegistry) -> Row:

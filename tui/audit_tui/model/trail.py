@@ -38,6 +38,11 @@ class Trail:
         self._next = event_id + 1
         self._first = max(self._first, self._next - self._max_hashes)
 
+    @property
+    def ids(self) -> range:
+        """Whose hashes are here."""
+        return range(self._first, self._next)
+
     def find(self, event_id: int) -> str | None:
         """The hash, 64 hex characters; None when it is not here."""
         if not self._first <= event_id < self._next:

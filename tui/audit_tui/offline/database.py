@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 from collections.abc import AsyncGenerator
 from functools import partial
 from pathlib import Path
@@ -15,6 +14,7 @@ import msgspec
 from audit_stream.chain import Head, Verdict
 from audit_stream.client import EVERYTHING, Live, Lost, Selection, Served, Stats, Tailed
 from audit_stream.errors import ClientError
+from audit_stream.logfile.asking import NoVerdictError, ask
 from audit_stream.wire import DEFAULT_PAGE_EVENTS
 from audit_tui.offline.database_file import MAX_ID, DatabaseFile, Version
 from audit_tui.offline.one_thread import OneThread
@@ -68,7 +68,10 @@ class DatabaseLog:
 
         Raises ClientError for a file whose events may all be in a log that was left behind: it proves nothing.
         """
-        verdict = _read_answer(await self._ask_process())
+        try:
+            verdict = await ask(self._path, stderr=asyncio.subprocess.DEVNULL)  # standard error is the screen
+        except NoVerdictError as error:
+            raise ClientError(f"the file cannot be verified: {error}") from None
         if verdict.valid and not verdict.checked:
             await self._thread.run(self._file.refuse_bare)
         self._last_verdict = verdict
@@ -151,32 +154,3 @@ class DatabaseLog:
                 return
             low, high = (found.reached + 1, high) if forward else (low, found.reached - 1)
             limit = None if limit is None else limit - len(found.events)
-
-    async def _ask_process(self) -> bytes:
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-P", "-m", "audit_stream.logfile.process", str(self._path)),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,  # standard error is the screen
-            )
-        except OSError as error:
-            raise ClientError(f"the verifying process did not start: {error.strerror}") from None
-        try:
-            answer, _ = await process.communicate()
-            return answer
-        finally:
-            if process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.terminate()
-                await process.wait()
-
-
-def _read_answer(answer: bytes) -> Verdict:
-    line = answer.rstrip().rpartition(b"\n")[2]
-    try:
-        if line.startswith(b'{"error"'):
-            raise ClientError(f"the file cannot be verified: {msgspec.json.decode(line)['error']}")
-        return msgspec.json.decode(line, type=Verdict)
-    except msgspec.DecodeError:
-        raise ClientError("the verifying process ended without a verdict") from None

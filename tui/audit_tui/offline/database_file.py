@@ -22,8 +22,8 @@ from audit_stream.errors import ClientError
 from audit_stream.logfile.errors import StoreError
 from audit_stream.logfile.opening import check, open_reader
 from audit_stream.logfile.series import SeriesRegistry
+from audit_stream.logfile.served import served_event
 from audit_stream.logfile.spans import SPAN_EVENTS, Spans
-from audit_tui.offline.serving import served
 
 if TYPE_CHECKING:
     from audit_stream.logfile.query import Criteria
@@ -112,7 +112,7 @@ class DatabaseFile:
             return None
         with self._open() as connection:
             row = connection.execute("SELECT canonical, hash FROM events WHERE event_id = ?", (event_id,)).fetchone()
-        return None if row is None else _row_as_served(*row)
+        return None if row is None else _row_as_served(event_id, *row)
 
     def find(self, criteria: Criteria | None, low: int, high: int, *, forward: bool, limit: int) -> Found:
         """At most `limit` events with ids in [low, high]: one step of a search. `reached` says where to go on."""
@@ -155,7 +155,7 @@ class DatabaseFile:
     ) -> Found:
         from audit_stream.filters import register
         from audit_stream.logfile.query import EventQuery
-        from audit_stream.logfile.reader import find_ids
+        from audit_stream.logfile.search import find_ids
 
         if not self._can_filter:
             register(connection)
@@ -172,7 +172,9 @@ class DatabaseFile:
             (msgspec.json.encode(page.ids).decode(),),
         )
         reached = page.ids[-1] if page.more else high if forward else low
-        return Found([(event_id, _row_as_served(canonical, hash_)) for event_id, canonical, hash_ in rows], reached)
+        return Found(
+            [(event_id, _row_as_served(event_id, canonical, hash_)) for event_id, canonical, hash_ in rows], reached
+        )
 
     def _load(self, connection: sqlite3.Connection, head_id: int) -> None:
         """Have the series and spans as the file has them now."""
@@ -284,10 +286,10 @@ def _between(
         f" ORDER BY event_id {'ASC' if forward else 'DESC'} LIMIT ?",
         (low, high, limit),
     )
-    return [(event_id, _row_as_served(canonical, hash_)) for event_id, canonical, hash_ in rows]
+    return [(event_id, _row_as_served(event_id, canonical, hash_)) for event_id, canonical, hash_ in rows]
 
 
-def _row_as_served(canonical: object, hash_: object) -> bytes:
-    """The row as a daemon would serve it, also if its columns are not what a daemon writes."""
+def _row_as_served(event_id: int, canonical: object, hash_: object) -> bytes:
+    """The row as a daemon serves it, also if its columns are not what a daemon writes."""
     event = canonical if isinstance(canonical, bytes) else str(canonical).encode("utf-8", "backslashreplace")
-    return served(event, str(hash_))
+    return served_event(event_id, event, str(hash_))

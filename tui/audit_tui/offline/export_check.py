@@ -1,4 +1,8 @@
-"""The verdict on an export: every hash recomputed and every link compared, in the order of the ids."""
+"""The verdict on an export: every hash recomputed and every link compared, in the order of the ids.
+
+Where ids are missing, or come before the first, the export is a part of a log: whether somebody filtered it or took
+events out of it cannot be told apart.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ import msgspec
 from audit_stream.chain import GENESIS, Head, Verdict, check_link
 from audit_stream.event import Event, system_clock_ms
 from audit_stream.timestamps import format_rfc3339_ms
+from audit_tui.model.part_verdict import NAMED_LINKS, PartVerdict
 from audit_tui.model.rows import hash_fits
 from audit_tui.offline.export_file import ExportFile, as_served, read_event
 
@@ -36,7 +41,7 @@ def _read(raw: bytes) -> _Links | Event | None:
 class ExportCheck:
     """A walk in steps, so that other work comes between. All of it belongs to one thread.
 
-    The first link of an export that begins later than event 1 is not known: it is taken as it is.
+    A link whose other end is not in the file is not known: it is taken as it is, and counted.
     """
 
     def __init__(self, path: Path, export: ExportFile) -> None:
@@ -50,6 +55,8 @@ class ExportCheck:
         leads = any(each.after_id == 0 for each in export.not_events)
         self._expected = max(1, first - 1 if leads else first)
         self._broken: tuple[int, str] | None = None
+        self._unseen_links = 0
+        self._first_unseen: list[tuple[int, int]] = []
 
     def step(self, events: int) -> Verdict | None:
         """Check the next events; the verdict once it stands. Raises OSError."""
@@ -73,8 +80,10 @@ class ExportCheck:
 
     def _check(self, file: BinaryIO) -> tuple[int, str] | None:
         event_id = self._export.ids[self._index]
-        if event_id == self._expected and self._is_there_twice():
+        if self._is_there_twice():
             return event_id, f"event #{event_id} is in the file twice"
+        if event_id > self._expected:
+            self._skip_to(event_id)
         raw = as_served(self._export.read(file, self._index))
         event = None if raw is None else _read(raw)
         if raw is None or event is None or event.event_id != event_id:
@@ -88,6 +97,14 @@ class ExportCheck:
         self._before, self._expected, self._index = Head(event_id, event.hash), event_id + 1, self._index + 1
         return None
 
+    def _skip_to(self, event_id: int) -> None:
+        """Events are missing before this one: what links it to those that were checked cannot be seen."""
+        if self._index:
+            self._unseen_links += 1
+            if len(self._first_unseen) < NAMED_LINKS:
+                self._first_unseen.append((self._export.ids[self._index - 1], event_id))
+        self._before, self._expected = None, event_id
+
     def _is_there_twice(self) -> bool:
         """Whether another of the same id follows: which of them the log holds, the file cannot say."""
         ids, after = self._export.ids, self._index + 1
@@ -95,7 +112,7 @@ class ExportCheck:
 
     def _verdict(self) -> Verdict:
         broken = self._broken
-        return Verdict(
+        verdict = Verdict(
             valid=broken is None,
             checked=self._index,
             first_break_at=None if broken is None else broken[0],
@@ -104,4 +121,14 @@ class ExportCheck:
             duration_ms=round((time.perf_counter() - self._started_s) * 1000),
             started_at=format_rfc3339_ms(self._started_ms),
             verified_at=format_rfc3339_ms(system_clock_ms()),
+        )
+        first_id = self._export.ids[0] if self._export.ids else 1
+        if broken is not None or not (self._unseen_links or first_id > 1 or self._export.ends_within):
+            return verdict
+        return PartVerdict(
+            **msgspec.structs.asdict(verdict),
+            unseen_links=self._unseen_links,
+            first_unseen=tuple(self._first_unseen),
+            first_id=first_id,
+            ends_within=self._export.ends_within,
         )

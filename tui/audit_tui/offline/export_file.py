@@ -19,6 +19,7 @@ import msgspec
 from audit_stream.canonical import canonical_bytes, canonical_event, hash_of
 from audit_stream.errors import ClientError
 from audit_stream.event import Event
+from audit_stream.numbers import read_float
 from audit_tui.offline.serving import served
 
 __all__ = ["ExportFile", "Fingerprint", "NotAnEvent", "as_served", "fingerprint", "read_event", "scan"]
@@ -27,6 +28,9 @@ _MAX_LINE = 64 << 20
 """Bytes; 0.1.0 had no limit, but what is longer than this is no event."""
 
 _MAX_NOTED = 1_000
+_UNFINISHED = b"{"
+"""Stands for what is missing of an array that breaks off between two items."""
+_MAX_CUTS_TRIED = 16
 _FIELDS: dict[str, type] = {
     "event_id": int,
     "timestamp": str,
@@ -58,7 +62,10 @@ class NotAnEvent(msgspec.Struct, frozen=True):
 
 
 class ExportFile(msgspec.Struct, frozen=True, kw_only=True):
-    """Places by ascending id, 20 bytes an event; an id that comes again is there again."""
+    """Places by ascending id, 20 bytes an event; an id that comes again is there again.
+
+    `ends_within` is the line or item in which the file breaks off, "" when it does not.
+    """
 
     fingerprint: Fingerprint
     ids: array[int]
@@ -67,6 +74,7 @@ class ExportFile(msgspec.Struct, frozen=True, kw_only=True):
     by_kind: Counter[str]
     by_source: Counter[str]
     not_events: list[NotAnEvent]
+    ends_within: str = ""
 
     def read(self, file: BinaryIO, index: int) -> bytes:
         """The bytes at a place; something else, or less, when the file has changed meanwhile."""
@@ -86,7 +94,7 @@ class _Series(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _series = msgspec.json.Decoder(_Series)
-_event = msgspec.json.Decoder(Event)
+_event = msgspec.json.Decoder(Event, float_hook=read_float)
 
 
 def fingerprint(path: Path) -> Fingerprint:
@@ -108,11 +116,18 @@ def scan(path: Path) -> ExportFile:
         by_source=Counter(),
         not_events=[],
     )
+    where, item = "", b""
     with path.open("rb") as file:
         for number, (start, item, is_line) in enumerate(_items(file), 1):
-            _take(found, start, item, f"{'line' if is_line else 'item'} {number}")
+            where = f"{'line' if is_line else 'item'} {number}"
+            _take(found, start, item, where)
+        file.seek(-1 if found.fingerprint[2] else 0, os.SEEK_END)
+        is_cut = _is_cut(item, file.read(1))
     if not found.ids and (found.not_events or not found.fingerprint[2]):
         raise ClientError(f"{path} holds no event: give an export, one event a line or a JSON array")
+    if is_cut and found.not_events and found.not_events[-1].where == where:
+        found.not_events.pop()
+        found = msgspec.structs.replace(found, ends_within=where)
     return _sorted(found)
 
 
@@ -141,6 +156,19 @@ def as_served(raw: bytes) -> bytes | None:
     if fields is None:
         return None
     return served(canonical_bytes(fields), fields["hash"])
+
+
+def _is_cut(item: bytes, last_byte: bytes) -> bool:
+    """Whether the last item of a file is the beginning of one, as of a download that broke off."""
+    if not item.startswith(b"{") or (last_byte == b"\n" and item != _UNFINISHED):
+        return False
+    try:
+        msgspec.json.decode(item)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return True
+    except RecursionError:
+        return False
+    return False
 
 
 def _take(found: ExportFile, start: int, item: bytes, where: str) -> None:
@@ -209,11 +237,16 @@ def _items(file: BinaryIO) -> Iterator[tuple[int, bytes, bool]]:
 
 def _line_items(file: BinaryIO, start: int) -> Iterator[tuple[int, bytes, bool]]:
     """Lines, also those of an array that has one event a line."""
+    text = last = b""
     while line := file.readline(_MAX_LINE):
         skipped, item = _trimmed(line)
         if item or line.strip() not in (b"", b"[", b"]", b"[]", b","):
             yield start + skipped, item, True
         start += len(line)
+        text = text or line.strip()[:1]
+        last = line.strip()[-1:] or last
+    if text == b"[" and last != b"]":
+        yield start, _UNFINISHED, True
 
 
 def _trimmed(line: bytes) -> tuple[int, bytes]:
@@ -227,13 +260,36 @@ def _trimmed(line: bytes) -> tuple[int, bytes]:
 def _array_items(file: BinaryIO, start: int) -> Iterator[tuple[int, bytes, bool]]:
     """The items of an array that is not written in lines: all of it is read."""
     text = file.read()
+    rest = b""
     try:
         items = msgspec.json.decode(text, type=list[msgspec.Raw])
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ClientError(f"{file.name} is no JSON array of events: {error}") from None
+        items, rest = _before_the_cut(text)
+        if not items:
+            raise ClientError(f"{file.name} is no JSON array of events: {error}") from None
     at = text.index(b"[") + 1
     for item in items:
         raw = bytes(item)
         at = text.index(raw[:1], at)
         yield start + at, raw, False
         at += len(raw)
+    if rest:
+        yield start + at, rest, False
+
+
+def _before_the_cut(text: bytes) -> tuple[list[msgspec.Raw], bytes]:
+    """The items of an array that breaks off, and the beginning of the next; ([], b"") when it is none."""
+    end = len(text)
+    for _ in range(_MAX_CUTS_TRIED):
+        end = text.rfind(b'"}', 0, end)
+        if end < 0:
+            break
+        rest = text[end + 2 :].strip()
+        if rest[:1] not in (b"", b",") or rest[1:].lstrip()[:1] not in (b"", b"{"):
+            continue
+        try:
+            items = msgspec.json.decode(text[: end + 2] + b"]", type=list[msgspec.Raw])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+        return items, rest[1:].lstrip() or _UNFINISHED
+    return [], b""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +19,17 @@ if TYPE_CHECKING:
 
 __all__ = ["MainPart"]
 
+_SHOW_S = 0.1
+"""How often it is shown how far memory was looked through; each time takes as long as a slice of it."""
+
 
 class MainPart(Screen[None]):
     """A part of the main screen; all of them are one object."""
 
     session: Session
     table: EventTable
+    looking = 0  # through memory, so many at the moment
+    older_wanted = False  # meanwhile: that comes after it
 
     @property
     def console_app(self) -> ConsoleApp:
@@ -46,6 +52,31 @@ class MainPart(Screen[None]):
                 self.say(str(error), severity="error")
 
         return self.run_worker(run, group=group, exclusive=True, exit_on_error=True)
+
+    async def look_through_memory(self, *, first_pause_s: float = 0) -> None:
+        """Fill the window from memory, the newest first, a slice at a time, so that keys are answered meanwhile.
+
+        `first_pause_s` is for the first rows to be painted.
+        """
+        view, now_s = self.session.view, self.session.clock.now_s
+        rows, shown_s = 0, float("-inf")
+        self.looking += 1
+        try:
+            while view.look_back(self.session.ring) and not view.is_full:
+                before, rows = rows, view.row_count
+                if rows != before:  # drawing takes longer than looking through a slice
+                    self.table.changed()
+                if now_s() >= shown_s + _SHOW_S:
+                    self.show_change()  # the status tells of the filter as soon as the first rows do
+                    shown_s = now_s()
+                await asyncio.sleep(first_pause_s if rows and not before else 0)
+        finally:
+            self.looking -= 1
+        if self.older_wanted and not self.looking:
+            self.older_wanted = False
+            self.table.post_message(EventTable.OlderWanted())
+        self.table.changed()
+        self.show_change()
 
     def show_change(self) -> None:
         """Draw what has changed."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -142,26 +141,28 @@ class FilterKeys(MainPart):
         from audit_tui.model.filter_text import chosen
 
         session = self.session
-        session.view.filter_text, session.view.query = text.strip(), str(filter_)
-        self.query_one(FilterBar).set_applied(session.view.filter_text)
-        self.query_one(ActivityPanel).set_choice(*chosen(session.view.filter_text))
+        view = session.view
         is_filtered = bool(filter_.terms)
-        passes_ = passes(filter_) if is_filtered else everything
-        keep = self.table.cursor_row if not session.view.following else None
+        keep = self.table.cursor_row if not view.following else None
+        for group in ("older", "newer"):  # a log that is still searching for the former filter need not go on
+            self.workers.cancel_group(self, group)
+        view.filter_by(
+            session.ring,
+            passes(filter_) if is_filtered else everything,
+            text=text.strip(),
+            query=str(filter_),
+            filtered=is_filtered,
+        )
+        self.query_one(FilterBar).set_applied(view.filter_text)
+        self.query_one(ActivityPanel).set_choice(*chosen(view.filter_text))
 
         async def fill() -> None:
-            for slices, _ in enumerate(session.view.refill(session.ring, passes_, filtered=is_filtered)):
-                self.table.changed()
-                if slices == 0:
-                    self.show_change()  # the status tells of the filter as soon as the first rows do
-                await asyncio.sleep(_PAINT_S if slices == 0 else 0)
+            await self.look_through_memory(first_pause_s=_PAINT_S)
             if keep is not None:  # who had paused stays about where they were, under the new filter
-                if not session.ring.rows or keep.event_id < session.ring.rows[0].event_id:
+                if keep.event_id < view.low:
                     await session.pages.show_around(keep.event_id)
                     self.table.changed()
                 self.table.go_to(keep.event_id)
-            self.table.changed()
             self.show_change()
 
         self.reading(fill, group="place")
-        self.show_change()

@@ -1,23 +1,20 @@
-"""The main screen's moving through the history: pages, gaps, places, the live end, find."""
+"""The main screen's moving through the history: pages, gaps, places, the live end."""
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Awaitable, Callable
 
 from textual import on
 from textual.binding import Binding
+from textual.worker import Worker
 
+from audit_stream.errors import ClientError
 from audit_stream.timestamps import format_rfc3339_ms
-from audit_tui.model.columns import line_text
-from audit_tui.model.find import Finder
-from audit_tui.model.rows import Gap, Row
+from audit_tui.model.rows import Gap
 from audit_tui.screens.base import MainPart
 from audit_tui.widgets.event_table import EventTable
-from audit_tui.widgets.find_bar import FindBar
 
 __all__ = ["HistoryKeys"]
-
-_FIND_SLICE = 500
 
 
 class HistoryKeys(MainPart):
@@ -26,13 +23,10 @@ class HistoryKeys(MainPart):
     BINDINGS = [  # noqa: RUF012 - Textual's own convention
         Binding("space", "pause", "Pause", id="pause"),
         Binding("g", "go_to", "Go to", id="go-to"),
-        Binding("f", "find", "Find", id="find", priority=True),  # as "filter"
-        Binding("n", "find_next(1)", "Next match", id="find-next", show=False),
-        Binding("N", "find_next(-1)", "Previous match", id="find-previous", show=False),
     ]
 
-    _loading_older = False
-    _loading_newer = False
+    _older: Worker[None] | None = None
+    _newer: Worker[None] | None = None
 
     def action_pause(self) -> None:
         """Stop following, or go back to the live end."""
@@ -66,44 +60,45 @@ class HistoryKeys(MainPart):
             self.fill_view()
 
     def fill_view(self) -> None:
-        """Fill the window from memory, a slice at a time; the newest are there at once."""
+        """Begin anew at the live end, from memory."""
+        self.session.view.begin(self.session.ring)
+        self.reading(self.look_through_memory, group="place")
 
-        async def fill() -> None:
-            for _ in self.session.view.refill(self.session.ring):
-                self.table.changed()
-                self.show_change()
-                await asyncio.sleep(0)
-            self.table.changed()
-            self.show_change()
-
-        self.run_worker(fill(), group="place", exclusive=True)
+    # Whether more is wanted is asked again: since the message was sent somebody may have stopped what is searched.
 
     @on(EventTable.OlderWanted)
     def _event_table_older_wanted(self) -> None:
-        async def load() -> None:
-            try:
-                await self.session.pages.load_older()
-            finally:
-                self._loading_older = False
-            self.table.changed()
-
-        if not self._loading_older:
-            self._loading_older = True
-            self.reading(load, group="older")
+        if self.looking:
+            self.older_wanted = True
+        elif self.table.cursor.wants_older and (self._older is None or self._older.is_finished):
+            self._older = self.reading(lambda: self._load(self.session.pages.load_older), group="older")
 
     @on(EventTable.NewerWanted)
     def _event_table_newer_wanted(self) -> None:
-        async def load() -> None:
-            try:
-                await self.session.pages.load_newer()
-            finally:
-                self._loading_newer = False
+        if self.table.cursor.wants_newer and (self._newer is None or self._newer.is_finished):
+            self._newer = self.reading(lambda: self._load(self.session.pages.load_newer), group="newer")
+
+    async def _load(self, load: Callable[[], Awaitable[None]]) -> None:
+        """Load a part; what could not be loaded is not tried again before somebody moves on to it."""
+        view = self.session.view
+        beginning = view.beginning
+        try:
+            await load()
+        except ClientError:
+            view.halted = view.halted or view.beginning == beginning
+            raise
+        finally:
             self.table.changed()
+            if view.beginning != beginning:  # meanwhile nothing was asked for the window that there is now
+                self.table.ask_for_more()
             self.show_change()
 
-        if not self._loading_newer:
-            self._loading_newer = True
-            self.reading(load, group="newer")
+    def stop_searching(self) -> None:
+        """End what looks through the history; moving on against the end of the table goes on with it."""
+        self.session.view.halted = True
+        for group in ("older", "newer", "place", "find"):
+            self.workers.cancel_group(self, group)
+        self.show_change()
 
     @on(EventTable.GapOpened)
     def _event_table_gap_opened(self, message: EventTable.GapOpened) -> None:
@@ -133,97 +128,37 @@ class HistoryKeys(MainPart):
 
     def go_to_event(self, event_id: int) -> None:
         """Put the cursor on an event, from memory or from the daemon."""
-        view = self.session.view
-        oldest, newest = view.oldest, view.newest
-        if oldest is not None and newest is not None and oldest.event_id <= event_id <= newest.event_id:
+        if self._is_in_window(event_id):
             self.table.go_to(event_id)
             self.show_change()
             return
 
         async def show() -> None:
-            await self.session.pages.show_around(event_id)
-            self.table.changed()
-            self.table.go_to(event_id)
-            self.show_change()
-            newest = self.session.view.newest
-            if newest is None or newest.event_id < event_id:
+            if not await self._show_around(event_id):
                 passing = " that passes the filter" if self.session.view.filtered else ""
                 self.say(f"there is no event #{event_id:,}, nor one after it{passing}: this is the end")
 
         self.reading(show, group="place")
 
+    async def _show_around(self, event_id: int) -> bool:
+        """Put the cursor on an event, or the next that passes, read if need be; False when none does."""
+        if not self._is_in_window(event_id):
+            await self.session.pages.show_around(event_id)
+            self.table.changed()
+        self.table.go_to(event_id)
+        self.show_change()
+        newest = self.session.view.newest
+        return newest is not None and newest.event_id >= event_id
+
+    def _is_in_window(self, event_id: int) -> bool:
+        oldest, newest = self.session.view.oldest, self.session.view.newest
+        return oldest is not None and newest is not None and oldest.event_id <= event_id <= newest.event_id
+
     def _go_to_time(self, at_ms: int) -> None:
         async def show() -> None:
             event_id = await self.session.pages.id_at(format_rfc3339_ms(at_ms))
-            if event_id is None:
+            if event_id is None or not await self._show_around(event_id):
                 self.say("no event is as late as that: this is the live end")
                 self._to_live()
-            else:
-                self.call_later(self.go_to_event, event_id)
 
         self.reading(show, group="place")
-
-    # Find
-
-    def action_find(self) -> None:
-        """Find within what is shown, while typing."""
-        self.query_one(FindBar).open(self.table)
-
-    @on(FindBar.Changed)
-    def _find_bar_changed(self, message: FindBar.Changed) -> None:
-        self.table.finder = Finder(message.text) if message.text else None
-        self.table.redraw()
-        if message.text:
-            self.run_worker(self._find(-1, inclusive=True), group="find", exclusive=True)
-
-    @on(FindBar.Cancelled)
-    def _find_bar_cancelled(self) -> None:
-        self.table.finder = None
-        self.table.redraw()
-
-    def action_find_next(self, direction: int) -> None:
-        """To the next event that has what is looked for."""
-        if self.table.finder is None:
-            self.action_find()
-        else:
-            self.app.clear_notifications()
-            self.run_worker(self._find(direction, inclusive=False), group="find", exclusive=True)
-
-    async def _find(self, direction: int, *, inclusive: bool) -> None:
-        """The next match from the cursor on, in slices: keys are answered meanwhile."""
-        finder, view = self.table.finder, self.session.view
-        if finder is None:
-            return
-        items = list(view.items)
-        start = self.table.cursor.place + (0 if inclusive else direction)
-        end = len(items) if direction > 0 else -1
-        for count, place in enumerate(range(start, end, direction), 1):
-            item = items[place] if 0 <= place < len(items) else None
-            if isinstance(item, Row) and finder.matches(line_text(item)):
-                self.table.go_to(item.event_id)
-                self.show_change()
-                await self._count_matches(finder)
-                return
-            if count % _FIND_SLICE == 0:
-                await asyncio.sleep(0)
-        if inclusive:
-            await self._count_matches(finder)
-        else:
-            self.say(f"no match further {'down: N goes up' if direction > 0 else 'up: n goes down'}")
-
-    async def _count_matches(self, finder: Finder) -> None:
-        """Tell which of how many matches the cursor is on: in the bar, or once it is left in a notice."""
-        bar, cursor_row = self.query_one(FindBar), self.table.cursor_row
-        position = total = 0
-        for count, item in enumerate(list(self.session.view.items), 1):
-            if self.table.finder is not finder:
-                return
-            if isinstance(item, Row) and finder.matches(line_text(item)):
-                total += 1
-                position = total if item is cursor_row else position
-            if count % _FIND_SLICE == 0:
-                await asyncio.sleep(0)
-        if bar.display:
-            bar.show_matches(position, total)
-        else:
-            self.say(f"match {position:,} of {total:,}")

@@ -18,6 +18,8 @@ from audit_stream.errors import ClientError
 from audit_stream.event import system_clock_ms
 from audit_tui.model import integrity_report as report
 from audit_tui.model.badge import Badge, State
+from audit_tui.model.cut_report import cuts_text
+from audit_tui.model.cuts import Cuts
 from audit_tui.model.integrity import Integrity
 from audit_tui.model.rows import Check, Gap, Row
 from audit_tui.screens.closing import ClosesOnce
@@ -40,7 +42,8 @@ class IntegrityScreen(ClosesOnce[None]):
     """Everything behind the badge.
 
     `heads` are those remembered on disk. `load_around` gives the events around one, checked or not, or raises
-    ClientError; `stored` an event as it was received earlier, if it is still in memory. `log` is what people call it.
+    ClientError; `stored` an event as it was received earlier, if it is still in memory. `cuts` are what is gone from
+    the log, `head_id` gives its last id now. `log` is what people call it.
     """
 
     DEFAULT_CSS = """
@@ -51,7 +54,8 @@ class IntegrityScreen(ClosesOnce[None]):
     IntegrityScreen #known, IntegrityScreen #findings, IntegrityScreen #heads { text-wrap: wrap; }
     IntegrityScreen .title { color: $text-accent; text-style: bold; margin-top: 1; }
     IntegrityScreen #scroll { height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; }
-    IntegrityScreen #break-part { display: none; height: auto; }
+    IntegrityScreen #break-part, IntegrityScreen #gone-part { display: none; height: auto; }
+    IntegrityScreen.-gone #gone-part { display: block; }
     IntegrityScreen.-red #break-part { display: block; }
     IntegrityScreen #lists { height: auto; layout: vertical; }
     IntegrityScreen #lists > Container { height: auto; }
@@ -68,12 +72,20 @@ class IntegrityScreen(ClosesOnce[None]):
         Binding("c", "copy", "Copy for a ticket", id="copy"),
         Binding("v", "verify", "Verify now", id="verify"),
         Binding("a", "acknowledge", "Acknowledge", id="acknowledge"),
+        Binding("A", "accept", "Accept", id="accept"),
+        Binding("g", "gone", "Gone", id="gone"),
         Binding("escape,q", "close", "Close"),
         Binding("b", "close", "Close", id="integrity", show=False),
     ]
 
     class VerifyWanted(Message):
         """A verdict is wanted now."""
+
+    class AcceptWanted(Message):
+        """The history that there is now is perhaps to be accepted: ask."""
+
+    class GoneWanted(Message):
+        """The copies of what the log no longer holds are wanted."""
 
     class Acknowledged(Message):
         """A person has seen what the badge says."""
@@ -85,6 +97,8 @@ class IntegrityScreen(ClosesOnce[None]):
         load_around: Callable[[int], Awaitable[Sequence[Row | Gap]]],
         *,
         accepted: Sequence[report.Accepted] = (),
+        cuts: Cuts | None = None,
+        head_id: Callable[[], int] = lambda: 0,
         stored: Callable[[int], Row | None] = lambda event_id: None,
         log: str = "",
         now_s: Callable[[], float] = time.monotonic,
@@ -94,6 +108,8 @@ class IntegrityScreen(ClosesOnce[None]):
         self._integrity = integrity
         self._heads = heads
         self._accepted = accepted
+        self._cuts = cuts if cuts is not None else Cuts()
+        self._head_id = head_id
         self._load_around = load_around
         self._stored = stored
         self._log_name = log
@@ -102,7 +118,7 @@ class IntegrityScreen(ClosesOnce[None]):
         self._badge: Badge | None = None
         self._loaded: object = None
         self._explained: Callable[[int | None], str] = lambda width: ""
-        self._texts: dict[str, str] = {"break": ""}
+        self._texts: dict[str, str] = {"break": "", "gone": ""}
 
     def compose(self) -> ComposeResult:
         """The badge and its sentence, then the break, then the lists."""
@@ -112,6 +128,9 @@ class IntegrityScreen(ClosesOnce[None]):
         with _Report(id="scroll"):
             yield Static("Checked by whom", classes="title", markup=False)
             yield Static(id="known", markup=False)
+            with Container(id="gone-part"):
+                yield Static("No longer in the log", classes="title", markup=False)
+                yield Static(id="gone", markup=False)
             with Container(id="break-part"):
                 yield Static("What does not hold", classes="title", markup=False)
                 yield Static(id="break", markup=False)
@@ -139,7 +158,10 @@ class IntegrityScreen(ClosesOnce[None]):
         self._badge = badge
         self.query_one(BadgeWidget).show(badge)
         self.set_class(badge.is_alarm or badge.is_acknowledged, "-red")
+        self.set_class(bool(self._cuts.all), "-gone")
+        self.refresh_bindings()
         self._set("detail", badge.detail)
+        self._set("gone", self._gone_text())
         self._set("known", "\n".join(report.known_lines(self._integrity)))
         self._set("findings", "\n".join(report.finding_lines(self._integrity)))
         self._set("heads", "\n".join(report.head_lines(self._heads) + report.accepted_lines(self._accepted)))
@@ -147,6 +169,9 @@ class IntegrityScreen(ClosesOnce[None]):
         if (badge.is_alarm or badge.is_acknowledged) and badge.event_id is not None and wanted != self._loaded:
             self._loaded = wanted
             self.run_worker(self._explain(badge.event_id, badge.state), group="around", exclusive=True)
+
+    def _gone_text(self) -> str:
+        return cuts_text(self._cuts, self._heads, self._head_id())
 
     async def _explain(self, event_id: int, state: State) -> None:
         rewriting = self._integrity.rewriting
@@ -195,15 +220,30 @@ class IntegrityScreen(ClosesOnce[None]):
             self._texts[name] = text
             self.query_one(f"#{name}", Static).update(Content(text))
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """What there is nothing for is not offered."""
+        if action == "accept":
+            return self._integrity.is_rewritten
+        return action != "gone" or bool(self._cuts.rows)
+
     def action_copy(self) -> None:
         """Put everything that a ticket needs on the clipboard."""
         badge = self._badge or self._integrity.badge(self._now_s())
-        text = report.ticket(self._log_name, badge, self._integrity, self._now_ms(), self._explained(None))
+        details = "\n\n".join(filter(None, [self._gone_text(), self._explained(None)]))
+        text = report.ticket(self._log_name, badge, self._integrity, self._now_ms(), details)
         self.notify(f"copied for a ticket{copy(self.app, text)}", markup=False, timeout=3)
 
     def action_verify(self) -> None:
         """Ask for a verdict now."""
         self.post_message(self.VerifyWanted())
+
+    def action_accept(self) -> None:
+        """Ask whether the history that there is now is to be accepted."""
+        self.post_message(self.AcceptWanted())
+
+    def action_gone(self) -> None:
+        """The copies of what the log no longer holds."""
+        self.post_message(self.GoneWanted())
 
     def action_acknowledge(self) -> None:
         """Say that a person has seen the alarm."""

@@ -17,7 +17,9 @@ from audit_tui.disk.session_state import DaemonState
 from audit_tui.log import is_address
 from audit_tui.model.columns import COLUMNS, TIME_FORMATS
 from audit_tui.model.connection import Link
+from audit_tui.model.searching import Searching, searching
 from audit_tui.screens.filtering import FilterKeys
+from audit_tui.screens.finding import FindKeys
 from audit_tui.screens.history import HistoryKeys
 from audit_tui.screens.opening import OpeningKeys
 from audit_tui.session import Session
@@ -45,7 +47,7 @@ _SLOW_EVERY = 10
 """Ticks between two looks at what changes by itself: ages, rates, the panel."""
 
 
-class MainScreen(HistoryKeys, FilterKeys, OpeningKeys):
+class MainScreen(HistoryKeys, FindKeys, FilterKeys, OpeningKeys):
     """Shows one session, and drives it: it runs as long as this screen is there."""
 
     BINDINGS = [  # noqa: RUF012 - Textual's own convention
@@ -165,6 +167,7 @@ class MainScreen(HistoryKeys, FilterKeys, OpeningKeys):
         now_s = self.session.clock.now_s()
         session = self.session
         self.table.show_empty(self._empty_text())
+        self.query_one(FilterBar).show_search(self._searching)
         status = self.query_one(StatusBar)
         status.show(self._status_parts(now_s))
         status.show_badge(session.integrity.badge(now_s))
@@ -205,27 +208,35 @@ class MainScreen(HistoryKeys, FilterKeys, OpeningKeys):
             parts.append(f"PAUSED +{view.waiting:,} new{missed}{worst} (End: live)")
         if selected := self.table.cursor.selected_count:
             parts.append(f"{selected:,} selected")
+        if self.finding_at:
+            parts.append(f"finding, at #{self.finding_at:,} (Esc: stop)")
         if view.filtered:
-            scanned = len(ring)
-            shown = view.passing_count(ring)
-            checked = ring.rows and ring.linked_from <= ring.rows[0].event_id
-            hidden = "the hidden ones checked" if checked else "the hidden ones not all linked"
-            parts.append(f"{shown:,} of {scanned:,} shown, {hidden}")
-            older = view.row_count - shown if view.attached else view.row_count
-            if older > 0:  # the daemon has filtered these, and what it left out was not seen here
-                parts.append(f"and {older:,} of the history")
+            checked = ring.rows and view.low >= max(ring.rows[0].event_id, ring.linked_from)
+            hidden = "the hidden ones checked" if checked else "the hidden ones not all checked"
+            stats = self.session.stats
+            of_all = "" if stats is not None and stats.count < stats.head.event_id else f" of {view.looked_at:,}"
+            parts.append(f"{view.row_count:,}{of_all} shown, {hidden}")  # of a part it is not known how many it hides
         else:
-            parts.append(f"{self.session.ring.received:,} received")
+            parts.append(f"{ring.received:,} received")
         return " · ".join(parts)
 
+    @property
+    def _searching(self) -> Searching | None:
+        pages = self.session.pages
+        cursor = self.table.cursor
+        return searching(self.session.view, cursor, searched_to=pages.searched_to, waits_for=pages.waits_for)
+
     def _empty_text(self) -> str:
-        if self.session.connection.link in (Link.RETRYING, Link.REFUSED):
-            return safe(self.session.connection.reason)
-        if self.session.connection.link is Link.CONNECTING:
+        connection, view = self.session.connection, self.session.view
+        if connection.link in (Link.RETRYING, Link.REFUSED):
+            return safe(connection.reason)
+        if connection.link is Link.CONNECTING:
             return f"connecting to {safe(self.session.log.url)} …"
-        if self.session.view.filtered:
-            return "no event passes the filter: w takes its last term away"
-        return "the log is empty: events appear here as they come"
+        if not view.filtered:
+            return "the log is empty: events appear here as they come"
+        if (search := self._searching) is not None:
+            return f"no event passes the filter so far: {search.text}"
+        return "no event passes the filter: w takes its last term away"
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """While somebody types, the keys of the two bars are letters like others."""
@@ -248,7 +259,11 @@ class MainScreen(HistoryKeys, FilterKeys, OpeningKeys):
         self.table.redraw()
 
     def action_escape(self) -> None:
-        """Back to the table; what was selected or marked by find is not any more."""
+        """End a search through the history; else what was selected or marked by find is not any more."""
+        search = self._searching
+        if self.finding_at or (search is not None and not search.halted):
+            self.stop_searching()
+            return
         self.table.unselect()
         self.table.finder = None
         self.table.redraw()

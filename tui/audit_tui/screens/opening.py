@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from itertools import count
-from pathlib import Path
 
 from textual import on
 from textual.binding import Binding
 
+from audit_stream.chain import Head
 from audit_stream.display import counted
-from audit_tui.disk.whole_file import WholeFile
+from audit_tui.disk.new_file import write_new
 from audit_tui.model.rows import Row
 from audit_tui.screens.base import MainPart
 from audit_tui.screens.copying import copy
@@ -25,7 +24,8 @@ class OpeningKeys(MainPart):
     BINDINGS = [  # noqa: RUF012 - Textual's own convention
         Binding("b", "integrity", "Integrity", id="integrity"),
         Binding("v", "verify", "Verify now", id="verify", show=False),
-        Binding("a", "acknowledge", "Acknowledge", id="acknowledge", show=False),
+        Binding("a", "acknowledge", "Acknowledge: silence the alarm", id="acknowledge", show=False),
+        Binding("A", "accept", "Accept the history that there is now", id="accept", show=False),
         Binding("m", "mark", "Mark", id="mark", show=False),
         Binding("M", "note", "Note", id="note", show=False),
         Binding("D", "digest", "Hand-over", id="digest", show=False),
@@ -75,6 +75,8 @@ class OpeningKeys(MainPart):
                     session.pages.around,
                     accepted=accepted,
                     stored=session.ring.find,
+                    cuts=session.cuts,
+                    head_id=lambda: session.ring.head.event_id,
                     log=session.log.url,
                     now_s=session.clock.now_s,
                     now_ms=session.clock.now_ms,
@@ -83,21 +85,78 @@ class OpeningKeys(MainPart):
 
         self.reading(open_, group="open")
 
+    def open_gone(self) -> None:
+        """The copies of what the log no longer holds."""
+        from audit_tui.screens.gone import GoneScreen
+
+        session = self.session
+        if not session.cuts.rows:
+            self.say("no copy is here of an event that the log no longer holds")
+            return
+        self.app.push_screen(GoneScreen(session, self.open_copy, time_format=self.table.time_format))
+
+    def open_copy(self, row: Row, before: Row | None) -> None:
+        """A whole event that only this console has."""
+        from audit_tui.screens.detail import DetailScreen
+
+        session = self.session
+
+        def said_of(event_id: int) -> str:
+            if event_id == row.event_id:
+                return "no longer in the log: this is the copy that was received here"
+            return session.integrity.said_of(event_id)
+
+        self.app.push_screen(
+            DetailScreen(
+                row,
+                before,
+                url=session.log.url,
+                log=session.log,
+                kinds=session.kinds,
+                on_read=session.observe,
+                said_of=said_of,
+            )
+        )
+
     def action_verify(self) -> None:
         """Ask for a verdict now."""
         self.session.verify_now()
 
     def action_acknowledge(self) -> None:
-        """Take note of the red badge. What was rewritten is from now on compared with what there is now."""
+        """Take note of the red badge, which silences it; it stays red as long as what it says is so."""
         session = self.session
-        was_rewritten = session.integrity.acknowledge(session.clock.now_s())
-        if was_rewritten:
-
-            async def accept() -> None:
-                await self.console_app.kept.accept(session.log.url, await session.accept_history())
-
-            self.reading(accept, group="accept")
+        if session.integrity.acknowledge(session.clock.now_s()) and session.integrity.is_rewritten:
+            self.say("acknowledged, not accepted: the log is compared with what it was until A accepts what it is now")
         self.show_change()
+
+    def action_accept(self) -> None:
+        """Ask whether the history that there is now is to be taken for the true one, and do so."""
+        from audit_tui.screens.accept import AcceptScreen
+
+        session, kept = self.session, self.console_app.kept
+        if not session.integrity.is_rewritten:
+            self.say("there is nothing to accept: the log holds what this console remembers of it")
+            return
+
+        shown: list[Head] = []
+
+        async def accept() -> None:
+            await kept.accept(session.log.url, await session.accept_history(shown[-1]))
+            self.say("accepted: the log is compared with what it is now")
+            self.show_change()
+
+        def answered(accepted: bool | None) -> None:
+            if accepted:
+                self.reading(accept, group="accept")
+
+        async def ask() -> None:
+            head = (await session.log.stats()).head
+            shown.append(head)
+            heads = await kept.known_heads(session.log.url)
+            badge = session.integrity.badge(session.clock.now_s())
+            await self.app.push_screen(AcceptScreen(badge, head, heads, session.cuts), answered)
+
+        self.reading(ask, group="accept")
 
     # Marks
 
@@ -171,7 +230,7 @@ class OpeningKeys(MainPart):
                 remembered=session.known_heads,
             )
             try:
-                path = await asyncio.to_thread(_write_new, name, body)
+                path = await asyncio.to_thread(write_new, name, ".json", body)
             except OSError as error:
                 where = "the directory that the console was started in"
                 self.say(f"{name} cannot be written to {where}: {error.strerror}", severity="error")
@@ -221,22 +280,3 @@ class OpeningKeys(MainPart):
                 self.reading(lambda: compare(url), group="open")
 
         self.app.push_screen(ProfilesScreen(console.known_daemons(), title="Compare with"), chosen)
-
-
-def _write_new(name: str, body: bytes) -> Path:
-    """Write to a file that is not there yet: evidence never replaces other evidence. Blocks; raises OSError."""
-    for number in count():
-        path = Path.cwd() / f"{name}{f'-{number}' if number else ''}.json"
-        try:
-            file = WholeFile(path, overwrite=False)
-        except FileExistsError:
-            continue
-        try:
-            file.write(body)
-            file.put()
-        except FileExistsError:  # another console was quicker
-            continue
-        finally:
-            file.discard()
-        return path
-    raise AssertionError  # count() does not end

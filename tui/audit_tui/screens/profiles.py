@@ -81,8 +81,11 @@ class ProfilesScreen(Dialog[str | None]):
 
     def _open(self, text: str) -> None:
         from audit_stream.client import base_url  # heavy, and long since loaded where there is a daemon
+        from audit_tui.offline.recognise import said_of_file
 
         try:
+            if (file := said_of_file(text)) is not None:  # as a host it would be waited for for ever
+                raise ClientError(file)
             url = base_url(text)
         except ClientError as error:
             self._say(f"✗ {safe(str(error))}", is_error=True)

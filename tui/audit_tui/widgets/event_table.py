@@ -170,7 +170,7 @@ class EventTable(Widget, can_focus=True):
             self._id_digits = digits
             self._lines.clear()
         self.refresh()
-        self._ask_for_more()
+        self.ask_for_more()
 
     def show_empty(self, text: str) -> None:
         """What to say while there is no event."""
@@ -191,7 +191,14 @@ class EventTable(Widget, can_focus=True):
         self.cursor.go_to(len(self.view.items) - 1 if place is None else place, self.rows_shown)
         self.refresh()
         self.post_message(self.Moved())
-        self._ask_for_more()
+        self.ask_for_more()
+
+    def ask_for_more(self) -> None:
+        """Say that older or newer events are wanted, if they are."""
+        if self.cursor.wants_older:
+            self.post_message(self.OlderWanted())
+        if self.cursor.wants_newer:
+            self.post_message(self.NewerWanted())
 
     def next_time_format(self) -> str:
         """Show times in the next of the formats; returns which."""
@@ -267,13 +274,7 @@ class EventTable(Widget, can_focus=True):
             self._refresh_line(before)
             self._refresh_line(self.cursor.at)
         self.post_message(self.Moved())
-        self._ask_for_more()
-
-    def _ask_for_more(self) -> None:
-        if self.cursor.wants_older:
-            self.post_message(self.OlderWanted())
-        elif self.cursor.wants_newer:
-            self.post_message(self.NewerWanted())
+        self.ask_for_more()
 
     # Mouse
 
@@ -310,7 +311,7 @@ class EventTable(Widget, can_focus=True):
         self.cursor.go_to((len(self.view.items) - 1) * line // max(1, self.rows_shown - 1), self.rows_shown)
         self.refresh()
         self.post_message(self.Moved())
-        self._ask_for_more()
+        self.ask_for_more()
 
     # Drawing
 

@@ -20,6 +20,7 @@ from audit_stream.event import system_clock_ms
 from audit_stream.kinds import DEFAULT_KINDS, KindRegistry, Severity
 from audit_tui.model.completion import complete, taken
 from audit_tui.model.filter_text import parsed
+from audit_tui.model.searching import Searching
 from audit_tui.widgets.bar_input import BarInput
 from audit_tui.widgets.completion_list import CompletionList
 
@@ -53,6 +54,7 @@ class FilterBar(Vertical):
         & Horizontal { height: 1; }
         & .label { width: auto; padding: 0 1; }
         & Input { width: 1fr; height: 1; border: none; padding: 0; background: $panel; }
+        & #search { width: auto; padding: 0 1; color: $text-warning; display: none; }
         & #wrong { height: auto; max-height: 4; color: $text-error; display: none; }
     }
     """
@@ -69,6 +71,8 @@ class FilterBar(Vertical):
         self._looked_at = ""  # the text that the list and the line below the input speak of
         self._input = BarInput(self._key, placeholder="such as kind:request_denied severity:>=warning since:15m")
         self._wrong = Static(id="wrong", markup=False)
+        self._search = Static(id="search", markup=False)
+        self._searched = ""
         self._list = CompletionList()
 
     def compose(self) -> ComposeResult:
@@ -76,6 +80,7 @@ class FilterBar(Vertical):
         with Horizontal():
             yield Static("filter", classes="label", markup=False)
             yield self._input
+            yield self._search
         yield self._wrong
         yield self._list
 
@@ -94,6 +99,16 @@ class FilterBar(Vertical):
         if text:
             self.history = [*(each for each in self.history if each != text), text][-_MAX_HISTORY:]
         self._restore()
+
+    def show_search(self, search: Searching | None) -> None:
+        """How far a search through the history has come."""
+        text = "" if search is None else search.text
+        if search is not None and cell_len(text) > self.size.width // 2:  # the filter itself needs room too
+            text = search.short
+        if text != self._searched:
+            self._searched = text
+            self._search.update(text)
+            self._search.display = bool(text)
 
     def offer(self, kinds: Sequence[str], sources: Sequence[str], fields: Sequence[str]) -> None:
         """What can be completed, the likeliest first; `fields` are paths as `completion.payload_paths` writes them."""

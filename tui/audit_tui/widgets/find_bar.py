@@ -56,10 +56,14 @@ class FindBar(Horizontal):
         self.query_one("#matches", Static).update("")
         self.screen.set_focus(self._input)  # at once: keys that were typed ahead belong here
 
-    def show_matches(self, position: int, total: int) -> None:
-        """Say that the cursor is on match `position` of `total`, counted from 1; 0 for on none of them."""
+    def show_matches(self, position: int, total: int, *, whole: bool) -> None:
+        """Say that the cursor is on match `position` of `total`, counted from 1; 0 for on none of them.
+
+        `whole`: all that there is was looked through, and not only what is loaded.
+        """
         counted = f"{position:,} of {total:,}" if position else f"{total:,} found"
-        self.query_one("#matches", Static).update(counted if total else "not found")
+        told = counted if total else "not found"
+        self.query_one("#matches", Static).update(told if whole else f"{told} in what is loaded")
 
     @on(Input.Changed)
     def _changed(self, message: Input.Changed) -> None:

@@ -1,6 +1,11 @@
-"""The line at the bottom: the daemon, the connection, how much comes in, and the badge, which is never cut off."""
+"""The line at the bottom: the daemon, the connection, how much comes in, and the badge.
+
+At every width it says how the connection is, that it is paused, and what the badge begins with.
+"""
 
 from __future__ import annotations
+
+import re
 
 import msgspec
 from rich.cells import cell_len
@@ -21,6 +26,11 @@ _CONNECTION_STYLES = {"ok": "$text-success", "warn": "$text-warning", "bad": "bo
 _CONNECTION_MARKS = {"ok": "●", "warn": "◌", "bad": "✗"}
 _MIN_NAME = 8
 """Cells of a daemon's name below which it says nothing."""
+_MIN_BADGE = 16
+"""Cells of a badge with its mark and its first word: the connection is said in words only where they leave so many."""
+_PAUSED = "PAUSED"
+_DETAILS = re.compile(r"[,:]| in ")
+"""What numbers and reasons of a connection follow."""
 
 
 class StatusParts(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,26 +83,45 @@ class StatusBar(Horizontal):
         self._draw()
 
     def _draw(self) -> None:
-        room = self.size.width - self._badge.cells
-        pieces = _pieces(self._parts, room)
+        width = self.size.width
+        self._badge.fit(width - _least(self._parts, width))
+        pieces = _pieces(self._parts, width - self._badge.cells)
         if pieces != self._drawn:
             self._drawn = pieces
             self._line.update(Content.assemble(*pieces), layout=False)
 
 
+def _least(parts: StatusParts, width: int) -> int:
+    """Cells of what is said whatever room the badge would like: how the connection is, and that it is paused."""
+    mark, paused = 2, cell_len(_PAUSED) + 3 if parts.shown.startswith(_PAUSED) else 0
+    in_words = mark + 2 + cell_len(_in_short(parts.connection)) + paused
+    return in_words if in_words + _MIN_BADGE <= width else mark + paused
+
+
+def _in_short(connection: str) -> str:
+    """The state of the connection without its numbers and reasons."""
+    return _DETAILS.split(safe(connection), maxsplit=1)[0]
+
+
 def _pieces(parts: StatusParts, room: int) -> list[tuple[str, str]]:
-    """What fits into so many cells: the connection before all, then the name, counter, rate and delay."""
+    """What fits into so many cells: the connection and PAUSED before all, then the name, counter, rate and delay."""
     style = _CONNECTION_STYLES.get(parts.connection_style, "")
-    connection = f"{_CONNECTION_MARKS.get(parts.connection_style, '●')} {safe(parts.connection)}"
-    connection = fit(connection, max(0, min(cell_len(connection), room - 2)))
-    left = room - cell_len(connection) - 2
-    name = safe(parts.daemon)
+    mark = _CONNECTION_MARKS.get(parts.connection_style, "●")
     shorter = _shorter(safe(parts.shown))
+    for_paused = cell_len(_PAUSED) + 3 if parts.shown.startswith(_PAUSED) else 0
+    for_connection = room - 2 - for_paused
+    whole, short = f"{mark} {safe(parts.connection)}", f"{mark} {_in_short(parts.connection)}"
+    if for_connection > cell_len(short):
+        connection = fit(whole, min(cell_len(whole), for_connection))
+    else:
+        connection = short if for_connection == cell_len(short) else mark
+    left = max(room - cell_len(connection) - 2, min(for_paused, room - cell_len(connection) - 1))
+    name = safe(parts.daemon)
     # The name gives way to the first of the counters: in full if that leaves something of the name, else in short.
-    for_name = (left - cell_len(text) - 3 for text in (shorter[-3], shorter[-1]))
-    room_for_name = next((room for room in for_name if room > _MIN_NAME), left)
-    name = fit(name, min(cell_len(name), room_for_name - 1)) if left > min(_MIN_NAME, cell_len(name)) else ""
-    left -= cell_len(name) + 1
+    for_name = (left - cell_len(text) - 3 for text in (shorter[-4], shorter[-2], shorter[-1]))
+    room_for_name = next((room for room in for_name if room > _MIN_NAME), left - for_paused)
+    name = fit(name, min(cell_len(name), room_for_name - 1)) if room_for_name > min(_MIN_NAME, cell_len(name)) else ""
+    left -= cell_len(name) + 1 if name else 0
     fitting = (text for text in shorter if cell_len(text) + 3 <= left)
     rest: list[tuple[str, str]] = []
     for text in (next(fitting, safe(parts.shown)), _rate(parts.rate_per_s), _delay(parts.delay_ms)):
@@ -101,7 +130,7 @@ def _pieces(parts: StatusParts, room: int) -> list[tuple[str, str]]:
             left -= cell_len(text) + 3
         elif text:
             break  # the less important never comes without the more important
-    return [(f" {name}" if name else "", "bold"), (f" {connection}" if connection else "", style), *rest]
+    return [(f" {name}" if name else "", "bold"), (f" {connection}", style), *rest]
 
 
 def _shorter(shown: str) -> list[str]:
@@ -111,7 +140,8 @@ def _shorter(shown: str) -> list[str]:
     without_commas = [thing.partition(", ")[0] for thing in without_brackets]
     only_first_whole = [without_brackets[0], *without_commas[1:]]
     first_whole, first = [without_brackets[0]], [without_commas[0]]
-    several = (things, without_brackets, only_first_whole, first_whole, without_commas, first)
+    bare = [first[0].partition(" +")[0]]
+    several = (things, without_brackets, only_first_whole, first_whole, without_commas, first, bare)
     return [" · ".join(each) for each in several]
 
 

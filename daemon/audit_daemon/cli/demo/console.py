@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
 
 from audit_daemon.cli.demo.daemon import DemoDaemon, environment
 from audit_daemon.cli.demo.producers import Producers
 from audit_daemon.cli.errors import CommandError
 from audit_stream.client import Client
+from audit_stream.own_python import own_python
 
 __all__ = ["can_show", "show"]
 
@@ -50,7 +50,7 @@ async def _start(daemon: DemoDaemon) -> asyncio.subprocess.Process:
         "AUDIT_TUI_CONFIG": str(daemon.database.with_name("none.toml")),  # deaf to the user's, as the daemon is
         "AUDIT_TUI_STATE": str(daemon.database.with_name("console")),  # which goes away with the daemon's file
     }
-    return await asyncio.create_subprocess_exec(sys.executable, "-m", "audit_tui", daemon.url, env=environment() | ours)
+    return await asyncio.create_subprocess_exec(*own_python("audit_tui", daemon.url), env=environment() | ours)
 
 
 async def _end(console: asyncio.subprocess.Process) -> None:

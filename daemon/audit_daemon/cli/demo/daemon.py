@@ -7,11 +7,11 @@ import contextlib
 import json
 import os
 import signal
-import sys
 from collections import deque
 from pathlib import Path
 
 from audit_daemon.cli.errors import CommandError
+from audit_stream.own_python import own_python
 
 __all__ = ["DemoDaemon", "environment"]
 
@@ -34,10 +34,7 @@ class DemoDaemon:
     async def start(self) -> None:
         """Return once requests are answered. Raises CommandError with the daemon's own reason when it ends instead."""
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "audit_daemon.cli.demo.child",
-            str(self.database.parent),
+            *own_python("audit_daemon.cli.demo.child", str(self.database.parent)),
             *("--host", "127.0.0.1", "--port", "0", "--db", str(self.database)),
             *("--log-level", "info", "--log-format", "json"),
             env=environment(),
@@ -106,10 +103,7 @@ def _listening_url(line: str) -> str:
 
 
 def environment() -> dict[str, str]:
-    """The user's environment without our settings, and with a module path that no working directory shadows."""
+    """The user's environment without our settings."""
     ours = ("HOST", "PORT")
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("AUDIT_STREAM_", "AUDIT_TUI_"))}
-    return {name: value for name, value in clean.items() if name not in ours} | {
-        "AUDIT_STREAM_CONFIG": os.devnull,
-        "PYTHONSAFEPATH": "1",
-    }
+    return {name: value for name, value in clean.items() if name not in ours} | {"AUDIT_STREAM_CONFIG": os.devnull}
