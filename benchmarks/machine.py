@@ -24,7 +24,7 @@ def describe(directory: Path, peer_python: Path) -> dict[str, str]:
         "Memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
         "Kernel": f"{platform.system()} {platform.release()}",
         "Database's filesystem": _filesystem(directory),
-        "fdatasync of 4 KiB": _fsync_latency(directory),
+        "fdatasync of 4 KiB": "median {:.2f} ms, p99 {:.2f} ms".format(*fsync_ms(directory)),
         "Load average before": f"{load_1min:.2f}" + (" (not idle: figures are noisy)" if load_1min > 0.5 else ""),
         "This daemon": f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, {_versions(OURS)}",
         "0.1.0": _peer_versions(peer_python),
@@ -60,7 +60,8 @@ def _filesystem(directory: Path) -> str:
     return found[1]
 
 
-def _fsync_latency(directory: Path) -> str:
+def fsync_ms(directory: Path) -> tuple[float, float]:
+    """Median and p99 of an fdatasync of 4 KiB behind the end of a file."""
     path = directory / "fsync"
     times_ms = []
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
@@ -73,7 +74,7 @@ def _fsync_latency(directory: Path) -> str:
     finally:
         os.close(descriptor)
         path.unlink()
-    return f"median {median(times_ms):.2f} ms, p99 {quantiles(times_ms, n=100)[98]:.2f} ms"
+    return median(times_ms), quantiles(times_ms, n=100)[98]
 
 
 def _versions(names: list[str]) -> str:
