@@ -68,15 +68,15 @@ def _edit(database: Path) -> None:
 async def _picture(url: str, name: str, keys: tuple[str, ...], *, wait_for: str = "VERIFIED") -> None:
     from audit_stream.client import Client
     from audit_tui.app import ConsoleApp, Opening
-    from audit_tui.disk.config import Config
-    from audit_tui.kept import Kept
     from audit_tui.log import Log
+    from audit_tui.storage.config import Config
+    from audit_tui.user_data import UserData
 
     async def open_log(address: str) -> Log:
         return Client(address)
 
-    kept = Kept(Config(), Path(os.environ["AUDIT_TUI_STATE"]))
-    app = ConsoleApp(Opening(url=url, open_log=open_log), kept)
+    user_data = UserData(Config(), Path(os.environ["AUDIT_TUI_STATE"]))
+    app = ConsoleApp(Opening(url=url, open_log=open_log), user_data)
     async with app.run_test(size=SIZE) as pilot:
         await _until(lambda: "VERIFIED" in app.badge_text or "BROKEN" in app.badge_text, pilot.pause)
         for key in keys:

@@ -7,7 +7,7 @@ The canonical form of an event is what Python's
 gives, in ASCII. `docs/chain.md` specifies it for other languages; audit-stream 0.1.0 hashes the same bytes.
 
 The six keys sort as event_id, kind, payload, prev_hash, source, timestamp. Only event_id and prev_hash are unknown
-until the event has its place in the chain, so everything around them is prepared beforehand (`Prepared`) and the
+until the event has its place in the chain, so everything around them is prepared beforehand (`UnlinkedEvent`) and the
 writer only joins five pieces: this halves the cost of encoding the whole event.
 """
 
@@ -26,7 +26,7 @@ from audit_stream.errors import EventRejected
 __all__ = [
     "MAX_CANONICAL_BYTES",
     "Envelope",
-    "Prepared",
+    "UnlinkedEvent",
     "canonical_bytes",
     "canonical_event",
     "hash_of",
@@ -55,7 +55,7 @@ else:
     _encode_payload = _encode  # a Python without the C accelerator
 
 
-class Prepared(NamedTuple):
+class UnlinkedEvent(NamedTuple):
     """An accepted event before it has its place: canonical bytes on both sides of event_id and prev_hash.
 
     `time_ms` is the timestamp as Unix milliseconds, or None when an imported one is not RFC 3339.
@@ -82,7 +82,7 @@ class Envelope(msgspec.Struct, frozen=True):
 _envelope_decoder = msgspec.json.Decoder(Envelope)
 
 
-def prepare(*, kind: str, source: str, payload: dict[str, Any], timestamp: str, time_ms: int | None) -> Prepared:
+def prepare(*, kind: str, source: str, payload: dict[str, Any], timestamp: str, time_ms: int | None) -> UnlinkedEvent:
     """Encode all of an event that does not depend on its place in the chain.
 
     Raises EventRejected when the canonical form could exceed MAX_CANONICAL_BYTES (an id of 19 digits is assumed, so
@@ -97,7 +97,7 @@ def prepare(*, kind: str, source: str, payload: dict[str, Any], timestamp: str, 
             f"the event would take {size} bytes in canonical form, where non-ASCII characters take 6 or 12 bytes; "
             f"{MAX_CANONICAL_BYTES} are allowed: store the document elsewhere and send its hash and address",
         )
-    return Prepared(kind, source, time_ms, middle, tail)
+    return UnlinkedEvent(kind, source, time_ms, middle, tail)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -110,7 +110,7 @@ def _before_timestamp(source: str) -> str:
     return f'","source":{encode_basestring_ascii(source)},"timestamp":'
 
 
-def join(event_id: int, prepared: Prepared, prev_hash: str) -> bytes:
+def join(event_id: int, prepared: UnlinkedEvent, prev_hash: str) -> bytes:
     """The canonical bytes of a prepared event at its place. `prev_hash` is 64 hex characters."""
     return b'{"event_id":%d%b%b%b' % (event_id, prepared.middle, prev_hash.encode("ascii"), prepared.tail)
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import msgspec
 
-from audit_stream.canonical import Prepared, canonical_bytes, hash_of, join
+from audit_stream.canonical import UnlinkedEvent, canonical_bytes, hash_of, join
 from audit_stream.errors import ChainError
 from audit_stream.numbers import Count, DurationMs, EventId
 
-__all__ = ["GENESIS", "GENESIS_HASH", "Head", "Linked", "Verdict", "check_link", "link", "verify_export"]
+__all__ = ["GENESIS", "GENESIS_HASH", "ChainedEvent", "Head", "Verdict", "check_link", "link", "verify_export"]
 
 GENESIS_HASH = "0" * 64
 """The prev_hash of event 1."""
@@ -30,17 +30,17 @@ class Head(msgspec.Struct, frozen=True):
 GENESIS = Head(0, GENESIS_HASH)
 
 
-class Linked(msgspec.Struct, frozen=True, gc=False):  # in no cycle, and there are tens of thousands of them
+class ChainedEvent(msgspec.Struct, frozen=True, gc=False):  # in no cycle, and there are tens of thousands of them
     """An event at its place in the chain."""
 
     event_id: int
-    prepared: Prepared
+    prepared: UnlinkedEvent
     canonical: bytes
     hash: str
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a walk over the whole chain found (seed: `ChainVerificationResult`), and what it speaks of.
+    """What a walk over the whole chain found (0.1.0: `ChainVerificationResult`), and what it speaks of.
 
     `checked` events hold; `first_break_at` is the event_id at which the chain first fails to, None when it is valid.
     `head` is the last event that holds. `started_at` and `verified_at` are RFC 3339: an edit made before `started_at`
@@ -57,18 +57,18 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     verified_at: str = ""
 
 
-def link(head: Head, events: Iterable[Prepared]) -> Iterator[Linked]:
+def link(head: Head, events: Iterable[UnlinkedEvent]) -> Iterator[ChainedEvent]:
     """Append prepared events after `head`: number, link and hash each."""
     event_id, prev_hash = head.event_id, head.hash
     for prepared in events:
         event_id += 1
         canonical = join(event_id, prepared, prev_hash)
         prev_hash = hash_of(canonical)
-        yield Linked(event_id, prepared, canonical, prev_hash)
+        yield ChainedEvent(event_id, prepared, canonical, prev_hash)
 
 
 def check_link(expected_id: int, expected_prev: str, *, event_id: int, prev_hash: str) -> str | None:
-    """Why an event does not follow the one before it, in the seed's words; None when it does."""
+    """Why an event does not follow the one before it, in the words of 0.1.0; None when it does."""
     if event_id != expected_id:
         return f"event_id should be {expected_id}, got {event_id}"
     if prev_hash != expected_prev:

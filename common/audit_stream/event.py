@@ -1,7 +1,7 @@
 """Events: what a producer sends, and what the chain holds.
 
 A producer sends `kind`, `source`, an optional `payload` and an optional `timestamp`; the store assigns the rest.
-`EventReader` turns a body into `Prepared` events or says exactly what is wrong with it.
+`EventReader` turns a body into `UnlinkedEvent` events or says exactly what is wrong with it.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from audit_stream.canonical import MAX_CANONICAL_BYTES, Prepared, prepare
+from audit_stream.canonical import MAX_CANONICAL_BYTES, UnlinkedEvent, prepare
 from audit_stream.errors import EventRejected, TimestampError
 from audit_stream.items import MAX_ITEM_BYTES, SLICE_BYTES, array_bounds, guess_cut, next_item, skip_white
 from audit_stream.kinds import DEFAULT_KINDS, EXTRA_KINDS_SETTING, KindRegistry
 from audit_stream.numbers import EventId, read_float
 from audit_stream.timestamps import format_rfc3339_ms, parse_rfc3339_ms
 
-__all__ = ["MAX_NESTING", "SOURCE_PATTERN", "Draft", "Event", "EventReader", "Step", "system_clock_ms"]
+__all__ = ["MAX_NESTING", "SOURCE_PATTERN", "Event", "EventReader", "NewEvent", "Step", "system_clock_ms"]
 
 MAX_NESTING = 128
 """How deep a payload may nest, itself counted: every JSON reader that we know of takes that."""
@@ -46,8 +46,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     hash: str
 
 
-class Draft(msgspec.Struct, forbid_unknown_fields=True):
-    """The fields that a producer may send (seed: `PublishRequest`)."""
+class NewEvent(msgspec.Struct, forbid_unknown_fields=True):
+    """The fields that a producer may send (0.1.0: `PublishRequest`)."""
 
     kind: str
     source: str
@@ -63,7 +63,7 @@ def system_clock_ms() -> int:
 class Step(NamedTuple):
     """Some of a batch's events, and the text that they were read from: JSON values with commas between."""
 
-    events: list[Prepared]
+    events: list[UnlinkedEvent]
     items: bytes
 
 
@@ -74,19 +74,19 @@ class EventReader:
         self.kinds = kinds
         self._kind_names = frozenset(kind.name for kind in kinds)
         self._clock_ms = clock_ms
-        self._one = msgspec.json.Decoder(Draft, float_hook=read_float)
+        self._one = msgspec.json.Decoder(NewEvent, float_hook=read_float)
         self._raw_items = msgspec.json.Decoder(list[msgspec.Raw])
-        self._many = msgspec.json.Decoder(list[Draft], float_hook=read_float)
+        self._many = msgspec.json.Decoder(list[NewEvent], float_hook=read_float)
 
-    def read(self, body: bytes | bytearray) -> Prepared:
+    def read(self, body: bytes | bytearray) -> UnlinkedEvent:
         """The event of a JSON object. Raises EventRejected, which names the field and never repeats the payload."""
         return self._read(body, self._now())
 
-    def read_array(self, body: bytes | bytearray, *, max_events: int) -> list[Prepared]:
+    def read_array(self, body: bytes | bytearray, *, max_events: int) -> list[UnlinkedEvent]:
         """The events of a JSON array, all or none. Raises EventRejected naming the index, such as `[17].source`."""
         return [event for step in self.array_steps(body, max_events=max_events) for event in step.events]
 
-    def read_ndjson(self, body: bytes | bytearray, *, max_events: int) -> list[Prepared]:
+    def read_ndjson(self, body: bytes | bytearray, *, max_events: int) -> list[UnlinkedEvent]:
         """The events of newline-delimited JSON; blank lines are skipped and not counted. Errors as `read_array`."""
         return [event for step in self.ndjson_steps(body, max_events=max_events) for event in step.events]
 
@@ -137,16 +137,16 @@ class EventReader:
     def _small_array(self, body: bytes | bytearray, now: tuple[str, int], max_events: int) -> Step:
         """All of an array that is decoded at once."""
         try:
-            drafts: list[Draft] = _decode(self._many, body)
+            new_events: list[NewEvent] = _decode(self._many, body)
         except EventRejected:
             items = _decode(self._raw_items, body)
             _check_count(len(items), max_events)
             return Step([self._at(index, bytes(item), now) for index, item in enumerate(items)], _inside(body))
-        _check_count(len(drafts), max_events)
-        accepted: list[Prepared] = []
+        _check_count(len(new_events), max_events)
+        accepted: list[UnlinkedEvent] = []
         try:
-            for draft in drafts:
-                accepted.append(self._accept(draft, now))  # noqa: PERF401 - the length names the item that fails
+            for new_event in new_events:
+                accepted.append(self._accept(new_event, now))  # noqa: PERF401 - the length names the item that fails
         except EventRejected as error:
             raise _indexed(len(accepted), error) from None
         return Step(accepted, _inside(body))
@@ -158,7 +158,7 @@ class EventReader:
             return None
         items = bytes(body[start:cut])
         try:
-            events = [self._accept(draft, now) for draft in self._many.decode(b"[%b]" % items)]
+            events = [self._accept(new_event, now) for new_event in self._many.decode(b"[%b]" % items)]
         except (EventRejected, ValueError, RecursionError):  # msgspec's errors are ValueErrors
             return None
         return (Step(events, items), cut) if events else None
@@ -167,7 +167,7 @@ class EventReader:
         self, body: bytes | bytearray, start: int, end: int, count: int, now: tuple[str, int], max_events: int
     ) -> tuple[Step, int]:
         """A slice's events, found and decoded one after the other, and where the slice ends."""
-        events: list[Prepared] = []
+        events: list[UnlinkedEvent] = []
         begin = start
         while True:
             index = count + len(events)
@@ -182,13 +182,13 @@ class EventReader:
                 return Step(events, bytes(body[begin:cut])), cut
             start = comma + 1
 
-    def _at(self, index: int, body: bytes, now: tuple[str, int]) -> Prepared:
+    def _at(self, index: int, body: bytes, now: tuple[str, int]) -> UnlinkedEvent:
         try:
             return self._read(body, now)
         except EventRejected as error:
             raise _indexed(index, error) from None
 
-    def _read(self, body: bytes | bytearray, now: tuple[str, int]) -> Prepared:
+    def _read(self, body: bytes | bytearray, now: tuple[str, int]) -> UnlinkedEvent:
         if len(body) > MAX_CANONICAL_BYTES:  # rare: most of it must be white space and escapes
             _check_size(body)
         return self._accept(_decode(self._one, body), now)
@@ -198,27 +198,31 @@ class EventReader:
         time_ms = self._clock_ms()
         return format_rfc3339_ms(time_ms), time_ms
 
-    def _accept(self, draft: Draft, now: tuple[str, int]) -> Prepared:
-        if draft.kind not in self._kind_names:
-            raise _unknown_kind(draft.kind)
-        if len(draft.source) > MAX_SOURCE or not _is_source(draft.source):
-            raise EventRejected("source", _source_reason(draft.source))
+    def _accept(self, new_event: NewEvent, now: tuple[str, int]) -> UnlinkedEvent:
+        if new_event.kind not in self._kind_names:
+            raise _unknown_kind(new_event.kind)
+        if len(new_event.source) > MAX_SOURCE or not _is_source(new_event.source):
+            raise EventRejected("source", _source_reason(new_event.source))
         timestamp, time_ms = now
-        if draft.timestamp is not None:
-            timestamp = draft.timestamp
+        if new_event.timestamp is not None:
+            timestamp = new_event.timestamp
             try:
                 time_ms = parse_rfc3339_ms(timestamp)
             except TimestampError as error:
                 raise EventRejected("timestamp", f"{error}; leave it out to have the daemon stamp it") from None
         try:
             prepared = prepare(
-                kind=draft.kind, source=draft.source, payload=draft.payload, timestamp=timestamp, time_ms=time_ms
+                kind=new_event.kind,
+                source=new_event.source,
+                payload=new_event.payload,
+                timestamp=timestamp,
+                time_ms=time_ms,
             )
         except RecursionError:
             raise _nested_too_deep() from None
         # Cheap and never wrong in the negative: a payload cannot nest deeper than it has brackets.
         middle = prepared.middle
-        if middle.count(b"{") + middle.count(b"[") > MAX_NESTING and _nesting(draft.payload) > MAX_NESTING:
+        if middle.count(b"{") + middle.count(b"[") > MAX_NESTING and _nesting(new_event.payload) > MAX_NESTING:
             raise _nested_too_deep()
         return prepared
 

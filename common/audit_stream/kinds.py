@@ -145,4 +145,4 @@ class KindRegistry:
 
 
 DEFAULT_KINDS = KindRegistry([*_SEED, *_SINCE_THE_SEED])
-"""The 22 kinds of the seed's table (its release 0.1.0 has 19 of them) and 11 more that producers and readers use."""
+"""The 22 kinds of the prototype's table (release 0.1.0 has 19 of them) and 11 more that producers and readers use."""

@@ -12,11 +12,11 @@ from litestar import Litestar
 
 from audit_daemon.access import Access
 from audit_daemon.http.app import create_app
+from audit_daemon.http.app_state import AppState
 from audit_daemon.http.budget import Budget
 from audit_daemon.http.cors import Cors
-from audit_daemon.http.door import Door
+from audit_daemon.http.gateway import Gateway
 from audit_daemon.http.ingest import Ingest
-from audit_daemon.http.services import Services
 from audit_daemon.settings import Settings
 from audit_daemon.store.sqlite import SqliteStore
 from audit_daemon.store.writer import WriterLimits
@@ -41,7 +41,7 @@ class Daemon:
         self._ingest: Ingest | None = None
         self._store: SqliteStore | None = None
         self._tail: Tail | None = None
-        self.asgi = Door(
+        self.asgi = Gateway(
             create_app(self._lifespan),
             access=Access(settings.anonymous),
             cors=Cors(settings.cors_origins),
@@ -84,7 +84,7 @@ class Daemon:
                 store.path, head=partial(_head_to_verify, store), interval_s=self.settings.verify_interval_s
             )
             opened.push_async_callback(verifier.close)
-            services = app.state["services"] = Services(self.settings, store, self._tail, verifier, self.budget)
+            services = app.state["services"] = AppState(self.settings, store, self._tail, verifier, self.budget)
             self._ingest = Ingest(services)
             opened.callback(self._ingest.close)
             verifier.start()

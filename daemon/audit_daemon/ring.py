@@ -16,18 +16,18 @@ from typing import Any
 import msgspec
 
 from audit_stream.canonical import splice_hash
-from audit_stream.chain import Linked
+from audit_stream.chain import ChainedEvent
 from audit_stream.event import Event
 from audit_stream.filters import Filter
 from audit_stream.filters.matching import Subject, passes
 from audit_stream.filters.tree import PayloadHas, TextContains
-from audit_stream.logfile.query import EVERYTHING, Criteria, Layout
+from audit_stream.logfile.query import EVERYTHING, Criteria, PageFormat
 from audit_stream.numbers import read_float
 
 __all__ = ["CHUNK_EVENTS", "SSE", "SSE_UNNAMED", "Ring", "Subscription", "examine"]
 
-SSE = Layout("event: {kind}\nid: {event_id}\ndata: {event}\n\n")
-SSE_UNNAMED = Layout("id: {event_id}\ndata: {event}\n\n")
+SSE = PageFormat("event: {kind}\nid: {event_id}\ndata: {event}\n\n")
+SSE_UNNAMED = PageFormat("id: {event_id}\ndata: {event}\n\n")
 """Server-sent events (WHATWG HTML, 9.2.6), with the kind as the message's name and without a name."""
 
 CHUNK_BYTES = 64 << 10
@@ -54,7 +54,7 @@ class Subscription(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
     """Which events a subscriber gets, and how they are laid out. Equal subscriptions share their encoding."""
 
     criteria: Criteria = EVERYTHING
-    layout: Layout = SSE
+    page_format: PageFormat = SSE
 
 
 class Ring:
@@ -63,9 +63,9 @@ class Ring:
     def __init__(self, *, max_events: int, max_bytes: int, last_id: int) -> None:
         self._max_events = max_events
         self._max_bytes = max_bytes
-        self._events: deque[Linked] = deque()
+        self._events: deque[ChainedEvent] = deque()
         self._size_bytes = 0
-        self._frames: dict[int, dict[Layout, bytes]] = {}  # of events that a subscriber has needed
+        self._frames: dict[int, dict[PageFormat, bytes]] = {}  # of events that a subscriber has needed
         self._subjects: dict[int, Subject] = {}
         self._subject_bytes = 0
         self._verdicts: dict[tuple[Criteria, int], list[int]] = {}  # by block: how many are decided, and their bits
@@ -76,7 +76,7 @@ class Ring:
         """The first event that is there."""
         return self._events[0].event_id if self._events else self.last_id + 1
 
-    def extend(self, events: Sequence[Linked]) -> None:
+    def extend(self, events: Sequence[ChainedEvent]) -> None:
         """Take in events, right after those before."""
         self._events.extend(events)
         self._size_bytes += sum(len(event.canonical) for event in events)
@@ -91,7 +91,7 @@ class Ring:
 
         Bounded in bytes, in events, and in the time that a filter takes.
         """
-        criteria, layout = subscription.criteria, subscription.layout
+        criteria, page_format = subscription.criteria, subscription.page_format
         frames: list[bytes] = []
         size_bytes = 0
         first = self.oldest_id
@@ -104,13 +104,13 @@ class Ring:
                 break
             cursor = event.event_id
             if _fits(event, criteria) and (criteria.filter is None or self._passes(event, criteria)):
-                frames.append(self._frame(event, layout))
+                frames.append(self._frame(event, page_format))
                 size_bytes += len(frames[-1])
             if criteria.filter is not None and perf_counter() > ends:
                 break
         return b"".join(frames), cursor
 
-    def costly(self, cursor: int, criteria: Criteria) -> Linked | None:
+    def costly(self, cursor: int, criteria: Criteria) -> ChainedEvent | None:
         """The event after `cursor` when a thread must say first whether it passes the filter (`examine`, `decide`)."""
         index = cursor + 1 - self.oldest_id
         if criteria.filter is None or not 0 <= index < len(self._events):
@@ -118,28 +118,30 @@ class Ring:
         event = self._events[index]
         return event if self._is_costly(event, criteria) else None
 
-    def decide(self, event: Linked, criteria: Criteria, *, verdict: bool) -> None:
+    def decide(self, event: ChainedEvent, criteria: Criteria, *, verdict: bool) -> None:
         """Keep what `examine` has found."""
         block, offset = divmod(event.event_id, _BLOCK_EVENTS)
         verdicts = self._verdicts_of(criteria, block)
         verdicts[:] = verdicts[0] | 1 << offset, verdicts[1] | verdict << offset
 
-    def _is_costly(self, event: Linked, criteria: Criteria) -> bool:
+    def _is_costly(self, event: ChainedEvent, criteria: Criteria) -> bool:
         if criteria.filter is None or len(event.canonical) * _values(criteria.filter) <= _MAX_EFFORT:
             return False
         block, offset = divmod(event.event_id, _BLOCK_EVENTS)
         verdicts = self._verdicts.get((criteria, block))
         return (verdicts is None or not verdicts[0] >> offset & 1) and _fits(event, criteria)
 
-    def _frame(self, event: Linked, layout: Layout) -> bytes:
+    def _frame(self, event: ChainedEvent, page_format: PageFormat) -> bytes:
         frames = self._frames.setdefault(event.event_id, {})
-        frame = frames.get(layout)
+        frame = frames.get(page_format)
         if frame is None:
             served = splice_hash(event.canonical, event.hash)
-            frame = frames[layout] = layout.render(kind=event.prepared.kind, event_id=event.event_id, event=served)
+            frame = frames[page_format] = page_format.render(
+                kind=event.prepared.kind, event_id=event.event_id, event=served
+            )
         return frame
 
-    def _passes(self, event: Linked, criteria: Criteria) -> bool:
+    def _passes(self, event: ChainedEvent, criteria: Criteria) -> bool:
         """Whether the event passes the filter; from what was found before, if it was."""
         block, offset = divmod(event.event_id, _BLOCK_EVENTS)
         decided, bits = self._verdicts_of(criteria, block)
@@ -158,7 +160,7 @@ class Ring:
             verdicts = self._verdicts[criteria, block] = [0, 0]
         return verdicts
 
-    def _subject(self, event: Linked) -> Subject:
+    def _subject(self, event: ChainedEvent) -> Subject:
         subject = self._subjects.get(event.event_id)
         if subject is None:
             self._subject_bytes += len(event.canonical)
@@ -169,7 +171,7 @@ class Ring:
         return subject
 
 
-def examine(event: Linked, criteria: Criteria) -> bool:
+def examine(event: ChainedEvent, criteria: Criteria) -> bool:
     """Whether the event passes the filter. In any thread."""
     return criteria.filter is None or passes(criteria.filter, _subject_of(event))
 
@@ -185,7 +187,7 @@ def _values(filter_: Filter) -> int:
     )
 
 
-def _fits(event: Linked, criteria: Criteria) -> bool:
+def _fits(event: ChainedEvent, criteria: Criteria) -> bool:
     """Whether the event fits all but the filter."""
     kind, source, time_ms = event.prepared.kind, event.prepared.source, event.prepared.time_ms
     return (
@@ -199,7 +201,7 @@ def _fits(event: Linked, criteria: Criteria) -> bool:
 _decoder = msgspec.json.Decoder(Event, float_hook=read_float)
 
 
-def _subject_of(event: Linked) -> Subject:
+def _subject_of(event: ChainedEvent) -> Subject:
     def payload() -> dict[str, Any]:
         return _decoder.decode(splice_hash(event.canonical, event.hash)).payload
 

@@ -20,7 +20,7 @@ from audit_daemon import logs
 from audit_daemon.daemon import Daemon
 from audit_daemon.http.asgi import Receive, Scope, Send
 from audit_daemon.http.connection import GuardedProtocol, whole_answer
-from audit_daemon.http.door import Door
+from audit_daemon.http.gateway import Gateway
 from audit_daemon.http.listener import Listener, Places, raise_descriptor_limit
 from audit_daemon.http.problems import Problem
 from audit_daemon.http.sending import CountedProtocol
@@ -156,7 +156,7 @@ def serve(settings: Settings) -> int:
     return 0 if server.started else 1
 
 
-def _cancellable(app: Door) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+def _cancellable(app: Gateway) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
     """The application, whose requests may be cancelled: uvicorn would log each with a traceback."""
 
     async def cancellable(scope: Scope, receive: Receive, send: Send) -> None:

@@ -23,9 +23,9 @@ from time import perf_counter
 from audit_daemon.ring import CHUNK_EVENTS, SSE, SSE_UNNAMED, Ring, Subscription, examine
 from audit_daemon.store.protocol import Store
 from audit_daemon.turns import Turns
-from audit_stream.chain import Linked
+from audit_stream.chain import ChainedEvent
 from audit_stream.logfile.errors import SearchStopped
-from audit_stream.logfile.query import Criteria, EventQuery, Layout, Page
+from audit_stream.logfile.query import Criteria, EventQuery, Page, PageFormat
 
 __all__ = ["HEARTBEAT", "SSE", "SSE_UNNAMED", "Subscription", "Tail", "place"]
 
@@ -53,7 +53,7 @@ _MAX_SHARED = 8
 """Chunks that are kept until the next commit: subscribers at other places than the end share with nobody."""
 
 
-def place(event_id: int, layout: Layout) -> bytes:
+def place(event_id: int, page_format: PageFormat) -> bytes:
     """What tells a client where its stream has come to: from there it goes on when its connection breaks.
 
     A comment, which `audit_stream.client` reads. Browsers need the id in a block without data: it dispatches nothing
@@ -61,7 +61,7 @@ def place(event_id: int, layout: Layout) -> bytes:
     block to them as a message.
     """
     comment = b": at event %d\n" % event_id
-    return comment + b"id: %d\n\n" % event_id if layout is SSE_UNNAMED else comment
+    return comment + b"id: %d\n\n" % event_id if page_format is SSE_UNNAMED else comment
 
 
 class Tail:
@@ -98,7 +98,7 @@ class Tail:
         """The id of the last event that was published."""
         return self._ring.last_id
 
-    def publish(self, events: Sequence[Linked]) -> None:
+    def publish(self, events: Sequence[ChainedEvent]) -> None:
         """Take in a commit: consecutive events, right after those before."""
         self._ring.extend(events)
         self._shared.clear()
@@ -135,7 +135,7 @@ class Tail:
                         return
                     finally:
                         search.cancel()
-                    async for chunk in self._store.read(page.ids, subscription.layout):
+                    async for chunk in self._store.read(page.ids, subscription.page_format):
                         if chunk:
                             sending = [chunk]
                             del chunk
@@ -151,7 +151,7 @@ class Tail:
                         told, told_s = cursor, self._loop.time()
                 if cursor < self._ring.last_id:
                     if told < cursor and self._loop.time() - told_s >= _TELL_S:
-                        yield place(cursor, subscription.layout)
+                        yield place(cursor, subscription.page_format)
                         told, told_s = cursor, self._loop.time()
                     await asyncio.sleep(0)  # a peer that is gone takes all at once: others, and its end, come first
                     continue
@@ -159,7 +159,7 @@ class Tail:
                     return
                 if self._beats != beats:
                     beats = self._beats
-                    yield HEARTBEAT if told == cursor else place(cursor, subscription.layout)
+                    yield HEARTBEAT if told == cursor else place(cursor, subscription.page_format)
                     told, told_s = cursor, self._loop.time()
                     continue
                 woken = self._loop.create_future()
@@ -203,7 +203,7 @@ class Tail:
             self._turns.spend(took_s, urgent=self._is_urgent(cursor))
         return shared
 
-    def _examine(self, event: Linked, criteria: Criteria) -> asyncio.Task[None]:
+    def _examine(self, event: ChainedEvent, criteria: Criteria) -> asyncio.Task[None]:
         """Find out in a thread whether an event passes a filter."""
 
         async def examined() -> None:

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit_stream.bundle import FORMAT, Bundle, BundleError, Writer, check, make, read
+from audit_stream.bundle import FORMAT, Bundle, BundleError, BundleOrigin, check, make, read
 from audit_stream.canonical import prepare, splice_hash
 from audit_stream.chain import GENESIS, Head, Verdict, link
 
-WRITTEN = Writer(log="http://daemon.test:8093", console="0.2.0", at="2026-05-15T03:14:15.926+00:00")
+WRITTEN = BundleOrigin(log="http://daemon.test:8093", console="0.2.0", at="2026-05-15T03:14:15.926+00:00")
 VERDICT = Verdict(valid=True, checked=12, first_break_at=None, reason=None)
 
 

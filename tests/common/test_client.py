@@ -20,7 +20,7 @@ import msgspec
 import pytest
 
 from audit_stream.chain import Head
-from audit_stream.client import Client, Live, Lost, OtherHistory, Selection, Served, Tailed, base_url, shown_url
+from audit_stream.client import Client, Live, Lost, OtherHistory, RawEvent, Selection, Tailed, base_url, shown_url
 from audit_stream.client.messages import Reached
 from audit_stream.errors import ClientError
 
@@ -228,7 +228,7 @@ def test_numbers_of_a_verdict_that_cannot_be_are_a_client_error(field: str, valu
 def test_an_event_with_an_id_that_cannot_be_is_a_client_error(event_id: int) -> None:
     raw = served(1).raw.replace(b'"event_id":1,', b'"event_id":%d,' % event_id)
     with pytest.raises(ClientError, match="event_id is no number from 0 to 9223372036854775807"):
-        Served(raw).decode()
+        RawEvent(raw).decode()
 
 
 @pytest.mark.parametrize("status", [200, 404, 503])
@@ -263,7 +263,7 @@ def test_a_stream_is_utf_8_whatever_charset_it_names() -> None:
         headers = {"content-type": "text/event-stream; charset=zlib"}
         return httpx.Response(200, headers=headers, content=chunks([message(1)]))
 
-    async def read(client: Client) -> list[Served | Reached]:
+    async def read(client: Client) -> list[RawEvent | Reached]:
         async with client.stream(Selection(), 0) as events:
             return [event async for event in events]
 
@@ -509,7 +509,7 @@ def test_pages_are_followed_by_their_links_under_the_address_that_was_given() ->
 def test_a_link_that_is_no_url_is_a_client_error(link: bytes) -> None:
     headers = [(b"content-type", b"application/x-ndjson"), (b"link", link + b'; rel="next"')]
 
-    async def read(client: Client) -> list[Served]:
+    async def read(client: Client) -> list[RawEvent]:
         return [event async for event in client.events(since_id=0)]
 
     with pytest.raises(ClientError, match=r"link to the next page is no URL|do not come to an end"):
@@ -557,7 +557,7 @@ def test_the_most_recent_events_are_one_page() -> None:
 
 
 def test_an_answer_of_0_1_0_is_not_taken_for_the_events_that_were_asked_for() -> None:
-    async def read(client: Client) -> list[Served]:
+    async def read(client: Client) -> list[RawEvent]:
         return [event async for event in client.events(since_id=7)]
 
     with pytest.raises(ClientError, match=r"is no audit-stream of 0\.2 or later"):
@@ -565,7 +565,7 @@ def test_an_answer_of_0_1_0_is_not_taken_for_the_events_that_were_asked_for() ->
 
 
 def test_an_answer_that_breaks_off_within_an_event_is_an_error() -> None:
-    async def read(client: Client) -> list[Served]:
+    async def read(client: Client) -> list[RawEvent]:
         return [event async for event in client.events()]
 
     with pytest.raises(ClientError, match="ends within an event"):
@@ -575,7 +575,7 @@ def test_an_answer_that_breaks_off_within_an_event_is_an_error() -> None:
 def test_a_tail_that_breaks_goes_on_after_the_last_event_without_gap_or_repeat() -> None:
     daemon = FakeDaemon(head=2, streams=[[message(3), b": keep-alive\n", message(4)[:-20]], [message(4), message(5)]])
 
-    items = daemon.tail(until=Served, count=3)
+    items = daemon.tail(until=RawEvent, count=3)
 
     assert ids(items) == [3, 4, 5]
     assert notices(items) == [
@@ -592,7 +592,7 @@ def test_a_tail_goes_on_where_a_stream_said_it_had_come_to_without_an_event() ->
         head=9, streams=[[message(3), b": at event 7\n"], [b": at event 8\n: keep-alive\n"], [message(9)]]
     )
 
-    items = daemon.tail(until=Served, count=2, since_id=2)
+    items = daemon.tail(until=RawEvent, count=2, since_id=2)
 
     assert ids(items) == [3, 9]
     assert daemon.cursors == ["2", "7", "8"]
@@ -603,14 +603,14 @@ def test_an_event_that_comes_with_a_later_place_is_not_passed_by() -> None:
     """In one chunk of bytes, and the reader breaks off between the two."""
     daemon = FakeDaemon(head=9, streams=[[message(3) + b": at event 7\n"]])
 
-    assert ids(daemon.tail(until=Served, count=1, since_id=2)) == [3]
+    assert ids(daemon.tail(until=RawEvent, count=1, since_id=2)) == [3]
 
 
 def test_a_place_beyond_the_log_is_forgotten() -> None:
     daemon = FakeDaemon(head=4, streams=[[message(3), b": at event 900\n"], [message(4)]])
     daemon.head_of_stream[1] = 4
 
-    assert ids(daemon.tail(until=Served, count=2, since_id=2)) == [3, 4]
+    assert ids(daemon.tail(until=RawEvent, count=2, since_id=2)) == [3, 4]
     assert daemon.cursors == ["2", "3"]
 
 
@@ -621,13 +621,13 @@ def test_a_line_of_data_that_looks_like_a_place_is_data() -> None:
         async with client.stream(Selection(), 0) as messages:
             return [message async for message in messages]
 
-    assert run(client_of(daemon.answer), read) == [Served(b"1")]
+    assert run(client_of(daemon.answer), read) == [RawEvent(b"1")]
 
 
 def test_a_tail_backs_off_exponentially_until_the_daemon_is_back() -> None:
     daemon = FakeDaemon(head=0, streams=[None, None, None, None, None, None, None, None, [message(1)]])
 
-    items = daemon.tail(until=Served, count=1, since_id=0)
+    items = daemon.tail(until=RawEvent, count=1, since_id=0)
 
     assert daemon.waits == [0.25, 0.5, 1, 2, 4, 8, 15, 15]
     assert next(item.reason for item in items if isinstance(item, Lost)).startswith("no daemon answers at")
@@ -637,7 +637,7 @@ def test_a_tail_backs_off_exponentially_until_the_daemon_is_back() -> None:
 def test_a_silent_stream_is_taken_for_dead() -> None:
     daemon = FakeDaemon(head=0, streams=[httpx.ReadTimeout("45 s"), [message(1)]])
 
-    items = daemon.tail(until=Served, count=1)
+    items = daemon.tail(until=RawEvent, count=1)
 
     assert Lost(reason=f"the daemon at {URL} is silent", retry_in_s=0.25) in items
     assert ids(items) == [1]
@@ -665,7 +665,7 @@ def test_an_event_of_another_id_moves_no_tail_there() -> None:
     daemon = FakeDaemon(head=5, streams=[[message(6)], [message(7)], [message(8)]])
     daemon.every_event_is = 1
 
-    items = daemon.tail(until=Served, count=2)
+    items = daemon.tail(until=RawEvent, count=2)
 
     assert OtherHistory(seen=Head(6, hash_of(6)), head=Head(10**6, hash_of(10**6))) in items
     assert ids(items) == [6, 7]
@@ -676,7 +676,7 @@ def test_a_log_that_became_shorter_is_another_history() -> None:
     daemon = FakeDaemon(head=5, streams=[[message(6)], [message(3)]])
     daemon.head_of_stream[1] = 2
 
-    items = daemon.tail(until=Served, count=2)
+    items = daemon.tail(until=RawEvent, count=2)
 
     assert OtherHistory(seen=Head(6, hash_of(6)), head=Head(2, hash_of(2))) in items
     assert ids(items) == [6, 3]
@@ -688,7 +688,7 @@ def test_a_log_that_was_rewritten_is_another_history() -> None:
     daemon.head_of_stream[1] = 7
     daemon.rewritten_from_stream = 1
 
-    items = daemon.tail(until=Served, count=2)
+    items = daemon.tail(until=RawEvent, count=2)
 
     assert OtherHistory(seen=Head(6, hash_of(6)), head=Head(7, hash_of(7))) in items
     assert daemon.cursors == ["5", "6"]
@@ -697,7 +697,7 @@ def test_a_log_that_was_rewritten_is_another_history() -> None:
 def test_a_cursor_beyond_the_log_is_another_history() -> None:
     daemon = FakeDaemon(head=5, streams=[[message(6)]])
 
-    items = daemon.tail(until=Served, count=1, since_id=9)
+    items = daemon.tail(until=RawEvent, count=1, since_id=9)
 
     assert items[0] == OtherHistory(seen=Head(9, ""), head=Head(5, hash_of(5)))
     assert ids(items) == [6]
@@ -787,7 +787,7 @@ def hash_of(event_id: int) -> str:
     return f"{event_id:064x}"
 
 
-def served(event_id: int, *, hash_: str | None = None) -> Served:
+def served(event_id: int, *, hash_: str | None = None) -> RawEvent:
     fields = {
         "event_id": event_id,
         "kind": "other",
@@ -797,7 +797,7 @@ def served(event_id: int, *, hash_: str | None = None) -> Served:
         "timestamp": "2026-05-15T03:14:15.000+00:00",
         "hash": hash_ or hash_of(event_id),
     }
-    return Served(json.dumps(fields, separators=(",", ":")).encode())
+    return RawEvent(json.dumps(fields, separators=(",", ":")).encode())
 
 
 def message(event_id: int) -> bytes:
@@ -809,11 +809,11 @@ def lines(*event_ids: int) -> bytes:
 
 
 def ids(items: list[Tailed]) -> list[int]:
-    return [item.decode().event_id for item in items if isinstance(item, Served)]
+    return [item.decode().event_id for item in items if isinstance(item, RawEvent)]
 
 
 def notices(items: list[Tailed]) -> list[Tailed]:
-    return [item for item in items if not isinstance(item, Served)]
+    return [item for item in items if not isinstance(item, RawEvent)]
 
 
 class Endless(httpx.AsyncByteStream):
@@ -870,7 +870,7 @@ def test_many_short_messages_are_no_endless_one(newline: str, chunk_bytes: int) 
     async def main() -> None:
         async with Client(transport=httpx.MockTransport(answer)) as client, client.stream(Selection(), 0) as served:
             messages = [message async for message in served]
-        assert [len(message.raw) for message in messages if isinstance(message, Served)] == [985] * 2000
+        assert [len(message.raw) for message in messages if isinstance(message, RawEvent)] == [985] * 2000
 
     asyncio.run(main())
 

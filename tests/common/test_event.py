@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from audit_stream.canonical import Prepared, join
+from audit_stream.canonical import UnlinkedEvent, join
 from audit_stream.chain import GENESIS_HASH
 from audit_stream.errors import EventRejected
 from audit_stream.event import MAX_NESTING, EventReader
@@ -40,7 +40,7 @@ def rejected(data: bytes) -> EventRejected:
     return caught.value
 
 
-def fields_of(prepared: Prepared) -> dict[str, Any]:
+def fields_of(prepared: UnlinkedEvent) -> dict[str, Any]:
     fields: dict[str, Any] = json.loads(join(1, prepared, GENESIS_HASH))
     return fields
 
@@ -188,7 +188,7 @@ def test_integers_of_any_length_that_python_writes_are_kept_exactly(digits: int)
         assert b'"x":%b}' % text.encode() in canonical
 
 
-ways: dict[str, Callable[[bytes], list[Prepared]]] = {
+ways: dict[str, Callable[[bytes], list[UnlinkedEvent]]] = {
     "one": lambda data: [READER.read(data)],
     "array": lambda data: READER.read_array(data, max_events=50),
     "ndjson": lambda data: READER.read_ndjson(data, max_events=50),

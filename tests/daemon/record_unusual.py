@@ -2,8 +2,8 @@
 
 Run it with an environment in which audit-stream 0.1.0 is installed, and nothing else is needed:
 
-    python -m venv seed && seed/bin/pip install audit-stream==0.1.0
-    seed/bin/python tests/daemon/record_unusual.py tests/data/unusual_chain.json
+    python -m venv prototype && prototype/bin/pip install audit-stream==0.1.0
+    prototype/bin/python tests/daemon/record_unusual.py tests/data/unusual_chain.json
 
 It starts that release on a free port, posts the bodies below in their order, and writes down the answer to each, what
 `GET /events/{id}` then gives for each event (null for an error page), and the head of `GET /stats`.

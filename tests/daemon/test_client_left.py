@@ -14,7 +14,7 @@ from tests.daemon_process import DaemonProcess, start_daemon
 
 PROGRAM = """
 import asyncio, contextlib, gc, sys
-from audit_stream.client import Client, Live, Served
+from audit_stream.client import Client, Live, RawEvent
 
 url = sys.argv[1]
 

@@ -12,7 +12,7 @@ from audit_daemon.http.events import ARRAY_ITEMS, LINES
 from audit_daemon.store.sqlite import SqliteStore
 from audit_daemon.tail import SSE, SSE_UNNAMED, Subscription, Tail
 from audit_stream.canonical import prepare, splice_hash
-from audit_stream.logfile.query import Layout
+from audit_stream.logfile.query import PageFormat
 from tests.daemon.store.rig import Follower, event, in_store
 
 EVENTS = [
@@ -27,18 +27,18 @@ EVENTS = [
 IDS = range(1, len(EVENTS) + 1)
 
 
-async def read(store: SqliteStore, ids: Sequence[int], layout: Layout) -> bytes:
-    return b"".join([chunk async for chunk in store.read(ids, layout)])
+async def read(store: SqliteStore, ids: Sequence[int], page_format: PageFormat) -> bytes:
+    return b"".join([chunk async for chunk in store.read(ids, page_format)])
 
 
-@pytest.mark.parametrize("layout", [SSE, SSE_UNNAMED], ids=["named", "unnamed"])
-def test_a_stream_is_the_same_from_the_ring_and_from_the_store(tmp_path: Path, layout: Layout) -> None:
+@pytest.mark.parametrize("page_format", [SSE, SSE_UNNAMED], ids=["named", "unnamed"])
+def test_a_stream_is_the_same_from_the_ring_and_from_the_store(tmp_path: Path, page_format: PageFormat) -> None:
     async def body(store: SqliteStore, _: Follower) -> None:
         live = Tail(store)
         await store.append(EVENTS)
         restarted = Tail(store)  # its ring is empty
-        chunks = [await anext(tail.follow(0, Subscription(layout=layout))) for tail in (live, restarted)]
-        assert chunks == [await read(store, IDS, layout)] * 2
+        chunks = [await anext(tail.follow(0, Subscription(page_format=page_format))) for tail in (live, restarted)]
+        assert chunks == [await read(store, IDS, page_format)] * 2
         assert chunks[0].count(b"\n\n") == len(EVENTS)
 
     in_store(tmp_path / "audit.db", body)
@@ -57,15 +57,15 @@ def test_json_layouts_are_the_events_as_they_are_served(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "layout", [Layout("it's {event_id}; {{{kind}}} 100%b", between="','"), Layout("{event_id}{event_id}")]
+    "page_format", [PageFormat("it's {event_id}; {{{kind}}} 100%b", between="','"), PageFormat("{event_id}{event_id}")]
 )
-def test_a_layout_of_any_text_is_written_as_it_is_rendered(tmp_path: Path, layout: Layout) -> None:
+def test_a_layout_of_any_text_is_written_as_it_is_rendered(tmp_path: Path, page_format: PageFormat) -> None:
     async def body(store: SqliteStore, follower: Follower) -> None:
         await store.append(EVENTS)
         rendered = [
-            layout.render(kind=prepared.kind, event_id=event_id, event=splice_hash(canonical, hash_))
+            page_format.render(kind=prepared.kind, event_id=event_id, event=splice_hash(canonical, hash_))
             for prepared, (event_id, canonical, hash_) in zip(EVENTS, follower.told, strict=True)
         ]
-        assert await read(store, IDS, layout) == layout.between.encode().join(rendered)
+        assert await read(store, IDS, page_format) == page_format.between.encode().join(rendered)
 
     in_store(tmp_path / "audit.db", body)

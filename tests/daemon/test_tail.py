@@ -10,18 +10,18 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 
 import pytest
 
-from audit_daemon.store.protocol import Health, IdempotencyKey, Receipt, Store
+from audit_daemon.store.protocol import AppendResult, Health, IdempotencyKey, Store
 from audit_daemon.tail import HEARTBEAT, SSE, SSE_UNNAMED, Subscription, Tail
-from audit_stream.canonical import Prepared, prepare, splice_hash
-from audit_stream.chain import GENESIS, Head, Linked, link
+from audit_stream.canonical import UnlinkedEvent, prepare, splice_hash
+from audit_stream.chain import GENESIS, ChainedEvent, Head, link
 from audit_stream.filters import parse
-from audit_stream.logfile.query import Criteria, EventQuery, Layout, Page
+from audit_stream.logfile.query import Criteria, EventQuery, Page, PageFormat
 from audit_stream.logfile.series import Tally
 
 ALL = Subscription()
 
 
-def prepared(number: int, *, kind: str = "other", source: str = "s", size: int = 0) -> Prepared:
+def prepared(number: int, *, kind: str = "other", source: str = "s", size: int = 0) -> UnlinkedEvent:
     return prepare(
         kind=kind,
         source=source,
@@ -35,12 +35,12 @@ class MemoryStore:
     """The part of a Store that the tail uses, in memory; counts the pages that were asked for and those given out."""
 
     def __init__(self) -> None:
-        self.log: list[Linked] = []
+        self.log: list[ChainedEvent] = []
         self.reads = 0
         self.answered = 0
-        self._listeners: list[Callable[[Sequence[Linked]], None]] = []
+        self._listeners: list[Callable[[Sequence[ChainedEvent]], None]] = []
 
-    def commit(self, *events: Prepared) -> None:
+    def commit(self, *events: UnlinkedEvent) -> None:
         """One commit: on disk first, then told to the tail."""
         linked = list(link(self.head, events))
         self.log += linked
@@ -69,10 +69,10 @@ class MemoryStore:
     def has_kind(self, kind: str) -> bool:
         raise NotImplementedError
 
-    async def append(self, events: Sequence[Prepared], key: IdempotencyKey | None = None) -> Receipt:
+    async def append(self, events: Sequence[UnlinkedEvent], key: IdempotencyKey | None = None) -> AppendResult:
         raise NotImplementedError
 
-    def on_commit(self, listener: Callable[[Sequence[Linked]], None]) -> None:
+    def on_commit(self, listener: Callable[[Sequence[ChainedEvent]], None]) -> None:
         self._listeners.append(listener)
 
     def event(self, event_id: int) -> tuple[bytes, str] | None:
@@ -94,19 +94,19 @@ class MemoryStore:
 
     find_some = find
 
-    async def read(self, ids: Sequence[int], layout: Layout) -> AsyncIterator[bytes]:
-        assert layout is SSE
+    async def read(self, ids: Sequence[int], page_format: PageFormat) -> AsyncIterator[bytes]:
+        assert page_format is SSE
         self.answered += 1
         yield b"".join(frame(self.log[event_id - 1]) for event_id in ids)
 
-    def read_small(self, ids: Sequence[int], layout: Layout) -> bytes | None:
+    def read_small(self, ids: Sequence[int], page_format: PageFormat) -> bytes | None:
         raise NotImplementedError
 
     async def close(self) -> None:
         raise NotImplementedError
 
 
-def frame(event: Linked) -> bytes:
+def frame(event: ChainedEvent) -> bytes:
     served = splice_hash(event.canonical, event.hash)
     return b"event: %b\nid: %d\ndata: %b\n\n" % (event.prepared.kind.encode(), event.event_id, served)
 
@@ -207,7 +207,7 @@ def test_unnamed_frames_have_no_event_line() -> None:
         tail = Tail(store)
         store.fill(1)
         named = await Subscriber(tail, 0).take()
-        unnamed = await Subscriber(tail, 0, Subscription(layout=SSE_UNNAMED)).take()
+        unnamed = await Subscriber(tail, 0, Subscription(page_format=SSE_UNNAMED)).take()
         assert named == b"event: other\n" + unnamed
         assert unnamed.startswith(b"id: 1\ndata: {")
 

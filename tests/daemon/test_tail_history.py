@@ -18,7 +18,7 @@ from audit_daemon.store import searches as searches_module
 from audit_daemon.store.sqlite import SqliteStore
 from audit_daemon.tail import HEARTBEAT, SSE, SSE_UNNAMED, Subscription, Tail
 from audit_stream.filters import parse
-from audit_stream.logfile.query import Criteria, Layout
+from audit_stream.logfile.query import Criteria, PageFormat
 from tests.daemon.store.rig import DEADLINE_S, build, event, until
 
 COUNT = 300
@@ -52,9 +52,9 @@ async def tail_of(path: Path, *, turn_s: float, heartbeat_s: float = 60) -> Asyn
         await store.close()
 
 
-def place_of(text: bytes, layout: Layout, before: int) -> int:
+def place_of(text: bytes, page_format: PageFormat, before: int) -> int:
     """Where a client goes on that has read this: a browser by the ids, our own by the comments too."""
-    found = rb"^id: (\d+)$" if layout is SSE_UNNAMED else rb"^(?:id|: at event):? (\d+)$"
+    found = rb"^id: (\d+)$" if page_format is SSE_UNNAMED else rb"^(?:id|: at event):? (\d+)$"
     return int(([str(before).encode(), *re.findall(found, text, re.MULTILINE)])[-1])
 
 
@@ -76,15 +76,15 @@ QUERIES = [
 @given(
     query=st.sampled_from(QUERIES),
     turn_s=st.sampled_from([0.0, 0.001, 1.0]),
-    layout=st.sampled_from([SSE, SSE_UNNAMED]),
+    page_format=st.sampled_from([SSE, SSE_UNNAMED]),
     seed=st.integers(0, 2**32),
 )
 def test_a_stream_that_is_cut_and_resumed_anywhere_is_the_filtered_log(
-    path: Path, query: str, turn_s: float, layout: Layout, seed: int
+    path: Path, query: str, turn_s: float, page_format: PageFormat, seed: int
 ) -> None:
     chance = random.Random(seed)
     filter_ = parse(query, now_ms=0)
-    subscription = Subscription(criteria=Criteria(filter=filter_ if query else None), layout=layout)
+    subscription = Subscription(criteria=Criteria(filter=filter_ if query else None), page_format=page_format)
 
     async def run() -> None:
         async with tail_of(path, turn_s=turn_s) as (store, tail), asyncio.timeout(DEADLINE_S):
@@ -109,7 +109,7 @@ def test_a_stream_that_is_cut_and_resumed_anywhere_is_the_filtered_log(
                 stream = tail.follow(cursor, subscription)
                 async for chunk in stream:
                     seen += events_in(chunk)
-                    cursor = place_of(chunk, layout, cursor)
+                    cursor = place_of(chunk, page_format, cursor)
                     if chance.random() < 0.2:
                         ended = False
                         break

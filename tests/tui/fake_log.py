@@ -12,7 +12,7 @@ import msgspec
 
 from audit_stream.canonical import canonical_event, hash_of, prepare, splice_hash
 from audit_stream.chain import GENESIS, Head, Verdict, check_link, link
-from audit_stream.client import EVERYTHING, Live, Lost, OtherHistory, Selection, Served, Stats, Tailed
+from audit_stream.client import EVERYTHING, Live, Lost, OtherHistory, RawEvent, Selection, Stats, Tailed
 from audit_stream.errors import ClientError
 from audit_stream.event import Event
 from audit_stream.filters import FilterError, matches, parse
@@ -82,12 +82,12 @@ class FakeLog:
 
     # switches
 
-    def append(self, kind: str = "other", source: str = "cron", payload: dict[str, Any] | None = None) -> Served:
+    def append(self, kind: str = "other", source: str = "cron", payload: dict[str, Any] | None = None) -> RawEvent:
         """One more event at the end of the chain; open tails get it."""
         (raw,) = chained([(kind, source, payload or {})], after=self.head)
         self.raw.append(raw)
         self._notify()
-        return Served(raw)
+        return RawEvent(raw)
 
     def fail_with(self, error: ClientError | None) -> None:
         """From now on every question is answered by this error, and tails end with it; None: no more."""
@@ -141,7 +141,7 @@ class FakeLog:
         self.last_verdict = self.verdict or _walk(self.raw)
         return self.last_verdict
 
-    async def event(self, event_id: int, /) -> Served | None:
+    async def event(self, event_id: int, /) -> RawEvent | None:
         await self._asked(f"event {event_id}")
         return self._find(event_id)
 
@@ -153,7 +153,7 @@ class FakeLog:
         since_id: int | None = None,
         before_id: int | None = None,
         newest_first: bool = False,
-    ) -> AsyncGenerator[Served]:
+    ) -> AsyncGenerator[RawEvent]:
         await self._asked(f"events since={since_id} before={before_id} limit={limit}")
         test = _test(selection)
         found = [
@@ -172,7 +172,7 @@ class FakeLog:
                 raise self._error
             if count % 100 == 0:
                 await asyncio.sleep(0)
-            yield Served(raw)
+            yield RawEvent(raw)
 
     async def tail(self, selection: Selection = EVERYTHING, *, since_id: int | None = None) -> AsyncGenerator[Tailed]:
         self.requests.append(f"tail since={since_id}")
@@ -198,7 +198,7 @@ class FakeLog:
             for raw in [raw for raw in self.raw if _heads.decode(raw).event_id > place.event_id]:
                 place = _heads.decode(raw)
                 if test(_events.decode(raw)):
-                    yield Served(raw)
+                    yield RawEvent(raw)
             if changed is self._changed:
                 await changed.wait()
 
@@ -218,10 +218,10 @@ class FakeLog:
         self._changed.set()
         self._changed = asyncio.Event()
 
-    def _find(self, event_id: int) -> Served | None:
+    def _find(self, event_id: int) -> RawEvent | None:
         if 1 <= event_id <= len(self.raw) and _heads.decode(self.raw[event_id - 1]).event_id == event_id:
-            return Served(self.raw[event_id - 1])
-        return next((Served(raw) for raw in self.raw if _heads.decode(raw).event_id == event_id), None)
+            return RawEvent(self.raw[event_id - 1])
+        return next((RawEvent(raw) for raw in self.raw if _heads.decode(raw).event_id == event_id), None)
 
     def _confirm(self, place: Head) -> tuple[Head, OtherHistory | None]:
         if place.event_id == 0:

@@ -23,7 +23,7 @@ class _Feed:
             rows.append(_row(self._last_id, kind, source))
         self.activity.add_many(rows, now_s, live=live)
 
-    def beat(self, source: str, *, start_s: float, end_s: float, every_s: float) -> None:
+    def record(self, source: str, *, start_s: float, end_s: float, every_s: float) -> None:
         for step in range(int((end_s - start_s) / every_s) + 1):
             self.add(start_s + step * every_s, (_ALLOWED, source))
 
@@ -126,14 +126,14 @@ def test_what_is_caught_up_with_counts_but_makes_no_rate() -> None:
 
 def test_a_source_that_stops_against_its_pace_is_silent() -> None:
     activity = Activity()
-    _Feed(activity).beat("a", start_s=0, end_s=90, every_s=5)
+    _Feed(activity).record("a", start_s=0, end_s=90, every_s=5)
     assert activity.ranked(90 + 40, "source")[0].silent_for_s is None
     assert activity.ranked(90 + 41, "source")[0].silent_for_s == 41
 
 
 def test_no_source_is_silent_within_half_a_minute() -> None:
     activity = Activity()
-    _Feed(activity).beat("a", start_s=0, end_s=90, every_s=1)
+    _Feed(activity).record("a", start_s=0, end_s=90, every_s=1)
     assert activity.ranked(90 + 30, "source")[0].silent_for_s is None
     assert activity.ranked(90 + 31, "source")[0].silent_for_s == 31
 
@@ -141,8 +141,8 @@ def test_no_source_is_silent_within_half_a_minute() -> None:
 def test_a_source_that_was_hardly_observed_is_never_silent() -> None:
     activity = Activity()
     feed = _Feed(activity)
-    feed.beat("short", start_s=0, end_s=40, every_s=2)
-    feed.beat("rare", start_s=0, end_s=90, every_s=30)
+    feed.record("short", start_s=0, end_s=40, every_s=2)
+    feed.record("rare", start_s=0, end_s=90, every_s=30)
     assert {entry.silent_for_s for entry in activity.ranked(10_000, "source")} == {None}
 
 
@@ -158,28 +158,28 @@ def test_a_source_that_speaks_in_bursts_is_not_silent_between_them() -> None:
 def test_one_long_outage_does_not_become_the_usual_pace() -> None:
     activity = Activity()
     feed = _Feed(activity)
-    feed.beat("a", start_s=0, end_s=90, every_s=2)
-    feed.beat("a", start_s=10_000, end_s=10_010, every_s=2)
+    feed.record("a", start_s=0, end_s=90, every_s=2)
+    feed.record("a", start_s=10_000, end_s=10_010, every_s=2)
     assert activity.ranked(10_010 + 60, "source")[0].silent_for_s == 60
 
 
 def test_a_source_that_has_become_slower_is_silent_only_against_its_new_pace() -> None:
     activity = Activity()
     feed = _Feed(activity)
-    feed.beat("a", start_s=0, end_s=600, every_s=1)
-    feed.beat("a", start_s=660, end_s=660 + 60 * 60, every_s=60)
+    feed.record("a", start_s=0, end_s=600, every_s=1)
+    feed.record("a", start_s=660, end_s=660 + 60 * 60, every_s=60)
     assert activity.ranked(660 + 60 * 60 + 120, "source")[0].silent_for_s is None
 
 
 def test_a_kind_is_never_silent() -> None:
     activity = Activity()
-    _Feed(activity).beat("a", start_s=0, end_s=90, every_s=1)
+    _Feed(activity).record("a", start_s=0, end_s=90, every_s=1)
     assert activity.ranked(1_000, "kind")[0].silent_for_s is None
 
 
 def test_time_without_a_connection_makes_no_source_silent() -> None:
     activity = Activity()
-    _Feed(activity).beat("a", start_s=0, end_s=90, every_s=1)
+    _Feed(activity).record("a", start_s=0, end_s=90, every_s=1)
     activity.paused(100)
     activity.paused(500)
     assert activity.ranked(9_000, "source")[0].silent_for_s is None
@@ -191,7 +191,7 @@ def test_time_without_a_connection_makes_no_source_silent() -> None:
 def test_a_source_that_spoke_while_the_connection_was_away_is_not_silent() -> None:
     activity = Activity()
     feed = _Feed(activity)
-    feed.beat("a", start_s=0, end_s=90, every_s=1)
+    feed.record("a", start_s=0, end_s=90, every_s=1)
     activity.paused(110)
     activity.resumed(500)
     feed.add(500, (_ALLOWED, "a"), live=False)
@@ -201,7 +201,7 @@ def test_a_source_that_spoke_while_the_connection_was_away_is_not_silent() -> No
 def test_a_source_is_not_silent_whose_events_came_late_but_are_in_a_new_seed() -> None:
     activity = Activity()
     feed = _Feed(activity)
-    feed.beat("a", start_s=0, end_s=90, every_s=1)
+    feed.record("a", start_s=0, end_s=90, every_s=1)
     activity.paused(110)
     activity.seed({_ALLOWED: 92}, {"a": 92}, up_to_id=92)
     activity.resumed(500)

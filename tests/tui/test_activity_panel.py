@@ -12,8 +12,8 @@ from textual.pilot import Pilot
 from audit_stream.kinds import DEFAULT_KINDS, Severity
 from audit_tui.model.activity import Dimension, Entry
 from audit_tui.widgets.activity_lines import (
-    Layout,
-    Line,
+    ActivityColumns,
+    ActivityLine,
     entry_parts,
     header_text,
     rate_text,
@@ -334,17 +334,17 @@ def test_it_is_drawn_at_any_size(size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("width", range(24, 61))
 def test_every_width_is_filled_exactly(width: int) -> None:
-    layout = Layout.of(width)
-    lines: Sequence[Line] = [Line("source"), *(Line("source", entry) for entry in _SOURCES)]
-    assert cell_len(header_text("source", lines, 0, layout)) == width
-    assert cell_len(header_text("source", lines, 1_000_000, layout)) == width
+    columns = ActivityColumns.of(width)
+    lines: Sequence[ActivityLine] = [ActivityLine("source"), *(ActivityLine("source", entry) for entry in _SOURCES)]
+    assert cell_len(header_text("source", lines, 0, columns)) == width
+    assert cell_len(header_text("source", lines, 1_000_000, columns)) == width
     for entry in (*_SOURCES, _entry("very-long-name" * 5, total=10**14, silent_for_s=59 * 60)):
-        assert cell_len("".join(entry_parts(entry, layout, cursor=True, chosen=True))) == width
-    assert layout.name >= 12
+        assert cell_len("".join(entry_parts(entry, columns, cursor=True, chosen=True))) == width
+    assert columns.name >= 12
 
 
 def test_a_name_never_has_fewer_cells_in_a_wider_panel() -> None:
-    cells = [Layout.of(width).name for width in range(200)]
+    cells = [ActivityColumns.of(width).name for width in range(200)]
     assert cells == sorted(cells)
 
 
@@ -356,15 +356,18 @@ def test_what_a_narrow_panel_shows_whole_a_wider_one_does_and_more() -> None:
     names = [kind.name for kind in DEFAULT_KINDS]
     whole: list[set[str]] = []
     for width in _PANELS:
-        parts = [entry_parts(_entry(name), Layout.of(width), cursor=False, chosen=False) for name in names]
+        parts = [entry_parts(_entry(name), ActivityColumns.of(width), cursor=False, chosen=False) for name in names]
         whole.append({shown.strip() for _, shown, _ in parts}.intersection(names))
     assert whole[0] < whole[1] < whole[2]
 
 
 @pytest.mark.parametrize("width", _PANELS)
 def test_the_number_of_chosen_ones_leaves_the_columns_their_names(width: int) -> None:
-    lines: Sequence[Line] = [Line("kind"), *(Line("kind", _entry(f"kind-{number}")) for number in range(14))]
-    header = header_text("kind", lines, 1, Layout.of(width))
+    lines: Sequence[ActivityLine] = [
+        ActivityLine("kind"),
+        *(ActivityLine("kind", _entry(f"kind-{number}")) for number in range(14)),
+    ]
+    header = header_text("kind", lines, 1, ActivityColumns.of(width))
     assert header.startswith("Kinds 14 · 1 chosen ")
     assert " count" in header
 
@@ -373,31 +376,34 @@ def test_the_number_of_chosen_ones_leaves_the_columns_their_names(width: int) ->
 @pytest.mark.parametrize("minutes", [5, 59])
 def test_beside_a_name_there_is_room_for_how_long_a_source_is_silent(width: int, minutes: int) -> None:
     entry = _entry("policy-as-code-engine", silent_for_s=minutes * 60)
-    assert f" silent {minutes} min" in entry_parts(entry, Layout.of(width), cursor=False, chosen=False)[2]
+    assert f" silent {minutes} min" in entry_parts(entry, ActivityColumns.of(width), cursor=False, chosen=False)[2]
 
 
 def test_names_that_were_not_kept_are_not_among_those_counted_but_told_of() -> None:
-    lines: Sequence[Line] = [Line("source"), *(Line("source", entry) for entry in (*_SOURCES, _entry("", rest=True)))]
-    assert header_text("source", lines, 0, Layout.of(37)).startswith("Sources 3+ · 1 silent ")
-    assert header_text("source", lines[:-1], 0, Layout.of(37)).startswith("Sources 3 · 1 silent ")
+    lines: Sequence[ActivityLine] = [
+        ActivityLine("source"),
+        *(ActivityLine("source", entry) for entry in (*_SOURCES, _entry("", rest=True))),
+    ]
+    assert header_text("source", lines, 0, ActivityColumns.of(37)).startswith("Sources 3+ · 1 silent ")
+    assert header_text("source", lines[:-1], 0, ActivityColumns.of(37)).startswith("Sources 3 · 1 silent ")
 
 
 @pytest.mark.parametrize("width", [24, 37, 60])
 def test_names_that_differ_at_their_ends_differ_when_they_are_cut(width: int) -> None:
     names = ("tool_invocation_required_approval", "tool_invocation_required_a_denial")
-    shown = {entry_parts(_entry(name), Layout.of(width), cursor=False, chosen=False)[1] for name in names}
+    shown = {entry_parts(_entry(name), ActivityColumns.of(width), cursor=False, chosen=False)[1] for name in names}
     assert len(shown) == 2
 
 
 @pytest.mark.parametrize("width", [37, 51])
 def test_the_header_says_how_many_are_silent_before_what_the_columns_are(width: int) -> None:
-    lines: Sequence[Line] = [Line("source"), *(Line("source", entry) for entry in _SOURCES)]
-    assert "Sources 3 · 1 silent" in header_text("source", lines, 0, Layout.of(width))
+    lines: Sequence[ActivityLine] = [ActivityLine("source"), *(ActivityLine("source", entry) for entry in _SOURCES)]
+    assert "Sources 3 · 1 silent" in header_text("source", lines, 0, ActivityColumns.of(width))
 
 
 @pytest.mark.parametrize("width", [24, 40, 60])
 def test_silence_is_said_in_a_word_at_every_width(width: int) -> None:
-    assert "silent" in "".join(entry_parts(_SOURCES[1], Layout.of(width), cursor=False, chosen=False))
+    assert "silent" in "".join(entry_parts(_SOURCES[1], ActivityColumns.of(width), cursor=False, chosen=False))
 
 
 @pytest.mark.parametrize(

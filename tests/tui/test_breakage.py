@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from audit_stream.chain import GENESIS_HASH
-from audit_stream.client import Served
+from audit_stream.client import RawEvent
 from audit_stream.kinds import DEFAULT_KINDS
 from audit_tui.model.breakage import Difference, explain
 from audit_tui.model.rows import Row, read_row
@@ -18,7 +18,7 @@ DRAFTS: list[tuple[str, str, dict[str, Any]]] = [
 
 
 def row_of(raw: bytes) -> Row:
-    return read_row(Served(raw), DEFAULT_KINDS)
+    return read_row(RawEvent(raw), DEFAULT_KINDS)
 
 
 def raws() -> list[bytes]:

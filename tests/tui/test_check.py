@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from audit_stream.bundle import Writer, make
+from audit_stream.bundle import BundleOrigin, make
 from audit_tui.check import check_file
 from tests.tui.fake_log import make_log, tampered
 
 LOG = make_log(10)
-WRITTEN = Writer(log="http://x\x1b[31m", console="0.2.0", at="2026-05-15T03:14:15Z")
+WRITTEN = BundleOrigin(log="http://x\x1b[31m", console="0.2.0", at="2026-05-15T03:14:15Z")
 
 
 def bundle(*, events: list[bytes] = LOG.raw, left_out: bool = False) -> bytes:

@@ -127,11 +127,11 @@ BUNDLE = b'{\n "format": "audit-stream-bundle/1"\n}\n'
 def refusal(directory: Path, *arguments: str) -> str:
     """What is said of these arguments."""
     from audit_tui.cli import _opening, _parser
-    from audit_tui.disk.config import Config
-    from audit_tui.kept import Kept
+    from audit_tui.storage.config import Config
+    from audit_tui.user_data import UserData
 
     with pytest.raises(ClientError) as raised:
-        _opening(_parser().parse_args(arguments), Kept(Config(), directory))
+        _opening(_parser().parse_args(arguments), UserData(Config(), directory))
     return str(raised.value)
 
 
@@ -187,13 +187,13 @@ def test_an_address_is_not_taken_for_a_file(tmp_path: Path, monkeypatch: pytest.
 
 def test_a_profile_is_a_profile_also_when_there_is_a_file_of_its_name(tmp_path: Path) -> None:
     from audit_tui.cli import _opening, _parser
-    from audit_tui.disk.config import Config, Profile
-    from audit_tui.kept import Kept
+    from audit_tui.storage.config import Config, Profile
+    from audit_tui.user_data import UserData
 
     name = str(tmp_path / "prod")
     Path(name).write_bytes(DATABASE)
-    kept = Kept(Config(profiles={name: Profile(url="http://10.20.0.5:8093")}), tmp_path)
-    assert _opening(_parser().parse_args([name]), kept).url == "http://10.20.0.5:8093"
+    user_data = UserData(Config(profiles={name: Profile(url="http://10.20.0.5:8093")}), tmp_path)
+    assert _opening(_parser().parse_args([name]), user_data).url == "http://10.20.0.5:8093"
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from audit_tui.disk.config import Config, Profile, load
-from audit_tui.disk.keymap import DEFAULT_KEYS, SCREEN_KEYS
 from audit_tui.model.badge import State
 from audit_tui.model.columns import CHECK_MARKS
+from audit_tui.storage.config import Config, Profile, load
+from audit_tui.storage.keymap import DEFAULT_KEYS, SCREEN_KEYS
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "console.md").read_text()
 SAMPLE = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit_stream.client import Served
+from audit_stream.client import RawEvent
 from audit_stream.kinds import DEFAULT_KINDS
 from audit_tui.model.cursor import Cursor
 from audit_tui.model.part import Part
@@ -19,7 +19,7 @@ SCREEN = 10
 
 
 def fresh(first: int, last: int) -> list[Row]:
-    return [read_row(Served(raw), DEFAULT_KINDS) for raw in RAW[first - 1 : last]]
+    return [read_row(RawEvent(raw), DEFAULT_KINDS) for raw in RAW[first - 1 : last]]
 
 
 def at(cursor: Cursor) -> int:

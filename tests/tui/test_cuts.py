@@ -11,15 +11,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from audit_stream.chain import GENESIS, Head
-from audit_stream.client import Served
+from audit_stream.client import RawEvent
 from audit_stream.errors import ClientError
 from audit_stream.kinds import DEFAULT_KINDS
-from audit_tui.disk.heads import HeadMemory
 from audit_tui.model.badge import State
-from audit_tui.model.connection import Link
+from audit_tui.model.connection import ConnectionState
 from audit_tui.model.cuts import Arrivals, Cut, Cuts, ranges
 from audit_tui.model.rows import Row, read_row
 from audit_tui.session import Session
+from audit_tui.storage.heads import HeadMemory
 from tests.tui.fake_log import FakeLog, chained, make_log, tampered
 from tests.tui.test_session import running, state
 
@@ -27,7 +27,7 @@ Until = Callable[[Callable[[], bool]], Awaitable[None]]
 
 
 def row_of(raw: bytes) -> Row:
-    return read_row(Served(raw), DEFAULT_KINDS)
+    return read_row(RawEvent(raw), DEFAULT_KINDS)
 
 
 def head_of(raw: bytes) -> Head:
@@ -48,10 +48,10 @@ def branch(events: Sequence[bytes], count: int, mark: str) -> list[bytes]:
 async def reconnected(log: FakeLog, session: Session, until: Until, events: list[bytes]) -> None:
     """The daemon goes away, and comes back with these events."""
     log.go_away()
-    await until(lambda: session.connection.link is Link.RETRYING)
+    await until(lambda: session.connection.state is ConnectionState.RETRYING)
     log.replace(events)
     log.come_back()
-    await until(lambda: session.connection.link is Link.LIVE)
+    await until(lambda: session.connection.state is ConnectionState.LIVE)
 
 
 async def polled(condition: Callable[[], bool]) -> None:
@@ -117,14 +117,14 @@ def test_what_was_on_its_way_is_kept_as_well() -> None:
         log = make_log(10)
         session = Session(log)
         run = asyncio.create_task(session.run())
-        await polled(lambda: session.connection.link is Link.LIVE)
+        await polled(lambda: session.connection.state is ConnectionState.LIVE)
         before = list(log.raw)
         for _ in range(30):
             log.append()
         await asyncio.sleep(0.01)  # in the inbox, and nothing drains it
         whole = list(log.raw)
         log.go_away()
-        await polled(lambda: session.connection.link is Link.RETRYING)
+        await polled(lambda: session.connection.state is ConnectionState.RETRYING)
         log.replace(before)
         log.come_back()
         await polled(lambda: bool(session.cuts.rows))
@@ -190,7 +190,7 @@ def test_a_daemon_that_answers_no_question_about_the_cut_is_asked_again_and_no_c
         log = make_log(100)
         answer = log.event
 
-        async def refuse(event_id: int, /) -> Served | None:
+        async def refuse(event_id: int, /) -> RawEvent | None:
             if event_id > 60:
                 raise ClientError("busy", status=503)
             return await answer(event_id)
@@ -455,9 +455,9 @@ def test_no_history_that_contradicts_what_was_seen_and_not_accepted_is_ever_veri
             """Until the session has come to what there is now, and judged it."""
             nonlocal seen
             log.go_away()
-            await until(lambda: session.connection.link is Link.RETRYING)
+            await until(lambda: session.connection.state is ConnectionState.RETRYING)
             log.come_back()
-            await until(lambda: session.connection.link is Link.LIVE and session.ring.head == log.head)
+            await until(lambda: session.connection.state is ConnectionState.LIVE and session.ring.head == log.head)
             for _ in range(2):  # of the first the walk may have begun before
                 before = session.integrity.latest
                 await until(lambda before=before: session.integrity.latest is not before)  # type: ignore[misc]

@@ -12,9 +12,9 @@ from textual.widgets import Input
 
 from audit_stream.errors import ClientError
 from audit_tui.app import ConsoleApp, Opening, _notification
-from audit_tui.disk.config import Config, Profile
-from audit_tui.kept import Kept
 from audit_tui.log import Log
+from audit_tui.storage.config import Config, Profile
+from audit_tui.user_data import UserData
 from audit_tui.widgets.said import Said
 from tests.tui.fake_log import FakeLog, make_log, tampered
 from tests.tui.test_main_screen import Console, console, run
@@ -33,9 +33,9 @@ async def consoles(
             raise ClientError(f"{url} is no address")
         return logs[url]
 
-    kept = Kept(config or Config(), tmp_path)
-    kept.load()
-    app = ConsoleApp(Opening(url=next(iter(logs)), open_log=open_log, **opening), kept)
+    user_data = UserData(config or Config(), tmp_path)
+    user_data.load()
+    app = ConsoleApp(Opening(url=next(iter(logs)), open_log=open_log, **opening), user_data)
     async with app.run_test(size=(120, 40)) as pilot:
         seen = Console(app, pilot)
         await seen.until(lambda: bool(seen.ids) or not answers)
@@ -190,7 +190,7 @@ OPENS: dict[str, str] = {
     "e": "ExportScreen",
     "F": "NamedFiltersScreen",
     "M": "NoteScreen",
-    "D": "DigestScreen",
+    "D": "HandoverScreen",
     "d": "ProfilesScreen",
     "enter": "DetailScreen",
     "b": "IntegrityScreen",
@@ -226,7 +226,7 @@ def test_ctrl_c_copies_what_is_selected_in_a_field_and_goes_on(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(
-    ("key", "of"), [("D", "Digest"), ("F", "Named filters"), ("enter", "Detail"), ("b", "Integrity")]
+    ("key", "of"), [("D", "Handover"), ("F", "Named filters"), ("enter", "Detail"), ("b", "Integrity")]
 )
 def test_a_question_mark_has_the_keys_of_whatever_screen_one_is_on(key: str, of: str, tmp_path: Path) -> None:
     async def main() -> None:

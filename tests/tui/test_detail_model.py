@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit_stream.client import Served
+from audit_stream.client import RawEvent
 from audit_stream.event import Event
 from audit_stream.filters import matches, parse
 from audit_stream.kinds import DEFAULT_KINDS, Severity
@@ -27,11 +27,11 @@ from tests.tui.fake_log import START_MS, chained, make_log, tampered
 
 
 def rows(count: int) -> list[Row]:
-    return [read_row(Served(raw), DEFAULT_KINDS) for raw in make_log(count).raw]
+    return [read_row(RawEvent(raw), DEFAULT_KINDS) for raw in make_log(count).raw]
 
 
 def row_of(raw: bytes) -> Row:
-    return read_row(Served(raw), DEFAULT_KINDS)
+    return read_row(RawEvent(raw), DEFAULT_KINDS)
 
 
 def test_an_intact_event_fits_and_is_linked() -> None:

@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 from textual.widgets import Static
 
 from audit_stream.canonical import canonical_event
-from audit_stream.client import Served
+from audit_stream.client import RawEvent
 from audit_stream.kinds import DEFAULT_KINDS
 from audit_tui.model.rows import Check, Row, read_row
 from audit_tui.screens.detail import DetailScreen
@@ -32,7 +32,7 @@ class DetailApp(App[None]):
         self.wanted: list[Message] = []
 
     def row_of(self, log: FakeLog, event_id: int) -> Row:
-        return read_row(Served(log.raw[event_id - 1]), DEFAULT_KINDS)
+        return read_row(RawEvent(log.raw[event_id - 1]), DEFAULT_KINDS)
 
     def on_mount(self) -> None:
         self.push_screen(self.detail)

@@ -8,13 +8,13 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from audit_stream.chain import verify_export
-from audit_stream.client import Live, Lost, Selection, Served
+from audit_stream.client import Live, Lost, RawEvent, Selection
 from audit_stream.errors import ClientError
 from audit_tui.log import Log
 from tests.tui.fake_log import FakeLog, make_log, tampered
 
 
-async def ids(events: AsyncGenerator[Served]) -> list[int]:
+async def ids(events: AsyncGenerator[RawEvent]) -> list[int]:
     return [served.decode().event_id async for served in events]
 
 
@@ -56,7 +56,7 @@ def test_a_tail_gets_what_is_appended_and_survives_an_absence() -> None:
         log: FakeLog = make_log(2)
         tail = log.tail(since_id=1)
         assert await anext(tail) == Live(after_id=1)
-        assert await anext(tail) == Served(log.raw[1])
+        assert await anext(tail) == RawEvent(log.raw[1])
         assert log.append("other", "cron", {"a": 1}) == await anext(tail)
         log.go_away()
         assert isinstance(await anext(tail), Lost)

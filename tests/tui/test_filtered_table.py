@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from textual.widgets import Static
 
-from audit_stream.client import EVERYTHING, Selection, Served
+from audit_stream.client import EVERYTHING, RawEvent, Selection
 from audit_stream.client.failures import Again
 from audit_stream.errors import ClientError
 from audit_tui import pages as pages_module
@@ -38,7 +38,7 @@ class SlowLog(FakeLog):
         self.searches: list[tuple[int | None, int | None]] = []
         self.failures: list[ClientError] = []
 
-    async def events(self, selection: Selection = EVERYTHING, **asked: Any) -> AsyncGenerator[Served]:
+    async def events(self, selection: Selection = EVERYTHING, **asked: Any) -> AsyncGenerator[RawEvent]:
         if selection.q:
             self.searches.append((asked["since_id"], asked["before_id"]))
             await self.turns.acquire()

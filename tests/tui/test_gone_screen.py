@@ -12,8 +12,8 @@ import pytest
 from textual.widgets import Static
 
 from audit_tui.check import check_file
-from audit_tui.disk.heads import HeadMemory
 from audit_tui.screens.gone import GoneScreen
+from audit_tui.storage.heads import HeadMemory
 from tests.tui.fake_log import FakeLog, make_log, tampered
 from tests.tui.test_cuts import branch
 from tests.tui.test_main_screen import Console, console, run
@@ -129,7 +129,7 @@ def test_acknowledging_silences_and_accepts_nothing(tmp_path: Path) -> None:
             verdicts = log.requests.count("verify")
             await seen.until(lambda: log.requests.count("verify") > verdicts + 1)
             assert seen.app.badge_text == "REWRITTEN at #61 · acknowledged"
-            assert seen.app.kept.heads.accepted(log.url) == ()
+            assert seen.app.user_data.heads.accepted(log.url) == ()
 
     run(main)
 
@@ -149,7 +149,7 @@ def test_accepting_names_the_consequences_and_wants_a_word(tmp_path: Path) -> No
                 await seen.keys("y", "e", "s", leave)
                 await seen.keys("escape")
                 await seen.until(lambda: type(seen.app.screen).__name__ == "MainScreen")
-                assert seen.app.kept.heads.accepted(log.url) == ()
+                assert seen.app.user_data.heads.accepted(log.url) == ()
             await seen.keys("b")
             await seen.until(lambda: type(seen.app.screen).__name__ == "IntegrityScreen")
             await seen.keys("A")  # from here too

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from audit_stream.chain import GENESIS, Head, Verdict
 from audit_stream.kinds import Severity
-from audit_tui.disk.heads import Accepted, RememberedHead
 from audit_tui.model.badge import Badge, State
 from audit_tui.model.findings import MAX_FINDINGS, Finder
 from audit_tui.model.integrity import Integrity
 from audit_tui.model.integrity_report import accepted_lines, around_lines, finding_lines, known_lines
 from audit_tui.model.rows import Check, Row
 from audit_tui.model.verifier import DAEMON, FILE, Verifier, verifier_of
+from audit_tui.storage.heads import Accepted, RememberedHead
 
 START_MS = 1_700_000_000_000
 
@@ -745,12 +745,12 @@ def test_verified_is_never_said_of_what_the_console_has_not_seen_linked(steps: l
 
 
 def test_the_events_around_a_break_stand_in_columns_whatever_their_numbers() -> None:
-    from audit_stream.client import Served
+    from audit_stream.client import RawEvent
     from audit_stream.kinds import DEFAULT_KINDS
     from audit_tui.model.rows import read_row
     from tests.tui.fake_log import make_log
 
-    rows = [read_row(Served(raw), DEFAULT_KINDS) for raw in make_log(12).raw[7:]]
+    rows = [read_row(RawEvent(raw), DEFAULT_KINDS) for raw in make_log(12).raw[7:]]
     lines = around_lines(rows, 9)
     assert len({line.index("2026-") for line in lines}) == 1
     assert max(map(len, lines)) <= 77  # what 80 columns leave, so that no hash is cut
@@ -797,13 +797,13 @@ def test_the_head_of_a_rewritten_history_is_told_to_be_another_event_before_its_
 def test_the_events_around_a_break_fit_whatever_their_names_are_and_no_hash_is_cut(name: str, width: int) -> None:
     from rich.cells import cell_len
 
-    from audit_stream.client import Served
+    from audit_stream.client import RawEvent
     from audit_stream.kinds import DEFAULT_KINDS
     from audit_tui.model.rows import read_row
 
     fields = {"event_id": 12345, "timestamp": "2026-05-28T20:26:40Z", "payload": {}, "prev_hash": "a" * 64}
     event = {**fields, "kind": name, "source": name, "hash": "b" * 64}
-    row = read_row(Served(msgspec.json.encode(event)), DEFAULT_KINDS)
+    row = read_row(RawEvent(msgspec.json.encode(event)), DEFAULT_KINDS)
     (line,) = around_lines([row], 12345, width)
     assert cell_len(line) == width
     assert line.endswith(" bbbbbbbb←aaaaaaaa")

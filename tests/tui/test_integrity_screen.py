@@ -11,14 +11,14 @@ from textual.widgets import Static
 from textual.widgets._toast import Toast
 
 from audit_stream.chain import Head, Verdict
-from audit_stream.client import Served
+from audit_stream.client import RawEvent
 from audit_stream.errors import ClientError
 from audit_stream.kinds import DEFAULT_KINDS
-from audit_tui.disk.heads import RememberedHead
 from audit_tui.model.integrity import Integrity
 from audit_tui.model.rows import Gap, Row, check_after, read_row
 from audit_tui.screens.help import grouped_keys
 from audit_tui.screens.integrity import IntegrityScreen
+from audit_tui.storage.heads import RememberedHead
 from tests.tui.fake_log import chained, tampered
 
 NOW_S = 1000.0
@@ -30,7 +30,7 @@ SIZES = [(80, 24), (120, 40), (20, 5)]
 
 
 def row_of(raw: bytes) -> Row:
-    return read_row(Served(raw), DEFAULT_KINDS)
+    return read_row(RawEvent(raw), DEFAULT_KINDS)
 
 
 class Log:

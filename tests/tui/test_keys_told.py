@@ -12,7 +12,7 @@ from pathlib import Path
 from textual.binding import Binding
 
 import audit_tui
-from audit_tui.disk.keymap import DEFAULT_KEYS, FIXED_KEYS, SCREEN_KEYS
+from audit_tui.storage.keymap import DEFAULT_KEYS, FIXED_KEYS, SCREEN_KEYS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "console.md").read_text(encoding="utf-8")
 NAMED = {**DEFAULT_KEYS, **{name: keys for own in SCREEN_KEYS.values() for name, keys in own.items()}}

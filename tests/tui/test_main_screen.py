@@ -16,12 +16,12 @@ from textual.widgets import Static
 
 from audit_stream.kinds import Severity
 from audit_tui.app import ConsoleApp, Opening
-from audit_tui.disk.config import Config
-from audit_tui.kept import Kept
 from audit_tui.log import Log
 from audit_tui.model.ring import Ring
 from audit_tui.model.rows import Row
 from audit_tui.screens.main import MainScreen
+from audit_tui.storage.config import Config
+from audit_tui.user_data import UserData
 from audit_tui.widgets.activity_panel import ActivityPanel
 from audit_tui.widgets.status_bar import StatusBar
 from tests.tui.fake_log import FakeLog, make_log, tampered
@@ -86,9 +86,9 @@ async def console(
     async def open_log(url: str) -> Log:
         return log
 
-    kept = Kept(config or Config(), tmp_path)
-    kept.load()
-    app = ConsoleApp(Opening(url=log.url, open_log=open_log, **opening), kept)
+    user_data = UserData(config or Config(), tmp_path)
+    user_data.load()
+    app = ConsoleApp(Opening(url=log.url, open_log=open_log, **opening), user_data)
     async with app.run_test(size=size) as pilot:
         seen = Console(app, pilot)
         await seen.until(lambda: bool(seen.ids) or not log.raw)
@@ -520,9 +520,9 @@ def test_an_address_that_never_answered_is_not_offered_again(tmp_path: Path) -> 
         async with console(log, tmp_path) as seen:
             await seen.until(lambda: "no daemon answers" in seen.status)
             await seen.keys("q")
-        kept = Kept(Config(), tmp_path)
-        kept.load()
-        assert kept.state.recent_urls == ()
+        user_data = UserData(Config(), tmp_path)
+        user_data.load()
+        assert user_data.state.recent_urls == ()
 
     run(main)
 

@@ -161,8 +161,8 @@ def test_the_detail_writes_a_note_on_the_event_that_it_shows(tmp_path: Path) -> 
             await seen.keys("comma")
             await seen.until(lambda: shown.row.event_id == 49)
             await note(seen, "odd")
-            await seen.until(lambda: bool(seen.app.kept.marks.all()))
-            assert [(mark.event_id, mark.note) for mark in seen.app.kept.marks.all()] == [(49, "odd")]
+            await seen.until(lambda: bool(seen.app.user_data.marks.all()))
+            assert [(mark.event_id, mark.note) for mark in seen.app.user_data.marks.all()] == [(49, "odd")]
             await seen.keys("escape")
             assert gutters(seen)[49] == "│★"
 

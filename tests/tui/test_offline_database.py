@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from audit_stream.canonical import canonical_event, hash_of
-from audit_stream.client import Live, Lost, OtherHistory, Selection, Served, Tailed
+from audit_stream.client import Live, Lost, OtherHistory, RawEvent, Selection, Tailed
 from audit_stream.errors import ClientError
 from audit_stream.kinds import DEFAULT_KINDS
 from audit_tui.model.rows import Check, check_after, read_row
@@ -224,7 +224,7 @@ def test_a_tail_gives_what_a_daemon_beside_it_appends_in_order_and_once(
                     body = {"kind": kind, "source": "s", "payload": {"number": number}}
                     (await http.post(f"{url}/events", json=body)).raise_for_status()
                 for event_id in (each for each in expected if (each - 1) // 2 == number):
-                    served = await next_of(tail, Served)
+                    served = await next_of(tail, RawEvent)
                     assert json.loads(served.raw)["event_id"] == event_id
                     assert hash_of(canonical_event(served.raw)) == json.loads(served.raw)["hash"]
             await tail.aclose()

@@ -13,7 +13,7 @@ import pytest
 
 from audit_stream.canonical import canonical_bytes, canonical_event, hash_of, splice_hash
 from audit_stream.chain import GENESIS, GENESIS_HASH, Head, Verdict, link
-from audit_stream.client import Live, Selection, Served
+from audit_stream.client import Live, RawEvent, Selection
 from audit_stream.errors import ClientError
 from audit_stream.kinds import DEFAULT_KINDS
 from audit_tui.model.badge import State
@@ -313,7 +313,7 @@ def test_an_event_whose_hash_is_none_is_read_with_it_and_broken(tmp_path: Path, 
     changed = of_the_seed(CHAIN[1]) | {"hash": hash_}
 
     async def look(log: ExportLog) -> None:
-        row = read_row(Served((await read(log))[1]), DEFAULT_KINDS)
+        row = read_row(RawEvent((await read(log))[1]), DEFAULT_KINDS)
         check_after(None, row)
         assert (row.event_id, row.check, row.reason) == (2, Check.BROKEN, "hash mismatch at event #2")
         assert row.hash == hash_.replace("\ud800", "\\ud800")
@@ -328,7 +328,7 @@ def test_an_event_whose_prev_hash_is_none_is_read_with_it_and_broken(tmp_path: P
     changed = of_the_seed(CHAIN[1]) | {"prev_hash": prev_hash}
 
     async def look(log: ExportLog) -> None:
-        row = read_row(Served((await read(log))[1]), DEFAULT_KINDS)
+        row = read_row(RawEvent((await read(log))[1]), DEFAULT_KINDS)
         check_after(None, row)
         assert (row.prev_hash, row.check) == (prev_hash, Check.BROKEN)
         assert (await log.verify()).reason == "prev_hash mismatch at event #2"

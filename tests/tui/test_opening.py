@@ -11,7 +11,7 @@ from textual.command import CommandList
 
 from audit_stream.timestamps import format_rfc3339_ms
 from audit_tui.clock import Clock
-from audit_tui.disk.config import Config
+from audit_tui.storage.config import Config
 from audit_tui.widgets.event_lines import Styles
 from tests.tui.fake_log import START_MS, make_log
 from tests.tui.test_main_screen import Console, console, run

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audit_stream.client import Served
+from audit_stream.client import RawEvent
 from audit_stream.kinds import DEFAULT_KINDS
 from audit_tui.model.ring import Ring
 from audit_tui.model.rows import Check, Row, read_row
@@ -10,7 +10,7 @@ from tests.tui.fake_log import make_log, tampered
 
 
 def rows(count: int) -> list[Row]:
-    return [read_row(Served(raw), DEFAULT_KINDS) for raw in make_log(count).raw]
+    return [read_row(RawEvent(raw), DEFAULT_KINDS) for raw in make_log(count).raw]
 
 
 def filled(count: int, *, max_rows: int = 50_000, max_bytes: int = 1 << 30) -> Ring:
@@ -40,7 +40,7 @@ def test_an_edited_event_is_broken_and_says_why() -> None:
     raws[2] = tampered(raws[2], source="mallory")
     ring = Ring()
     for raw in raws:
-        ring.add(read_row(Served(raw), DEFAULT_KINDS))
+        ring.add(read_row(RawEvent(raw), DEFAULT_KINDS))
     assert [row.event_id for row in ring if row.check is Check.BROKEN] == [3]
     assert ring.rows[2].reason == "hash mismatch at event #3"
 

@@ -10,11 +10,11 @@ import msgspec
 import pytest
 
 from audit_stream.chain import Head, Verdict
-from audit_stream.client import EVERYTHING, Live, Selection, Served, Stats, Tailed
+from audit_stream.client import EVERYTHING, Live, RawEvent, Selection, Stats, Tailed
 from audit_stream.errors import ClientError
 from audit_stream.kinds import DEFAULT_KINDS
 from audit_tui.model.badge import State
-from audit_tui.model.connection import Link
+from audit_tui.model.connection import ConnectionState
 from audit_tui.model.rows import Check, Gap, Row, read_row
 from audit_tui.session import FIRST_PAGE, Session
 from tests.tui.fake_log import FakeLog, chained, make_log, tampered
@@ -55,7 +55,7 @@ def test_the_end_of_the_log_is_there_at_once_and_is_verified() -> None:
         async with running(session) as until:
             await until(lambda: state(session) is State.VERIFIED)
             assert shown_ids(session) == list(range(1000 - FIRST_PAGE + 1, 1001))
-            assert session.connection.link is Link.LIVE
+            assert session.connection.state is ConnectionState.LIVE
 
     asyncio.run(main())
 
@@ -65,7 +65,7 @@ def test_events_come_in_as_they_are_appended_linked() -> None:
         log = make_log(10)
         session = Session(log)
         async with running(session) as until:
-            await until(lambda: session.connection.link is Link.LIVE)
+            await until(lambda: session.connection.state is ConnectionState.LIVE)
             for _ in range(25):
                 log.append()
             await until(lambda: len(session.ring) == 35)
@@ -79,15 +79,15 @@ def test_a_daemon_that_is_away_is_a_state_and_nothing_is_missing_afterwards() ->
         log = make_log(10)
         session = Session(log)
         async with running(session) as until:
-            await until(lambda: session.connection.link is Link.LIVE)
+            await until(lambda: session.connection.state is ConnectionState.LIVE)
             log.go_away()
-            await until(lambda: session.connection.link is Link.RETRYING)
+            await until(lambda: session.connection.state is ConnectionState.RETRYING)
             assert "no daemon answers" in session.connection.reason
             assert shown_ids(session) == list(range(1, 11))
             for _ in range(5):
                 log.append()
             log.come_back()
-            await until(lambda: session.connection.link is Link.LIVE and len(session.ring) == 15)
+            await until(lambda: session.connection.state is ConnectionState.LIVE and len(session.ring) == 15)
             assert shown_ids(session) == list(range(1, 16))
             assert session.ring.linked_from == 1
 
@@ -108,7 +108,7 @@ def test_a_verdict_that_the_daemon_took_away_with_it_is_asked_for_when_it_is_bac
                 patch.setattr(log, "verify", fail)
                 await until(lambda: session.integrity.has_failed)
                 log.go_away()
-                await until(lambda: session.connection.link is Link.RETRYING)
+                await until(lambda: session.connection.state is ConnectionState.RETRYING)
             log.come_back()
             await until(lambda: state(session) is State.VERIFIED)
 
@@ -121,7 +121,7 @@ def test_a_daemon_that_is_away_at_the_start_is_waited_for() -> None:
         log.go_away()
         session = Session(log)
         async with running(session) as until:
-            await until(lambda: session.connection.link is Link.RETRYING)
+            await until(lambda: session.connection.state is ConnectionState.RETRYING)
             log.come_back()
             await until(lambda: shown_ids(session) == [1, 2, 3])
 
@@ -134,7 +134,7 @@ def test_a_refusal_says_why_and_is_tried_again() -> None:
         log.fail_with(ClientError("only loopback peers are answered", status=401))
         session = Session(log)
         async with running(session) as until:
-            await until(lambda: session.connection.link is Link.REFUSED)
+            await until(lambda: session.connection.state is ConnectionState.REFUSED)
             assert "only loopback peers" in session.connection.text(0)
 
     asyncio.run(main())
@@ -190,7 +190,7 @@ def test_a_history_that_was_shortened_or_recomputed_while_away_is_rewritten_thou
         async with running(session) as until:
             await until(lambda: state(session) is State.VERIFIED)
             log.go_away()
-            await until(lambda: session.connection.link is Link.RETRYING)
+            await until(lambda: session.connection.state is ConnectionState.RETRYING)
             log.replace(replacement)
             log.come_back()
             await until(lambda: state(session) is State.REWRITTEN)
@@ -204,12 +204,12 @@ def test_so_much_that_came_meanwhile_that_it_goes_on_at_the_live_end() -> None:
         log = make_log(10)
         session = Session(log, most_behind=400)
         async with running(session) as until:
-            await until(lambda: session.connection.link is Link.LIVE)
+            await until(lambda: session.connection.state is ConnectionState.LIVE)
             log.go_away()
-            await until(lambda: session.connection.link is Link.RETRYING)
+            await until(lambda: session.connection.state is ConnectionState.RETRYING)
             log.replace([*log.raw, *make_log(1000).raw[10:]])
             log.come_back()
-            await until(lambda: session.connection.link is Link.LIVE and session.ring.head.event_id == 1000)
+            await until(lambda: session.connection.state is ConnectionState.LIVE and session.ring.head.event_id == 1000)
             (gap,) = [item for item in session.view.items if isinstance(item, Gap)]
             assert (gap.first, gap.last) == (11, 1000 - FIRST_PAGE)
             assert state(session) is not State.REWRITTEN
@@ -245,7 +245,7 @@ def test_older_pages_reach_event_1_and_are_linked() -> None:
     async def main() -> None:
         session = Session(make_log(2000))
         async with running(session) as until:
-            await until(lambda: session.connection.link is Link.LIVE)
+            await until(lambda: session.connection.state is ConnectionState.LIVE)
             session.view.pause()
             while not session.view.at_start:
                 await session.pages.load_older()
@@ -259,7 +259,7 @@ def test_newer_pages_lead_back_to_the_live_end() -> None:
     async def main() -> None:
         session = Session(make_log(3000))
         async with running(session) as until:
-            await until(lambda: session.connection.link is Link.LIVE)
+            await until(lambda: session.connection.state is ConnectionState.LIVE)
             await session.pages.show_around(700)
             assert 700 in shown_ids(session)
             while not session.view.attached:
@@ -276,7 +276,7 @@ def test_rubbish_from_the_daemon_is_said_and_does_not_end_anything() -> None:
         log = make_log(5)
         session = Session(log)
         async with running(session) as until:
-            await until(lambda: session.connection.link is Link.LIVE)
+            await until(lambda: session.connection.state is ConnectionState.LIVE)
             session._inbox.extend([type(log.append())(b'{"half": ')])
             await until(lambda: bool(session.notices))
             assert "no event" in session.notices[0]
@@ -289,7 +289,7 @@ def test_a_log_without_events_is_live() -> None:
         log = FakeLog([])
         session = Session(log)
         async with running(session) as until:
-            await until(lambda: session.connection.link is Link.LIVE)
+            await until(lambda: session.connection.state is ConnectionState.LIVE)
             log.append()
             await until(lambda: shown_ids(session) == [1])
             await until(lambda: state(session) is State.VERIFIED)
@@ -311,9 +311,9 @@ def test_a_damaged_event_is_said_and_the_rest_is_shown() -> None:
     asyncio.run(main())
 
 
-async def _raw(log: FakeLog) -> AsyncIterator[Served]:
+async def _raw(log: FakeLog) -> AsyncIterator[RawEvent]:
     for raw in log.raw:
-        yield Served(raw)
+        yield RawEvent(raw)
 
 
 def test_a_broken_event_of_the_history_turns_the_badge_red_though_the_daemon_says_valid() -> None:
@@ -346,7 +346,7 @@ def test_remembered_heads_that_could_not_be_compared_are_compared_once_the_log_a
     class Refusing(FakeLog):
         refusals = 1
 
-        async def event(self, event_id: int, /) -> Served | None:
+        async def event(self, event_id: int, /) -> RawEvent | None:
             if self.refusals:
                 self.refusals -= 1
                 raise ClientError("busy", status=503)
@@ -389,7 +389,7 @@ def test_the_head_of_another_history_is_not_remembered_until_a_person_has_accept
             old = list(remembered)
             log.replace(list(chained([("other", "cron", {"i": i}) for i in range(30)])))
             log.go_away()
-            await until(lambda: session.connection.link is Link.RETRYING)
+            await until(lambda: session.connection.state is ConnectionState.RETRYING)
             log.come_back()
             await until(lambda: state(session) is State.REWRITTEN and session.ring.head == log.head)
             verdicts = log.requests.count("verify")
@@ -409,7 +409,7 @@ def test_the_head_of_another_history_is_not_remembered_until_a_person_has_accept
 def test_of_remembered_heads_that_are_gone_the_earliest_is_named() -> None:
     async def main() -> None:
         log = make_log(40)
-        there = read_row(Served(log.raw[4]), DEFAULT_KINDS).hash
+        there = read_row(RawEvent(log.raw[4]), DEFAULT_KINDS).hash
         heads = [Head(5, there), *(Head(event_id, "0" * 64) for event_id in (12, 20, 33))]
         session = Session(log, known_heads=tuple(heads))
         async with running(session) as until:
@@ -429,7 +429,7 @@ class RepeatingLog(FakeLog):
         async for item in super().tail(selection, since_id=since_id):
             yield item
             if isinstance(item, Live):
-                yield Served(tampered(self.raw[4], source="mallory"))
+                yield RawEvent(tampered(self.raw[4], source="mallory"))
 
 
 def test_an_event_that_is_sent_again_with_other_bytes_is_broken() -> None:
@@ -445,7 +445,7 @@ def test_an_event_that_is_sent_again_with_other_bytes_is_broken() -> None:
 def test_a_remembered_head_is_not_believed_by_a_hash_that_its_bytes_do_not_have() -> None:
     async def main() -> None:
         log = make_log(400)
-        head = Head(50, read_row(Served(log.raw[49]), DEFAULT_KINDS).hash)
+        head = Head(50, read_row(RawEvent(log.raw[49]), DEFAULT_KINDS).hash)
         log.raw[49] = tampered(log.raw[49], source="mallory")
         log.verdict = Verdict(valid=True, checked=400, first_break_at=None, reason=None, head=log.head, duration_ms=1)
         session = Session(log, known_heads=(head,))
@@ -467,7 +467,7 @@ def test_a_log_that_does_not_give_what_it_says_it_holds_is_retried_with_a_pause(
     async def main() -> None:
         session = Session(BoastingLog(make_log(20).raw), most_behind=1_000)
         async with running(session) as until:
-            await until(lambda: session.connection.link is Link.RETRYING)
+            await until(lambda: session.connection.state is ConnectionState.RETRYING)
             assert "says that it holds event #60000, and does not give it" in session.connection.reason
             first = session.connection.retry_at_s - session.clock.now_s()
             await until(lambda: session.connection.retry_at_s - session.clock.now_s() > 2 * first)

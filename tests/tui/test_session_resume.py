@@ -9,11 +9,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from audit_stream.client import EVERYTHING, Client, Live, Selection, Served, Tailed
+from audit_stream.client import EVERYTHING, Client, Live, RawEvent, Selection, Tailed
 from audit_stream.client.failures import LONGEST_WAIT_S, back_off_s
 from audit_tui.clock import Clock
 from audit_tui.model.badge import State
-from audit_tui.model.connection import Connection, Link
+from audit_tui.model.connection import Connection, ConnectionState
 from audit_tui.session import Session
 from tests.daemon_process import DaemonProcess, start_daemon
 from tests.tui.fake_log import FakeLog, make_log
@@ -41,9 +41,9 @@ class SlowLog(FakeLog):
         async for item in super().tail(selection, since_id=since_id):
             if isinstance(item, Live):
                 place = item.after_id
-            while isinstance(item, Served) and place >= self.gives_up_to:
+            while isinstance(item, RawEvent) and place >= self.gives_up_to:
                 await self._changed.wait()
-            place += isinstance(item, Served)
+            place += isinstance(item, RawEvent)
             yield item
 
 
@@ -73,8 +73,8 @@ def test_a_log_that_is_not_ahead_is_live_at_once() -> None:
         seen: list[Connection] = []
         session.on_change = lambda: seen.append(session.connection)
         async with running(session) as until:
-            await until(lambda: session.connection.link is Link.LIVE)
-            assert Link.CATCHING_UP not in {connection.link for connection in seen}
+            await until(lambda: session.connection.state is ConnectionState.LIVE)
+            assert ConnectionState.CATCHING_UP not in {connection.state for connection in seen}
 
     asyncio.run(main())
 
@@ -93,7 +93,7 @@ def test_a_wait_is_between_half_and_all_of_twice_the_one_before_and_no_longer_th
 
 async def first_wait_s(session: Session) -> float:
     async with running(session) as until:
-        await until(lambda: session.connection.link is Link.RETRYING)
+        await until(lambda: session.connection.state is ConnectionState.RETRYING)
         return session.connection.retry_at_s
 
 
@@ -177,7 +177,7 @@ def test_a_daemon_that_restarts_with_another_valid_history_as_long_as_the_one_be
             async with running(session) as until:
                 await until(lambda: state(session) is State.VERIFIED and len(session.ring) == 20)
                 first.kill()
-                await until(lambda: session.connection.link is Link.RETRYING)
+                await until(lambda: session.connection.state is ConnectionState.RETRYING)
                 with start_daemon(tmp_path / "second.db") as unseen:  # at another port
                     post(unseen, 20, forged=True)
                     assert unseen.stop() == 0

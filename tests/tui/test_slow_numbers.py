@@ -6,7 +6,7 @@ import time
 
 from audit_stream.canonical import hash_of, join, splice_hash
 from audit_stream.chain import GENESIS_HASH
-from audit_stream.client import Served
+from audit_stream.client import RawEvent
 from audit_stream.event import EventReader
 from audit_stream.kinds import DEFAULT_KINDS
 from audit_tui.model.detail import inspect
@@ -15,19 +15,19 @@ from audit_tui.model.rows import check_after, read_row
 CHEAP, COSTLY = b"9e200", b"9e307"  # msgspec takes four hundred times as long for the second
 
 
-def served(number: bytes) -> Served:
+def served(number: bytes) -> RawEvent:
     body = b'{"kind":"other","source":"s","payload":{"a":[%b]}}' % b",".join([number] * 8_000)
     canonical = join(1, EventReader().read(body), GENESIS_HASH)
-    return Served(splice_hash(canonical, hash_of(canonical)))
+    return RawEvent(splice_hash(canonical, hash_of(canonical)))
 
 
-def looked_at(event: Served) -> None:
+def looked_at(event: RawEvent) -> None:
     row = read_row(event, DEFAULT_KINDS)
     check_after(None, row)
     assert inspect(row, None).words == "✓ linked"
 
 
-def seconds(event: Served) -> float:
+def seconds(event: RawEvent) -> float:
     """The least of some runs, in time of the processor."""
     took = []
     for _ in range(3):

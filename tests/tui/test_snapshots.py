@@ -23,17 +23,17 @@ from textual.pilot import Pilot
 from textual.widgets import Input, TextArea
 
 from audit_stream.chain import Head
-from audit_stream.client import Served
+from audit_stream.client import RawEvent
 from audit_stream.kinds import DEFAULT_KINDS
 from audit_tui.app import ConsoleApp, Opening
 from audit_tui.clock import Clock
-from audit_tui.disk.config import Config, Profile
-from audit_tui.disk.marks import Mark
-from audit_tui.kept import Kept
 from audit_tui.log import Log
-from audit_tui.model.connection import Link
+from audit_tui.model.connection import ConnectionState
 from audit_tui.model.rows import read_row
 from audit_tui.screens.main import MainScreen
+from audit_tui.storage.config import Config, Profile
+from audit_tui.storage.marks import Mark
+from audit_tui.user_data import UserData
 from audit_tui.widgets.activity_panel import ActivityPanel
 from audit_tui.widgets.completion_list import CompletionList
 from tests.tui.fake_log import START_MS, FakeLog, chained, make_log, tampered
@@ -74,8 +74,8 @@ class Hands:
 class PicturedApp(ConsoleApp):
     """Its pictures name no host that a font would be fetched from; notices, which come and go, are only remembered."""
 
-    def __init__(self, opening: Opening, kept: Kept) -> None:
-        super().__init__(opening, kept)
+    def __init__(self, opening: Opening, user_data: UserData) -> None:
+        super().__init__(opening, user_data)
         self.said: list[str] = []
 
     def notify(self, message: str, **options: Any) -> None:
@@ -95,10 +95,10 @@ class Scene:
 
         self.log = log
         self.hands = Hands()
-        self.kept = Kept(config or Config(), state)
-        self.kept.load()
+        self.user_data = UserData(config or Config(), state)
+        self.user_data.load()
         self.app = PicturedApp(
-            Opening(url=log.url, open_log=open_log, verify_every_s=3_600, clock=self.hands.clock), self.kept
+            Opening(url=log.url, open_log=open_log, verify_every_s=3_600, clock=self.hands.clock), self.user_data
         )
         self.pilot: Pilot[None]
 
@@ -194,7 +194,7 @@ def picture(snap_compare: Callable[..., bool], tmp_path: Path) -> Picture:
         async def run(pilot: Pilot[None]) -> None:
             scene.pilot = pilot
             session = scene.main.session
-            await scene.until(lambda: session.connection.link is Link.LIVE)
+            await scene.until(lambda: session.connection.state is ConnectionState.LIVE)
             await scene.until(lambda: session.ring.head == scene.log.head)
             await scene.until(lambda: session.integrity.last_verdict is not None)
             await scene.until(lambda: session.integrity.walking_since_s is None)
@@ -318,12 +318,12 @@ def mark_some(scene: Scene) -> None:
     for raw in scene.log.raw:
         for event_id, note in marks:
             if f'"event_id":{event_id},'.encode() in raw:
-                scene.kept.marks.toggle(mark_of(raw, note))
+                scene.user_data.marks.toggle(mark_of(raw, note))
 
 
 def mark_of(raw: bytes, note: str) -> Mark:
 
-    row = read_row(Served(raw), DEFAULT_KINDS)
+    row = read_row(RawEvent(raw), DEFAULT_KINDS)
     return Mark(
         hash=row.hash,
         event_id=row.event_id,
@@ -471,11 +471,12 @@ async def cut(scene: Scene) -> None:
     """The last four of twelve events are gone, and two others there under their ids."""
     whole = list(scene.log.raw)
     scene.log.go_away()
-    await scene.until(lambda: scene.main.session.connection.link is Link.RETRYING)
-    after = Head(8, read_row(Served(whole[7]), DEFAULT_KINDS).hash)
+    await scene.until(lambda: scene.main.session.connection.state is ConnectionState.RETRYING)
+    after = Head(8, read_row(RawEvent(whole[7]), DEFAULT_KINDS).hash)
     scene.log.replace([*whole[:8], *chained([("other", "cron", {"new": n}) for n in range(2)], after=after)])
     scene.log.come_back()
-    await scene.until(lambda: bool(scene.main.session.cuts.rows) and scene.main.session.connection.link is Link.LIVE)
+    session = scene.main.session
+    await scene.until(lambda: bool(session.cuts.rows) and session.connection.state is ConnectionState.LIVE)
     await scene.until(lambda: scene.main.session.ring.head.event_id == 10)
 
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from rich.style import Style
 
-from audit_stream.client import Served, Stats
+from audit_stream.client import RawEvent, Stats
 from audit_stream.kinds import DEFAULT_KINDS, Severity
 from audit_tui.clock import Clock
 from audit_tui.model.columns import time_text
@@ -33,7 +33,7 @@ def far_from_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def row_of(timestamp: str) -> Row:
-    return read_row(Served(tampered(make_log(1).raw[0], timestamp=timestamp)), DEFAULT_KINDS)
+    return read_row(RawEvent(tampered(make_log(1).raw[0], timestamp=timestamp)), DEFAULT_KINDS)
 
 
 # Times

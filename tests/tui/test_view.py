@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from audit_stream.client import Served
+from audit_stream.client import RawEvent
 from audit_stream.filters import parse
 from audit_stream.kinds import DEFAULT_KINDS, Severity
 from audit_tui.model.part import Part, of_log
@@ -12,11 +12,11 @@ from audit_tui.model.rows import Check, Gap, Row, read_row
 from audit_tui.model.view import View
 from tests.tui.fake_log import make_log
 
-ROWS = [read_row(Served(raw), DEFAULT_KINDS) for raw in make_log(400).raw]
+ROWS = [read_row(RawEvent(raw), DEFAULT_KINDS) for raw in make_log(400).raw]
 
 
 def fresh(first: int, last: int) -> list[Row]:
-    return [read_row(Served(row.raw), DEFAULT_KINDS) for row in ROWS[first - 1 : last]]
+    return [read_row(RawEvent(row.raw), DEFAULT_KINDS) for row in ROWS[first - 1 : last]]
 
 
 def ids(view: View) -> list[int | tuple[int, int]]:

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from audit_stream.client import EVERYTHING, Selection, Served
+from audit_stream.client import EVERYTHING, RawEvent, Selection
 from audit_stream.errors import ClientError
 from audit_stream.kinds import DEFAULT_KINDS
 from audit_tui import pages as pages_module
@@ -42,7 +42,7 @@ KINDS = ("", "request_denied", "other", "no_such_kind")
 
 Known = tuple[int, str, bytes]
 _KNOWN: list[list[Known]] = [
-    [(row.event_id, row.kind, row.raw) for row in (read_row(Served(raw), DEFAULT_KINDS) for raw in history)]
+    [(row.event_id, row.kind, row.raw) for row in (read_row(RawEvent(raw), DEFAULT_KINDS) for raw in history)]
     for history in HISTORIES
 ]
 AWAY: dict[str, Callable[[int], bool]] = {
@@ -82,14 +82,14 @@ class ListLog:
         since_id: int | None = None,
         before_id: int = 1_000_000,
         newest_first: bool = False,
-    ) -> AsyncGenerator[Served]:
+    ) -> AsyncGenerator[RawEvent]:
         if self.in_steps:
             await next_step()
         if self.fails:
             raise ClientError("no daemon answers")
         found = self.find(selection.q.removeprefix("kind:"), (since_id or 0) + 1, before_id - 1)
         for _, _, raw in (found[::-1] if newest_first else found)[:limit]:
-            yield Served(raw)
+            yield RawEvent(raw)
 
 
 @types.coroutine
@@ -162,7 +162,7 @@ class Window(RuleBasedStateMachine):
         self.readings: list[Coroutine[Any, Any, None]] = []
         self.receive(stored, missed=0, in_one_answer=True)
 
-    def read(self, served: Served) -> Row | None:
+    def read(self, served: RawEvent) -> Row | None:
         row = read_row(served, DEFAULT_KINDS)
         return None if self.unreadable(row.event_id) else row
 
@@ -177,7 +177,7 @@ class Window(RuleBasedStateMachine):
         self.log.stored = min(self.log.length, first + count - 1)
         new, follows = [], False
         for _, _, raw in self.log.find(low=first):
-            row = self.read(Served(raw))
+            row = self.read(RawEvent(raw))
             if row is None:
                 follows = False
                 continue

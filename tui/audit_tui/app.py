@@ -22,11 +22,11 @@ from audit_stream.client import base_url, shown_url
 from audit_stream.display import counted
 from audit_stream.errors import ClientError
 from audit_tui.clock import SYSTEM_CLOCK, Clock
-from audit_tui.kept import Kept
 from audit_tui.log import Log
 from audit_tui.model.badge import Alarm
 from audit_tui.screens.main import MainScreen
 from audit_tui.session import Session
+from audit_tui.user_data import UserData
 
 __all__ = ["ConsoleApp", "Opening"]
 
@@ -50,7 +50,7 @@ class Opening(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ConsoleApp(App[None]):
-    """One console; `opening` says on what, `kept` what is on disk."""
+    """One console; `opening` says on what, `user_data` what is on disk."""
 
     TITLE = "audit-tui"
     ENABLE_COMMAND_PALETTE = True
@@ -65,10 +65,10 @@ class ConsoleApp(App[None]):
         Binding("ctrl+c", "interrupt", "Quit, also while typing", show=False, priority=True),
     ]
 
-    def __init__(self, opening: Opening, kept: Kept) -> None:
+    def __init__(self, opening: Opening, user_data: UserData) -> None:
         super().__init__()
         self.opening = opening
-        self.kept = kept
+        self.user_data = user_data
         self._main: MainScreen | None = None
         self._url = opening.url
         self._filter = opening.filter
@@ -77,8 +77,8 @@ class ConsoleApp(App[None]):
 
     async def on_mount(self) -> None:
         """The first screen."""
-        self.set_keymap(self.kept.config.keys)
-        theme = self.kept.config.theme or self.kept.state.theme
+        self.set_keymap(self.user_data.config.keys)
+        theme = self.user_data.config.theme or self.user_data.state.theme
         if theme in self.available_themes:
             self.theme = theme
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self._end, 128 + signal.SIGTERM)
@@ -138,21 +138,21 @@ class ConsoleApp(App[None]):
 
     def known_daemons(self) -> dict[str, str]:
         """Addresses by name: the profiles, then those opened lately."""
-        named = {name: profile.url for name, profile in self.kept.config.profiles.items()}
+        named = {name: profile.url for name, profile in self.user_data.config.profiles.items()}
         shown = {shown_url(url) for url in named.values()}
-        recent = {url: url for url in self.kept.state.recent_urls if url not in shown}
+        recent = {url: url for url in self.user_data.state.recent_urls if url not in shown}
         return {**named, **recent}
 
     async def open_daemon(self, url: str) -> None:
         """Show another daemon, as it was left."""
         log = await self.open_log(url)
-        state = self.kept.state.daemon(log.url)
+        state = self.user_data.state.daemon(log.url)
         self._url = url
         if self._filter:
             state, self._filter = msgspec.structs.replace(state, filter=self._filter), ""
-        if self.kept.config.utc is not None:
-            state = msgspec.structs.replace(state, time_format="utc" if self.kept.config.utc else "local")
-        known = await self.kept.known_heads(log.url)
+        if self.user_data.config.utc is not None:
+            state = msgspec.structs.replace(state, time_format="utc" if self.user_data.config.utc else "local")
+        known = await self.user_data.known_heads(log.url)
         clock = self.opening.clock
         session = Session(
             log,
@@ -160,7 +160,7 @@ class ConsoleApp(App[None]):
             known_heads=tuple(Head(head.event_id, head.hash) for head in known),
             unseen=state.unseen,
             clock=clock,
-            remember=lambda head: self.kept.heads.remember(log.url, head, clock.now_ms()),
+            remember=lambda head: self.user_data.heads.remember(log.url, head, clock.now_ms()),
         )
         self._main, self._warned_of = MainScreen(session, state), 0
         await self.push_screen(self._main)
@@ -171,14 +171,14 @@ class ConsoleApp(App[None]):
             left, session = main.left_as(), main.session
             session.remember_newest()
             log, answered = session.log, session.stats is not None
-            await asyncio.to_thread(self.kept.save_session, log.url, left, theme=self.theme, answered=answered)
-            await asyncio.to_thread(self.kept.load)
+            await asyncio.to_thread(self.user_data.save_session, log.url, left, theme=self.theme, answered=answered)
+            await asyncio.to_thread(self.user_data.load)
             await log.close()
 
     def _verify_every_s(self, url: str) -> float:
         if self.opening.verify_every_s is not None:
             return self.opening.verify_every_s
-        profiles = () if self.opening.is_offline else self.kept.config.profiles.values()
+        profiles = () if self.opening.is_offline else self.user_data.config.profiles.values()
         named = (profile.verify_every for profile in profiles if _is_same(profile.url, url))
         return next((every_s for every_s in named if every_s is not None), _VERIFY_EVERY_S)
 
@@ -284,7 +284,7 @@ class ConsoleApp(App[None]):
     def marks_changed(self) -> None:
         """The table's stars."""
         if self._main is not None:
-            self._main.table.marked = frozenset(mark.hash for mark in self.kept.marks.all())
+            self._main.table.marked = frozenset(mark.hash for mark in self.user_data.marks.all())
             self._main.table.redraw()
 
     def raise_alarm(self, alarm: Alarm) -> None:

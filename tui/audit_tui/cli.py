@@ -15,8 +15,8 @@ from audit_stream.wire import DEFAULT_URL, URL_VARIABLE
 
 if TYPE_CHECKING:
     from audit_tui.app import Opening
-    from audit_tui.disk.config import Config
-    from audit_tui.kept import Kept
+    from audit_tui.storage.config import Config
+    from audit_tui.user_data import UserData
 
 __all__ = ["main"]
 
@@ -107,21 +107,21 @@ def _open(chosen: argparse.Namespace) -> int:
     if sum(given is not None for given in (chosen.url, chosen.db, chosen.file)) > 1:
         return _fail("give one of an address, --db and --file")
     from audit_stream.errors import AuditStreamError
-    from audit_tui.disk.config import load
-    from audit_tui.disk.paths import config_path, state_directory
-    from audit_tui.kept import Kept
+    from audit_tui.storage.config import load
+    from audit_tui.storage.paths import config_path, state_directory
+    from audit_tui.user_data import UserData
 
     try:
-        kept = Kept(load(config_path(os.environ)), state_directory(os.environ))
-        opening = _opening(chosen, kept)
+        user_data = UserData(load(config_path(os.environ)), state_directory(os.environ))
+        opening = _opening(chosen, user_data)
         asyncio.run(_try(opening))
     except AuditStreamError as error:
         return _fail(str(error))
-    kept.load()
-    return _run(opening, kept)
+    user_data.load()
+    return _run(opening, user_data)
 
 
-def _opening(chosen: argparse.Namespace, kept: Kept) -> Opening:
+def _opening(chosen: argparse.Namespace, user_data: UserData) -> Opening:
     from audit_stream.client import Client, base_url
     from audit_stream.errors import ClientError
     from audit_tui.app import Opening
@@ -148,7 +148,7 @@ def _opening(chosen: argparse.Namespace, kept: Kept) -> Opening:
         return Opening(url=str(Path(chosen.db)), open_log=database, is_offline=True, **common)
     if chosen.file is not None:
         return Opening(url=str(Path(chosen.file)), open_log=export, is_offline=True, **common)
-    config = kept.config
+    config = user_data.config
     named = chosen.url or os.environ.get(URL_VARIABLE) or config.default_profile or DEFAULT_URL
     profile = config.profiles.get(named)
     if profile is None and (file := said_of_file(named)) is not None:
@@ -196,17 +196,17 @@ async def _try(opening: Opening) -> None:
     await log.close()
 
 
-def _run(opening: Opening, kept: Kept) -> int:
+def _run(opening: Opening, user_data: UserData) -> int:
     from audit_tui.app import ConsoleApp
 
-    app = ConsoleApp(opening, kept)
+    app = ConsoleApp(opening, user_data)
     gc.freeze()
     gc.enable()
     gc.set_threshold(10_000)  # rows and lines are in no cycles; at 50,000 what is collected late took 5 MB
     app.run()
-    if kept.marks.unsaved:
+    if user_data.marks.unsaved:
         print("audit-tui: marks and notes could not be saved and are lost:", file=sys.stderr)
-        for problem in kept.marks.problems[-1:]:
+        for problem in user_data.marks.problems[-1:]:
             print(f"audit-tui: {problem}", file=sys.stderr)
     return app.return_code or 0
 

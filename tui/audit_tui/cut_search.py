@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 import msgspec
 
 from audit_stream.chain import GENESIS, Head
-from audit_stream.client import Served
+from audit_stream.client import RawEvent
 from audit_tui.log import Log
 from audit_tui.model.cuts import Cut, ranges
 from audit_tui.model.rows import Row
@@ -22,7 +22,7 @@ Holds = Callable[[Head], Awaitable[bool]]
 
 
 async def settled(
-    log: Log, cut: Cut, known: Mapping[int, str], holds: Holds, read: Callable[[Served], Row | None], now_ms: int
+    log: Log, cut: Cut, known: Mapping[int, str], holds: Holds, read: Callable[[RawEvent], Row | None], now_ms: int
 ) -> Cut:
     """The cut with its extent: some 17 questions for where it begins, and a page for each 500 events that came after.
 
@@ -31,12 +31,12 @@ async def settled(
     the hashes that earlier sessions remember. Raises ClientError.
     """
     rows = cut.rows
-    trail = range(0) if cut.trail is None else cut.trail.ids
-    ids = sorted({*known, *trail, *(row.event_id for row in rows)})
+    hashes = range(0) if cut.hashes is None else cut.hashes.ids
+    ids = sorted({*known, *hashes, *(row.event_id for row in rows)})
 
     def remembered(event_id: int) -> Head:
         row = _row(rows, event_id)
-        hash_ = row.hash if row is not None else None if cut.trail is None else cut.trail.find(event_id)
+        hash_ = row.hash if row is not None else None if cut.hashes is None else cut.hashes.find(event_id)
         return Head(event_id, hash_ or known[event_id])
 
     low, high = 0, len(ids)
@@ -51,7 +51,7 @@ async def settled(
     missing = {event_id: remembered(event_id).hash for event_id in ids[low:]}
     await _take_out_survivors(log, missing, read)
     if cut.before.event_id not in missing:  # it has come back, or an answer was damaged and nothing ever was gone
-        return msgspec.structs.replace(cut, settled=True, rows=(), trail=None, arrivals=None, returned_ms=now_ms)
+        return msgspec.structs.replace(cut, settled=True, rows=(), hashes=None, arrivals=None, returned_ms=now_ms)
     gone = ranges(missing, (max(first, cut.now.event_id + 1), cut.before.event_id))
     rows = tuple(row for row in rows if row.event_id in missing)
     span = (None, None) if cut.arrivals is None or not rows else cut.arrivals.span(rows[0].event_id, rows[-1].event_id)
@@ -64,13 +64,13 @@ async def settled(
         gone=gone,
         is_exact=there is not None and count + survivors == cut.before.event_id - there.event_id,
         rows=rows,
-        trail=None,
+        hashes=None,
         arrivals=None,
         received=span,
     )
 
 
-async def _take_out_survivors(log: Log, missing: dict[int, str], read: Callable[[Served], Row | None]) -> None:
+async def _take_out_survivors(log: Log, missing: dict[int, str], read: Callable[[RawEvent], Row | None]) -> None:
     """Drop from `missing` what the log does hold, of ids with hashes."""
     if not missing:
         return

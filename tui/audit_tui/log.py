@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from audit_stream.chain import Verdict
-from audit_stream.client import EVERYTHING, Selection, Served, Stats, Tailed
+from audit_stream.client import EVERYTHING, RawEvent, Selection, Stats, Tailed
 
 __all__ = ["Log", "is_address"]
 
@@ -32,7 +32,7 @@ class Log(Protocol):
     async def verify(self) -> Verdict:
         """A fresh verdict on the whole chain."""
 
-    async def event(self, event_id: int, /) -> Served | None:
+    async def event(self, event_id: int, /) -> RawEvent | None:
         """One event, None when there is none of this id."""
 
     def events(
@@ -43,7 +43,7 @@ class Log(Protocol):
         since_id: int | None = None,
         before_id: int | None = None,
         newest_first: bool = False,
-    ) -> AsyncGenerator[Served]:
+    ) -> AsyncGenerator[RawEvent]:
         """Events as `Client.events` gives them."""
 
     def tail(self, selection: Selection = EVERYTHING, *, since_id: int | None = None) -> AsyncGenerator[Tailed]:

@@ -8,7 +8,7 @@ import random
 import time
 from collections.abc import Callable
 
-from audit_stream.client import EVERYTHING, Selection, Served
+from audit_stream.client import EVERYTHING, RawEvent, Selection
 from audit_stream.client.failures import Again, back_off_s
 from audit_tui.log import Log
 from audit_tui.model.part import Part, of_log, within
@@ -41,7 +41,7 @@ class Pages:
     Belongs to the event loop's thread. All methods that read raise ClientError.
     """
 
-    def __init__(self, log: Log, ring: Ring, view: View, read: Callable[[Served], Row | None]) -> None:
+    def __init__(self, log: Log, ring: Ring, view: View, read: Callable[[RawEvent], Row | None]) -> None:
         self._log = log
         self._ring = ring
         self._view = view

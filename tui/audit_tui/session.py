@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from audit_stream.chain import GENESIS, Head, Verdict
-from audit_stream.client import Live, Lost, OtherHistory, Served, Stats
+from audit_stream.client import Live, Lost, OtherHistory, RawEvent, Stats
 from audit_stream.client.failures import back_off_s
 from audit_stream.errors import ClientError
 from audit_stream.kinds import DEFAULT_KINDS, KindRegistry
@@ -24,7 +24,7 @@ from audit_tui.clock import SYSTEM_CLOCK, Clock
 from audit_tui.cut_search import settled
 from audit_tui.log import Log, is_address
 from audit_tui.model.activity import Activity
-from audit_tui.model.connection import Connection, Link
+from audit_tui.model.connection import Connection, ConnectionState
 from audit_tui.model.cuts import Arrivals, Cut, Cuts, ranges
 from audit_tui.model.integrity import Integrity
 from audit_tui.model.part_verdict import PartVerdict
@@ -93,7 +93,7 @@ class Session:
         self.on_change = on_change
         self.clock = clock
         self._most_behind = most_behind
-        self._inbox: deque[Served] = deque()
+        self._inbox: deque[RawEvent] = deque()
         self._inbox_bytes = 0
         self._failures = 0
         self._room = asyncio.Event()
@@ -167,7 +167,7 @@ class Session:
         rows = self._take_in(served)
         self._room.set()
         now_s = self.clock.now_s()
-        live = self.connection.link is Link.LIVE
+        live = self.connection.state is ConnectionState.LIVE
         self.view.grow(rows)
         self.activity.add_many(rows, now_s, live=live)
         if rows:
@@ -206,7 +206,7 @@ class Session:
 
     async def _follow(self) -> None:
         while True:
-            self._state(Connection(link=Link.CONNECTING))
+            self._state(Connection(state=ConnectionState.CONNECTING))
             try:
                 await self._open()
                 await self._tail()
@@ -262,7 +262,7 @@ class Session:
         async with contextlib.aclosing(self.log.tail(since_id=self.ring.head.event_id)) as tailed:
             async for item in tailed:
                 match item:
-                    case Served():
+                    case RawEvent():
                         self._inbox.append(item)
                         self._inbox_bytes += len(item.raw)
                         if len(self._inbox) >= _INBOX_EVENTS or self._inbox_bytes >= _INBOX_BYTES:
@@ -294,7 +294,9 @@ class Session:
             return False
         self._catch_up_to = self.stats.head.event_id
         self._state(
-            Connection(link=Link.CATCHING_UP, left=left) if left > 0 and len(self.ring) else Connection(link=Link.LIVE)
+            Connection(state=ConnectionState.CATCHING_UP, left=left)
+            if left > 0 and len(self.ring)
+            else Connection(state=ConnectionState.LIVE)
         )
         self._failures = 0
         self._up.set()
@@ -308,10 +310,14 @@ class Session:
             await asyncio.sleep(0)
 
     def _note_catching_up(self, event_id: int) -> None:
-        if self.connection.link is not Link.CATCHING_UP:
+        if self.connection.state is not ConnectionState.CATCHING_UP:
             return
         left = self._catch_up_to - event_id
-        self._state(Connection(link=Link.CATCHING_UP, left=left) if left > 0 else Connection(link=Link.LIVE))
+        self._state(
+            Connection(state=ConnectionState.CATCHING_UP, left=left)
+            if left > 0
+            else Connection(state=ConnectionState.LIVE)
+        )
 
     def _lost(self, reason: str, retry_in_s: float, *, refused: bool = False) -> None:
         self._up.clear()
@@ -319,7 +325,11 @@ class Session:
         self.integrity.disconnected(reason)
         self.activity.paused(now_s)
         self._state(
-            Connection(link=Link.REFUSED if refused else Link.RETRYING, reason=reason, retry_at_s=now_s + retry_in_s)
+            Connection(
+                state=ConnectionState.REFUSED if refused else ConnectionState.RETRYING,
+                reason=reason,
+                retry_at_s=now_s + retry_in_s,
+            )
         )
 
     def _let_go(self) -> None:
@@ -338,7 +348,7 @@ class Session:
         self.notices.append(f"the log no longer holds event #{seen.event_id}: it was cut or rewritten")
         if self._may_remember and len(seen.hash) == _HASH_CHARACTERS:
             self._remember(seen)  # or the next session would not know of it
-        rows, trail = self.ring.part_with()
+        rows, hashes = self.ring.part_with()
         gone = ranges([seen.event_id], (head.event_id + 1, seen.event_id))
         self.cuts.add(
             Cut(
@@ -348,7 +358,7 @@ class Session:
                 seen_ms=self._seen_ms,
                 gone=gone,
                 rows=rows,
-                trail=trail,
+                hashes=hashes,
                 arrivals=self._arrivals,
             )
         )
@@ -456,7 +466,7 @@ class Session:
         found = None if served is None else self._checked(served)
         return found is not None and (found.event_id, found.hash) == (head.event_id, head.hash)
 
-    def _read_or_none(self, served: Served) -> Row | None:
+    def _read_or_none(self, served: RawEvent) -> Row | None:
         try:
             return read_row(served, self.kinds)
         except ClientError:
@@ -477,7 +487,7 @@ class Session:
 
     # What comes in
 
-    def _take_in(self, served: Sequence[Served], *, in_one_answer: bool = False) -> list[Row]:
+    def _take_in(self, served: Sequence[RawEvent], *, in_one_answer: bool = False) -> list[Row]:
         """Put events into the ring, and say what is wrong with them; returns those that are new."""
         new = []
         follows = False
@@ -496,7 +506,7 @@ class Session:
                 self._found_broken(row, before)
         return new
 
-    def _checked(self, served: Served) -> Row | None:
+    def _checked(self, served: RawEvent) -> Row | None:
         """An event whose hash is to be compared with a remembered one: it says something only if it fits the bytes."""
         row = self._read(served)
         if row is not None:
@@ -505,7 +515,7 @@ class Session:
                 self._found_broken(row, None)
         return row
 
-    def _read_again(self, served: Served) -> Row | None:
+    def _read_again(self, served: RawEvent) -> Row | None:
         """An event that may have been here before: it must be the same then. None for bytes that are no event."""
         row = self._read(served)
         if row is not None:
@@ -518,7 +528,7 @@ class Session:
             self._differs(Head(row.event_id, seen), Head(row.event_id, row.hash))
             self._heads_wanted.set()
 
-    def _read(self, served: Served) -> Row | None:
+    def _read(self, served: RawEvent) -> Row | None:
         """An event; None for bytes that are none, such as a damaged row of a file: that is said, and the rest shown."""
         try:
             return read_row(served, self.kinds)

@@ -22,7 +22,7 @@ __all__ = [
     "MAX_BUNDLE_EVENTS",
     "Bundle",
     "BundleError",
-    "Writer",
+    "BundleOrigin",
     "make",
     "read",
     "read_event",
@@ -39,7 +39,7 @@ class BundleError(AuditStreamError):
     """Something that is no bundle, or cannot become one; the sentence says why."""
 
 
-class Writer(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class BundleOrigin(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who wrote a bundle: the log's address or path, the console's version, and when (RFC 3339)."""
 
     log: str
@@ -54,7 +54,7 @@ class Bundle(msgspec.Struct, frozen=True, kw_only=True):
     in between were too large for the bundle.
     """
 
-    written: Writer
+    written: BundleOrigin
     selected: tuple[int, ...]
     head: Head
     events: tuple[bytes, ...]
@@ -84,7 +84,7 @@ class _File(msgspec.Struct, kw_only=True, forbid_unknown_fields=True):
 
     format: str
     statement: str
-    written: Writer
+    written: BundleOrigin
     selected: list[int]
     head: Head
     verdict: Verdict | None
@@ -108,7 +108,7 @@ def make(
     *,
     selected: Iterable[int],
     head: Head,
-    written: Writer,
+    written: BundleOrigin,
     verdict: Verdict | None = None,
     remembered: Iterable[Head] = (),
     left_out: bool = False,

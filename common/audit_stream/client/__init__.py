@@ -5,20 +5,22 @@
         async for item in client.tail():
             ...
 
-Events come as `Served`: the very bytes that the daemon sent, so that whoever wants evidence can hash them.
+Events come as `RawEvent`: the very bytes that the daemon sent, so that whoever wants evidence can hash them.
 Everything here raises ClientError and nothing else.
 
 http.py       Client: requests, retries, pages
 reading.py    what is read may be left at any event
 tail.py       following the log over connections that break
+messages.py   server-sent events, as our daemons send them
 selection.py  which events are asked for
 answers.py    what the daemon says
+tls.py        whom a client trusts, and proxies
 limits.py     no answer of something else fills memory
 bodies.py     an event as JSON, nothing changed unsaid
 failures.py   what goes wrong on the way, and how long to wait before trying again
 """
 
-from audit_stream.client.answers import Appended, Receipt, Served, Stats
+from audit_stream.client.answers import Appended, RawEvent, Receipt, Stats
 from audit_stream.client.http import Client, base_url, shown_url
 from audit_stream.client.selection import EVERYTHING, Selection
 from audit_stream.client.tail import Live, Lost, OtherHistory, Tailed
@@ -32,9 +34,9 @@ __all__ = [
     "Live",
     "Lost",
     "OtherHistory",
+    "RawEvent",
     "Receipt",
     "Selection",
-    "Served",
     "Stats",
     "Tailed",
     "base_url",

@@ -12,12 +12,12 @@ from audit_stream.errors import ClientError
 from audit_stream.event import Event
 from audit_stream.numbers import MAX_COUNT, Count, EventId, Rate
 
-__all__ = ["Appended", "Receipt", "Served", "Stats", "decode"]
+__all__ = ["Appended", "RawEvent", "Receipt", "Stats", "decode"]
 
 _T = TypeVar("_T")
 
 
-class Served(msgspec.Struct, frozen=True):
+class RawEvent(msgspec.Struct, frozen=True):
     """An event exactly as the daemon sent it: one JSON object in ASCII, without a line break."""
 
     raw: bytes
@@ -56,7 +56,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
 class Appended(msgspec.Struct, frozen=True, kw_only=True):
     """An event that is on the daemon's disk. `replayed`: it already was, from an earlier try with the same key."""
 
-    event: Served
+    event: RawEvent
     replayed: bool
 
 

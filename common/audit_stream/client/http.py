@@ -17,7 +17,7 @@ import msgspec
 from httpx_sse import aconnect_sse
 
 from audit_stream.chain import Verdict
-from audit_stream.client.answers import Appended, Receipt, Served, Stats, decode
+from audit_stream.client.answers import Appended, RawEvent, Receipt, Stats, decode
 from audit_stream.client.bodies import encode
 from audit_stream.client.failures import Again, back_off_s, check, check_plain, translated
 from audit_stream.client.limits import ShortBody, ShortLines, ShortMessages
@@ -137,10 +137,10 @@ class Client:
         """A fresh verdict on the whole chain; takes as long as the walk."""
         return decode(await self.get("/verify", answer_s=_VERIFY_ANSWER_S), Verdict)
 
-    async def event(self, event_id: int) -> Served | None:
+    async def event(self, event_id: int) -> RawEvent | None:
         """One event, None when there is none of this id."""
         try:
-            return Served(await self.get(f"/events/{event_id}"))
+            return RawEvent(await self.get(f"/events/{event_id}"))
         except ClientError as error:
             if error.status == 404:
                 return None
@@ -154,7 +154,7 @@ class Client:
         since_id: int | None = None,
         before_id: int | None = None,
         newest_first: bool = False,
-    ) -> AsyncGenerator[Served]:
+    ) -> AsyncGenerator[RawEvent]:
         """Events: after `since_id`, or before `before_id`, or the most recent; `limit` ends it.
 
         After `since_id`, or newest first, it goes on page by page as far as the log does. Without either it is the
@@ -170,7 +170,7 @@ class Client:
         before_id: int | None,
         *,
         newest_first: bool,
-    ) -> AsyncGenerator[Served]:
+    ) -> AsyncGenerator[RawEvent]:
         pages = since_id is not None or newest_first
         page_events = limit if limit is None or not pages else min(limit, _PAGE_EVENTS)
         count = 0
@@ -180,7 +180,7 @@ class Client:
                 for line in chunk.splitlines():
                     if count == limit:
                         return
-                    yield Served(line)
+                    yield RawEvent(line)
                     count += 1
 
     def lines(
@@ -243,7 +243,7 @@ class Client:
         """
         body = event if isinstance(event, bytes) else encode(event)
         answer = await self._post("/events", body, JSON, idempotency_key, retry_for_s)
-        return Appended(event=Served(answer.content), replayed=answer.status_code == 200)
+        return Appended(event=RawEvent(answer.content), replayed=answer.status_code == 200)
 
     async def append_batch(
         self, lines: bytes, *, idempotency_key: str | None = None, retry_for_s: float = 0
@@ -264,7 +264,7 @@ class Client:
         )
 
     @contextlib.asynccontextmanager
-    async def stream(self, selection: Selection, after_id: int) -> AsyncIterator[AsyncGenerator[Served | Reached]]:
+    async def stream(self, selection: Selection, after_id: int) -> AsyncIterator[AsyncGenerator[RawEvent | Reached]]:
         """One connection to `/stream`: everything selected after event `after_id`, as long as it lasts.
 
         It may break at any time; `tail` is made of these.

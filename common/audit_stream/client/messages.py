@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 import msgspec
 
-from audit_stream.client.answers import Served
+from audit_stream.client.answers import RawEvent
 
 __all__ = ["Reached", "read_messages"]
 
@@ -20,7 +20,7 @@ class Reached(msgspec.Struct, frozen=True, kw_only=True):
     event_id: int
 
 
-async def read_messages(chunks: AsyncIterator[bytes]) -> AsyncGenerator[Served | Reached]:
+async def read_messages(chunks: AsyncIterator[bytes]) -> AsyncGenerator[RawEvent | Reached]:
     """The data of each message, and how far a stream has come that had nothing to send, in the order of the stream.
 
     A reader such as httpx-sse drops comments. The length of lines and messages is for `limits.py` to bound.
@@ -34,7 +34,7 @@ async def read_messages(chunks: AsyncIterator[bytes]) -> AsyncGenerator[Served |
             if line.startswith(b"data:"):
                 data.append(line[5:].removeprefix(b" "))
             elif not line and data:
-                yield Served(b"\n".join(data))
+                yield RawEvent(b"\n".join(data))
                 data = []
             elif not data and (at := _AT.fullmatch(line)) is not None:
                 yield Reached(event_id=int(at[1]))

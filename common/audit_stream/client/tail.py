@@ -9,7 +9,7 @@ from typing import Protocol
 import msgspec
 
 from audit_stream.chain import GENESIS, Head
-from audit_stream.client.answers import Served, Stats, decode
+from audit_stream.client.answers import RawEvent, Stats, decode
 from audit_stream.client.failures import LONGEST_WAIT_S, Again, back_off_s
 from audit_stream.client.messages import Reached
 from audit_stream.client.selection import Selection
@@ -41,7 +41,7 @@ class OtherHistory(msgspec.Struct, frozen=True, kw_only=True):
     head: Head
 
 
-Tailed = Served | Live | Lost | OtherHistory
+Tailed = RawEvent | Live | Lost | OtherHistory
 
 
 class Followed(Protocol):
@@ -49,11 +49,11 @@ class Followed(Protocol):
 
     async def stats(self) -> Stats: ...
 
-    async def event(self, event_id: int, /) -> Served | None: ...
+    async def event(self, event_id: int, /) -> RawEvent | None: ...
 
     def stream(
         self, selection: Selection, after_id: int, /
-    ) -> AbstractAsyncContextManager[AsyncGenerator[Served | Reached]]: ...
+    ) -> AbstractAsyncContextManager[AsyncGenerator[RawEvent | Reached]]: ...
 
 
 async def follow(

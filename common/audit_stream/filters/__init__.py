@@ -5,6 +5,8 @@ find them; `register` installs the SQL functions that a plan needs. `docs/filter
 
     text ─ syntax.py, grammar.lark ─▶ words ─ values.py, parser.py ─▶ tree.py ─┬─▶ matching.py, content.py
                                                                              └─▶ planning.py, sql.py, sqlite.py
+
+literals.py says how values are written, globs.py what `*` means, errors.py what is wrong with a text and where.
 """
 
 from audit_stream.filters.errors import FilterError

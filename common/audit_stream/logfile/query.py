@@ -10,7 +10,7 @@ import msgspec
 
 from audit_stream.filters import Filter
 
-__all__ = ["EVERYTHING", "Criteria", "EventQuery", "Layout", "Page"]
+__all__ = ["EVERYTHING", "Criteria", "EventQuery", "Page", "PageFormat"]
 
 
 class Criteria(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
@@ -46,7 +46,7 @@ class EventQuery(msgspec.Struct, frozen=True, kw_only=True):
     newest_first: bool = False
 
 
-class Layout(msgspec.Struct, frozen=True, cache_hash=True):
+class PageFormat(msgspec.Struct, frozen=True, cache_hash=True):
     """How a page is written, so that a store can do it where its rows are.
 
     `text` is one event's, with `{kind}`, `{event_id}` and `{event}`, the event as it is served; `between` stands
@@ -57,17 +57,17 @@ class Layout(msgspec.Struct, frozen=True, cache_hash=True):
     between: str = ""
 
     def render(self, *, kind: str, event_id: int, event: bytes) -> bytes:
-        """One event's text; what a store reads in this layout is these bytes."""
+        """One event's text; what a store reads in this format is these bytes."""
         one_line = kind.replace("\n", " ").replace("\r", " ")  # an imported one must not begin a line of its own
         return _template(self) % {b"kind": one_line.encode(), b"event_id": b"%d" % event_id, b"event": event}
 
 
 @lru_cache
-def _template(layout: Layout) -> bytes:
+def _template(page_format: PageFormat) -> bytes:
     """The text for bytes' own formatting, which takes a third of the time of str.format and its conversions."""
     return b"".join(
         literal.replace("%", "%%").encode() + (b"" if field is None else b"%%(%b)b" % field.encode())
-        for literal, field, _, _ in Formatter().parse(layout.text)
+        for literal, field, _, _ in Formatter().parse(page_format.text)
     )
 
 

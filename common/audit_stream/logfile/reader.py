@@ -1,4 +1,4 @@
-"""Reading the log: stored bytes in the layout that is served. `search.py` finds which events a query selects.
+"""Reading the log: stored bytes in the format that is served. `search.py` finds which events a query selects.
 
 A page is one SQLite step, which keeps reads cheap beside a busy event loop: rows are laid out and joined inside SQLite
 (`group_concat`), because Python gives up its interpreter lock around every row that it fetches.
@@ -14,7 +14,7 @@ from string import Formatter
 import msgspec
 
 from audit_stream.chain import Head
-from audit_stream.logfile.query import Layout
+from audit_stream.logfile.query import PageFormat
 from audit_stream.logfile.served import are_served_events, served_event
 
 __all__ = ["counts_that_fit", "fetch_event", "fetch_events", "fits", "load_head"]
@@ -22,7 +22,7 @@ __all__ = ["counts_that_fit", "fetch_event", "fetch_events", "fits", "load_head"
 _SERVED_EXTRA_BYTES = 160
 """What an event takes beside its canonical bytes at most: its hash, and a stream's lines around it."""
 
-_FIELDS = {  # of a Layout, as SQL on a row of events named e
+_FIELDS = {  # of a PageFormat, as SQL on a row of events named e
     "kind": "(SELECT replace(replace(kind, char(10), ' '), char(13), ' ') FROM series s"
     " WHERE s.series_id = e.series_id)",
     "event_id": "event_id",
@@ -79,14 +79,14 @@ def fits(connection: sqlite3.Connection, ids: Sequence[int], max_bytes: int) -> 
     return bool(total + len(ids) * _SERVED_EXTRA_BYTES <= max_bytes)
 
 
-def fetch_events(connection: sqlite3.Connection, ids: Sequence[int], layout: Layout) -> bytes:
+def fetch_events(connection: sqlite3.Connection, ids: Sequence[int], page_format: PageFormat) -> bytes:
     """The events of `ids` in their order, laid out. `ids` must be sorted, either way; missing events are left out."""
     if not ids:
         return b""
     chosen, values = _chosen(ids)
     rows = f"(SELECT events.* FROM {chosen}) e"  # noqa: S608 - constants
-    page = _joined(connection, rows, values, layout)
-    return _one_by_one(connection, rows, values, layout) if page is None else page
+    page = _joined(connection, rows, values, page_format)
+    return _one_by_one(connection, rows, values, page_format) if page is None else page
 
 
 def _chosen(ids: Sequence[int]) -> tuple[str, tuple[object, ...]]:
@@ -103,13 +103,15 @@ def _chosen(ids: Sequence[int]) -> tuple[str, tuple[object, ...]]:
     return "json_each(?) wanted CROSS JOIN events ON event_id = wanted.value", (wanted,)
 
 
-def _joined(connection: sqlite3.Connection, rows: str, values: tuple[object, ...], layout: Layout) -> bytes | None:
+def _joined(
+    connection: sqlite3.Connection, rows: str, values: tuple[object, ...], page_format: PageFormat
+) -> bytes | None:
     """The page as one step makes it; None when something in it is no event, or not shown to be one."""
-    plain = layout.text.startswith("{event}") and "{" not in layout.text[len("{event}") :]
-    text, between = _in_sql(layout)
+    plain = page_format.text.startswith("{event}") and "{" not in page_format.text[len("{event}") :]
+    text, between = _in_sql(page_format)
     laid_out = "NULL" if plain else f"CAST(group_concat({text}, {between}) AS BLOB)"
     lines, page, count = connection.execute(
-        f"SELECT CAST(group_concat({_FIELDS['event']}, char(10)) AS BLOB), {laid_out}, count(*)"  # noqa: S608 - as above, and a layout as literals
+        f"SELECT CAST(group_concat({_FIELDS['event']}, char(10)) AS BLOB), {laid_out}, count(*)"  # noqa: S608 - as above, and a format as literals
         f" FROM {rows}",
         values,
     ).fetchone()
@@ -118,21 +120,23 @@ def _joined(connection: sqlite3.Connection, rows: str, values: tuple[object, ...
     if not are_served_events(lines or b"", count):
         return None
     if plain:
-        after = layout.text[len("{event}") :].encode()
-        return bytes(lines.replace(b"\n", after + layout.between.encode())) + after
-    line_feeds = count * layout.text.count("\n") + (count - 1) * layout.between.count("\n")
+        after = page_format.text[len("{event}") :].encode()
+        return bytes(lines.replace(b"\n", after + page_format.between.encode())) + after
+    line_feeds = count * page_format.text.count("\n") + (count - 1) * page_format.between.count("\n")
     return page if page is not None and page.count(b"\n") == line_feeds and _is_utf8(page) else None
 
 
-def _one_by_one(connection: sqlite3.Connection, rows: str, values: tuple[object, ...], layout: Layout) -> bytes:
+def _one_by_one(
+    connection: sqlite3.Connection, rows: str, values: tuple[object, ...], page_format: PageFormat
+) -> bytes:
     """The same page, whatever is in its rows."""
     found = connection.execute(
         "SELECT event_id, CAST(canonical AS BLOB), CAST(hash AS BLOB),"  # noqa: S608 - as above
         f" (SELECT CAST(kind AS BLOB) FROM series s WHERE s.series_id = e.series_id) FROM {rows}",
         values,
     ).fetchall()
-    return layout.between.encode().join(
-        layout.render(kind=_text(kind), event_id=id_, event=served_event(id_, canonical or b"", _text(hash_)))
+    return page_format.between.encode().join(
+        page_format.render(kind=_text(kind), event_id=id_, event=served_event(id_, canonical or b"", _text(hash_)))
         for id_, canonical, hash_, kind in found
     )
 
@@ -151,15 +155,15 @@ def _is_utf8(value: bytes) -> bool:
 
 
 @lru_cache
-def _in_sql(layout: Layout) -> tuple[str, str]:
+def _in_sql(page_format: PageFormat) -> tuple[str, str]:
     """An event's text and what stands between two events, as SQL expressions."""
     pieces = []
-    for literal, field, _, _ in Formatter().parse(layout.text):
+    for literal, field, _, _ in Formatter().parse(page_format.text):
         if literal:
             pieces.append(_literal(literal))
         if field is not None:
             pieces.append(_FIELDS[field])
-    return " || ".join(pieces), _literal(layout.between)
+    return " || ".join(pieces), _literal(page_format.between)
 
 
 def _literal(text: str) -> str:

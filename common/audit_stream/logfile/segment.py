@@ -322,7 +322,7 @@ def _examine(
     series: dict[int, _SeriesBytes],
     seqs: dict[int, int],
 ) -> Break | None:
-    """Take an event apart: the seed's three reasons first, then the column that disagrees with the bytes.
+    """Take an event apart: the three reasons of 0.1.0 first, then the column that disagrees with the bytes.
 
     None when it holds after all: an imported event can have a form that the fast path does not know.
     """

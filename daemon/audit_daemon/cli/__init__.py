@@ -15,7 +15,6 @@ demo/            audit-stream demo
 completion.py    audit-stream --install-completion
 options.py       options that several commands share
 refusals.py      what a daemon refuses, said of what was typed
-file_query.py    the filter options as a query of the store, for a file without a daemon
 exports.py       reading an exported chain
 lines.py         an event as a line for people
 errors.py        exit codes, and the error that ends a command

@@ -15,7 +15,7 @@ from audit_stream.chain import verify_export
 from audit_stream.errors import ChainError
 from audit_stream.restoring import Change, Restorer
 
-__all__ = ["Chain", "Doubtful", "ExportError"]
+__all__ = ["Chain", "Doubtful", "UnreadableExport"]
 
 _PIECE_BYTES = 1 << 20
 _MAX_EVENT = 64 << 20
@@ -38,7 +38,7 @@ _FIELDS: dict[str, type] = {
 }
 
 
-class ExportError(Exception):
+class UnreadableExport(Exception):
     """The file is no export; the text says where it stops being one."""
 
 
@@ -66,8 +66,8 @@ class Chain:
     ) -> Iterator[tuple[bytes, dict[str, Any]]]:
         """Each event's canonical bytes and fields, checked from event 1 on.
 
-        `on_progress` gets the position in the file. Raises ExportError, ChainError at the first event that does not
-        follow the one before, or, in the end, Doubtful.
+        `on_progress` gets the position in the file. Raises UnreadableExport, ChainError at the first event that does
+        not follow the one before, or, in the end, Doubtful.
         """
         doubts: dict[int, str] = {}
 
@@ -92,9 +92,9 @@ class Chain:
                 raise Doubtful(doubts, more=True) from None
             raise
         except UnicodeDecodeError as error:
-            raise ExportError(f"the file is not UTF-8: {error.reason}") from None
+            raise UnreadableExport(f"the file is not UTF-8: {error.reason}") from None
         except (ValueError, RecursionError):
-            raise ExportError("an event holds a number or a depth that has no canonical form") from None
+            raise UnreadableExport("an event holds a number or a depth that has no canonical form") from None
         if doubts:
             raise Doubtful(doubts, more=False)
 
@@ -102,13 +102,13 @@ class Chain:
 def _events(file: BinaryIO) -> Iterator[dict[str, Any]]:
     for number, fields in enumerate(_objects(file), 1):
         if number == 1 and "event_id" not in fields and "detail" in fields:
-            raise ExportError(f"it is an error that a daemon answered: {str(fields['detail'])[:_MAX_SHOWN]}")
+            raise UnreadableExport(f"it is an error that a daemon answered: {str(fields['detail'])[:_MAX_SHOWN]}")
         if set(fields) != set(_FIELDS) or any(type(fields[name]) is not type_ for name, type_ in _FIELDS.items()):
-            raise ExportError(f"item {number} is no event as GET /events gives it: {', '.join(_FIELDS)}")
+            raise UnreadableExport(f"item {number} is no event as GET /events gives it: {', '.join(_FIELDS)}")
         try:
             f"{fields['kind']}{fields['source']}".encode()
         except UnicodeEncodeError:
-            raise ExportError(f"item {number} has half a character in its kind or source") from None
+            raise UnreadableExport(f"item {number} has half a character in its kind or source") from None
         yield fields
 
 
@@ -116,20 +116,20 @@ def _objects(file: BinaryIO) -> Iterator[dict[str, Any]]:
     text = _Text(file)
     is_array = text.skip("[")
     if not is_array and text.peek() not in ("{", ""):
-        raise ExportError(f"it begins with {text.start()!r}, as an error page does and no export: {_FETCH_AGAIN}")
+        raise UnreadableExport(f"it begins with {text.start()!r}, as an error page does and no export: {_FETCH_AGAIN}")
     number = 0
     while True:
         if is_array and text.skip("]"):
             if text.peek():
-                raise ExportError("something follows the end of the array")
+                raise UnreadableExport("something follows the end of the array")
             return
         if is_array and number and not text.skip(","):
             if not text.peek():
-                raise ExportError(f"it ends after item {number}, before the end of the array: {_FETCH_AGAIN}")
-            raise ExportError(f"there is no comma or end of the array after item {number}")
+                raise UnreadableExport(f"it ends after item {number}, before the end of the array: {_FETCH_AGAIN}")
+            raise UnreadableExport(f"there is no comma or end of the array after item {number}")
         if not is_array and not text.peek():
             if number == 0:
-                raise ExportError(f"it is empty: {_FETCH_AGAIN}")
+                raise UnreadableExport(f"it is empty: {_FETCH_AGAIN}")
             return
         number += 1
         yield text.object(number)
@@ -170,7 +170,7 @@ class _Text:
         """The next JSON object, `number` in the file."""
         first = self.peek()
         if first != "{":
-            raise ExportError(
+            raise UnreadableExport(
                 f"item {number} is no JSON object" if first else f"it ends before item {number}: {_FETCH_AGAIN}"
             )
         while True:
@@ -178,13 +178,13 @@ class _Text:
                 value, self._at = self._decoder.raw_decode(self._buffer, self._at)
             except json.JSONDecodeError as error:
                 if len(self._buffer) - self._at > _MAX_EVENT:
-                    raise ExportError(f"item {number} is no valid JSON: {error.msg}") from None
+                    raise UnreadableExport(f"item {number} is no valid JSON: {error.msg}") from None
                 if not self._more():
-                    raise ExportError(
+                    raise UnreadableExport(
                         f"item {number} is no valid JSON ({error.msg}), or not whole: {_FETCH_AGAIN}"
                     ) from None
             except (ValueError, RecursionError) as error:
-                raise ExportError(f"item {number} cannot be read: {error}") from None
+                raise UnreadableExport(f"item {number} cannot be read: {error}") from None
             else:
                 assert isinstance(value, dict)  # it starts with {
                 return value

@@ -11,7 +11,7 @@ import msgspec
 from cyclopts import Parameter
 
 from audit_daemon.cli.errors import FINDING, CommandError, store_errors
-from audit_daemon.cli.exports import Chain, Doubtful, ExportError
+from audit_daemon.cli.exports import Chain, Doubtful, UnreadableExport
 from audit_daemon.cli.options import Json, database_path
 from audit_daemon.cli.terminal import note, progress, write, write_line
 from audit_daemon.settings import make_default_directory
@@ -51,7 +51,7 @@ def import_chain(
         with store_errors():
             make_default_directory(path)
             head = _import(file.expanduser(), path, chain)
-    except ExportError as error:
+    except UnreadableExport as error:
         raise CommandError(f"{file}: {error}; nothing was imported") from None
     except ChainError as error:
         raise CommandError(f"{_what_breaks(error)}; nothing was imported", FINDING) from None

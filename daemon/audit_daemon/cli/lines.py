@@ -9,7 +9,7 @@ import sys
 from datetime import UTC, datetime
 
 from audit_daemon.cli.terminal import clip, colour_wanted, columns, paint, write, write_line
-from audit_stream.client import Served
+from audit_stream.client import RawEvent
 from audit_stream.display import payload_summary, safe
 from audit_stream.errors import TimestampError
 from audit_stream.event import Event
@@ -22,7 +22,7 @@ _SGR = {Severity.INFO: "32", Severity.NOTICE: "36", Severity.WARNING: "33", Seve
 _DIM = "2"
 
 
-def print_event(event: Served, kinds: KindRegistry, *, json: bool) -> None:
+def print_event(event: RawEvent, kinds: KindRegistry, *, json: bool) -> None:
     """Put an event on stdout: as it was served, or as a line for people. `kinds` tell the severity.
 
     On a terminal the line is cut to its width.

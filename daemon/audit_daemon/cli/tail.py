@@ -14,7 +14,7 @@ from audit_daemon.cli.lines import print_event
 from audit_daemon.cli.options import Json, Kinds, Sources, Url, Words, known_kinds, selection
 from audit_daemon.cli.refusals import refusals
 from audit_daemon.cli.terminal import note
-from audit_stream.client import DEFAULT_URL, Client, Live, Lost, OtherHistory, Selection, Served
+from audit_stream.client import DEFAULT_URL, Client, Live, Lost, OtherHistory, RawEvent, Selection
 from audit_stream.kinds import KindRegistry
 from audit_stream.wire import MAX_PAGE_EVENTS
 
@@ -66,7 +66,7 @@ async def _follow(client: Client, wanted: Selection, since_id: int | None, kinds
     async with contextlib.aclosing(client.tail(wanted, since_id=since_id)) as items:
         async for item in items:
             match item:
-                case Served():
+                case RawEvent():
                     print_event(item, kinds, json=json)
                     sys.stdout.flush()
                 case Lost():

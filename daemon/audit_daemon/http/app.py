@@ -30,7 +30,7 @@ _HANDLERS = [
 
 
 def create_app(lifespan: Callable[[Litestar], AbstractAsyncContextManager[None]]) -> Litestar:
-    """The application. `lifespan` puts the `Services` into its state before the first request comes."""
+    """The application. `lifespan` puts the `AppState` into its state before the first request comes."""
     return Litestar(
         _HANDLERS,
         lifespan=[lifespan],

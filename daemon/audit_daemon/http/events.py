@@ -11,18 +11,18 @@ from urllib.parse import parse_qsl, urlencode
 from litestar import Response, get, post, route
 from litestar.response import Stream
 
+from audit_daemon.http.app_state import AnyRequest, AppState, state_of, without_parameters
 from audit_daemon.http.problems import Problem
 from audit_daemon.http.queries import event_id_of
 from audit_daemon.http.sending import TAKEN
-from audit_daemon.http.services import AnyRequest, Services, services_of, without_parameters
-from audit_stream.logfile.query import EVERYTHING, EventQuery, Layout, Page
+from audit_stream.logfile.query import EVERYTHING, EventQuery, Page, PageFormat
 from audit_stream.logfile.served import is_json, served_event
 from audit_stream.wire import JSON, NDJSON, NDJSON_NAMES
 
 __all__ = ["ARRAY_ITEMS", "LINES", "get_canonical", "get_event", "list_events", "misspelt_append"]
 
-ARRAY_ITEMS = Layout("{event}", between=",")
-LINES = Layout("{event}\n")
+ARRAY_ITEMS = PageFormat("{event}", between=",")
+LINES = PageFormat("{event}\n")
 
 _BYTES = "application/octet-stream"
 _HASH = re.compile("[0-9a-f]{64}")
@@ -39,16 +39,16 @@ async def list_events(request: AnyRequest) -> Response[Any]:
     """Events that were appended, the most recent ones unless a cursor says otherwise."""
     if request.method == "POST":
         raise _misspelt()
-    services = services_of(request)
+    services = state_of(request)
     query = services.queries.page(request.scope["query_string"])
-    layout, media_type = (LINES, NDJSON) if _wants_ndjson(request) else (ARRAY_ITEMS, JSON)
+    page_format, media_type = (LINES, NDJSON) if _wants_ndjson(request) else (ARRAY_ITEMS, JSON)
     search = services.store.find(query)
     page = await (search if query.criteria == EVERYTHING else _while_connected(request, search))
     headers = {"Link": link} if (link := _next_link(request.scope["query_string"], query, page)) else {}
-    whole = services.store.read_small(page.ids, layout)
+    whole = services.store.read_small(page.ids, page_format)
     if whole is not None:
-        return Response(whole if layout is LINES else b"[%b]" % whole, media_type=media_type, headers=headers)
-    return Stream(_body(services, page.ids, layout), media_type=media_type, headers=headers)
+        return Response(whole if page_format is LINES else b"[%b]" % whole, media_type=media_type, headers=headers)
+    return Stream(_body(services, page.ids, page_format), media_type=media_type, headers=headers)
 
 
 @get("/events/{event_id:str}")
@@ -89,7 +89,7 @@ def _misspelt() -> Problem:
     return Problem(404, "there is no such endpoint: post to /events or /events/batch, without further slashes")
 
 
-def _stored(request: AnyRequest, services: Services) -> tuple[int, bytes, str]:
+def _stored(request: AnyRequest, services: AppState) -> tuple[int, bytes, str]:
     event_id = event_id_of(request.path_params["event_id"])
     stored = services.store.event(event_id)
     if stored is None:
@@ -103,9 +103,9 @@ def _wants_ndjson(request: AnyRequest) -> bool:
     return bool(accepted & NDJSON_NAMES)
 
 
-async def _body(services: Services, ids: Sequence[int], layout: Layout) -> AsyncIterator[bytes]:
-    separator, end = (b"", b"") if layout is LINES else (b"[", b"]")
-    async for chunk in services.store.read(ids, layout):
+async def _body(services: AppState, ids: Sequence[int], page_format: PageFormat) -> AsyncIterator[bytes]:
+    separator, end = (b"", b"") if page_format is LINES else (b"[", b"]")
+    async for chunk in services.store.read(ids, page_format):
         if chunk:
             sent = separator + chunk
             del chunk

@@ -17,12 +17,12 @@ from typing import Any
 
 import msgspec
 
+from audit_daemon.http.app_state import AppState
 from audit_daemon.http.asgi import Headers, Receive, Scope, Send, answer
 from audit_daemon.http.bodies import CLOSE, Body, HungUp
 from audit_daemon.http.problems import Problem, encode_problem, problem_headers, problem_of
-from audit_daemon.http.services import Services
-from audit_daemon.store.protocol import IdempotencyKey, Receipt, StoreUnavailable
-from audit_stream.canonical import Prepared, canonical_bytes, splice_hash
+from audit_daemon.store.protocol import AppendResult, IdempotencyKey, StoreUnavailable
+from audit_stream.canonical import UnlinkedEvent, canonical_bytes, splice_hash
 from audit_stream.event import Step
 from audit_stream.numbers import read_float
 from audit_stream.wire import (
@@ -66,7 +66,7 @@ class _Summary(msgspec.Struct):
 class Ingest:
     """Answers producers. Belongs to the event loop's thread."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: AppState) -> None:
         self._services = services
         self._append_seconds = services.metrics.append_seconds
         # One thread: several would only take Python's interpreter lock from one another.
@@ -138,7 +138,7 @@ class Ingest:
         answer_headers = [_JSON_HEADER, _REPLAYED_HEADER] if receipt.replayed else [_JSON_HEADER]
         return 200 if receipt.replayed else 201, answer_headers, msgspec.json.encode(_summary(receipt))
 
-    async def _append_one(self, body: bytes | bytearray, key: bytes | None) -> Receipt:
+    async def _append_one(self, body: bytes | bytearray, key: bytes | None) -> AppendResult:
         started = perf_counter()
         if len(body) < _THREAD_FROM_BYTES:
             event, idempotency_key = self._read_one(body, key)
@@ -150,11 +150,13 @@ class Ingest:
         self._append_seconds.observe(perf_counter() - started)
         return receipt
 
-    def _read_one(self, body: bytes | bytearray, key: bytes | None) -> tuple[Prepared, IdempotencyKey | None]:
+    def _read_one(self, body: bytes | bytearray, key: bytes | None) -> tuple[UnlinkedEvent, IdempotencyKey | None]:
         event = self._services.reader.read(body)
         return event, None if key is None else _idempotency_key(key, event.source, _content.decode(body))
 
-    async def _append_batch(self, steps: Iterator[Step], size_bytes: int, body: Body, key: bytes | None) -> Receipt:
+    async def _append_batch(
+        self, steps: Iterator[Step], size_bytes: int, body: Body, key: bytes | None
+    ) -> AppendResult:
         """Decode, in turns with other batches when there is much of it, and append."""
         started = perf_counter()
         decoding = Decoding(steps, keyed=key is not None)
@@ -169,7 +171,7 @@ class Ingest:
         self._append_seconds.observe(perf_counter() - started)
         return receipt
 
-    async def _append(self, events: Sequence[Prepared], key: IdempotencyKey | None) -> Receipt:
+    async def _append(self, events: Sequence[UnlinkedEvent], key: IdempotencyKey | None) -> AppendResult:
         if self._finishing is not None:
             raise StoreUnavailable("the daemon is stopping")
         self._appending += 1
@@ -220,7 +222,7 @@ class Decoding:
     def __init__(self, steps: Iterator[Step], *, keyed: bool) -> None:
         self._steps = steps
         self._digest = hashlib.sha256() if keyed else None
-        self.events: list[Prepared] = []
+        self.events: list[UnlinkedEvent] = []
         self.size_bytes = 0
 
     def step(self) -> bool:
@@ -247,7 +249,7 @@ class Decoding:
 _BEFORE_ITEMS, _AFTER_ITEMS = b'{"body":[', b"]}"
 
 
-def _summary(receipt: Receipt) -> _Summary:
+def _summary(receipt: AppendResult) -> _Summary:
     return _Summary(
         count=receipt.last_event_id - receipt.first_event_id + 1,
         first_event_id=receipt.first_event_id,

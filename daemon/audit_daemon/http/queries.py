@@ -93,7 +93,7 @@ class QueryReader:
 
 
 def event_id_of(text: str) -> int:
-    """An id from a path; 404 for a number that no event has, 422 for what is no number, as the seed answers."""
+    """An id from a path; 404 for a number that no event has, 422 for what is no number, as 0.1.0 answers."""
     if re.fullmatch(r"-?[0-9]+", text) is None:
         raise Problem(422, "event_id: use a whole number")
     event_id = int(text) if len(text) <= 20 else 0

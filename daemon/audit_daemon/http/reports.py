@@ -8,8 +8,8 @@ import msgspec
 from litestar import Response, get
 
 from audit_daemon.http import metrics, openapi
+from audit_daemon.http.app_state import AnyRequest, without_parameters
 from audit_daemon.http.problems import Problem
-from audit_daemon.http.services import AnyRequest, without_parameters
 from audit_stream import __version__
 from audit_stream.chain import GENESIS_HASH
 from audit_stream.kinds import DEFAULT_KINDS, KindRegistry

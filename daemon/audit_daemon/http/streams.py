@@ -8,12 +8,12 @@ from contextlib import aclosing
 from litestar import get
 from litestar.response import Stream
 
+from audit_daemon.http.app_state import AnyRequest, state_of
 from audit_daemon.http.asgi import ENDLESS
 from audit_daemon.http.queries import last_event_id_of
 from audit_daemon.http.sending import TAKEN, WRITE_BUFFER_BYTES
-from audit_daemon.http.services import AnyRequest, services_of
 from audit_daemon.tail import SSE, SSE_UNNAMED, Subscription
-from audit_stream.logfile.query import Layout
+from audit_stream.logfile.query import PageFormat
 
 __all__ = ["stream", "stream_unnamed"]
 
@@ -35,8 +35,8 @@ async def stream_unnamed(request: AnyRequest) -> Stream:
     return _stream(request, SSE_UNNAMED)
 
 
-def _stream(request: AnyRequest, layout: Layout) -> Stream:
-    services = services_of(request)
+def _stream(request: AnyRequest, page_format: PageFormat) -> Stream:
+    services = state_of(request)
     criteria, since_id, by_time = services.queries.stream(request.scope["query_string"])
     head_id = services.tail.last_id
     wanted = last_event_id_of(request.headers.get("last-event-id"))
@@ -45,8 +45,8 @@ def _stream(request: AnyRequest, layout: Layout) -> Stream:
     if wanted is None:
         wanted = 0 if by_time else head_id
     cursor = min(wanted, head_id)
-    opening = _opening(wanted, cursor, layout)
-    subscription = Subscription(criteria=criteria, layout=layout)
+    opening = _opening(wanted, cursor, page_format)
+    subscription = Subscription(criteria=criteria, page_format=page_format)
 
     async def messages() -> AsyncIterator[bytes]:
         yield opening
@@ -62,7 +62,7 @@ def _stream(request: AnyRequest, layout: Layout) -> Stream:
     return Stream(messages(), media_type="text/event-stream", headers=_HEADERS)
 
 
-def _opening(wanted: int, cursor: int, layout: Layout) -> bytes:
+def _opening(wanted: int, cursor: int, page_format: PageFormat) -> bytes:
     """The first bytes of a stream.
 
     A comment says where it starts, and whether the cursor that the client holds is of another history. Browsers
@@ -75,4 +75,4 @@ def _opening(wanted: int, cursor: int, layout: Layout) -> bytes:
             cursor,
             wanted,
         )
-    return comment + (b"retry: 1000\nid: %d\n\n" % cursor if layout is SSE_UNNAMED else b"")
+    return comment + (b"retry: 1000\nid: %d\n\n" % cursor if page_format is SSE_UNNAMED else b"")

@@ -22,7 +22,7 @@ from audit_stream.chain import Head
 from audit_stream.filters import register
 from audit_stream.logfile import opening
 from audit_stream.logfile.errors import StoreUnusable
-from audit_stream.logfile.query import EventQuery, Layout
+from audit_stream.logfile.query import EventQuery, PageFormat
 from audit_stream.logfile.reader import fetch_events, load_head
 from audit_stream.logfile.search import find_ids
 from audit_stream.logfile.series import SeriesRegistry
@@ -33,7 +33,7 @@ __all__ = ["append_events", "read_log", "write_chain"]
 
 _ROWS = 4096
 _PAGE_EVENTS = 5_000
-_LINES = Layout("{event}\n")
+_LINES = PageFormat("{event}\n")
 
 
 def write_chain(path: Path, events: Iterable[tuple[bytes, dict[str, Any]]]) -> Head:

@@ -17,17 +17,17 @@ from typing import Protocol
 
 import msgspec
 
-from audit_stream.canonical import Prepared
-from audit_stream.chain import Head, Linked
+from audit_stream.canonical import UnlinkedEvent
+from audit_stream.chain import ChainedEvent, Head
 from audit_stream.logfile.errors import StoreError
-from audit_stream.logfile.query import EventQuery, Layout, Page
+from audit_stream.logfile.query import EventQuery, Page, PageFormat
 from audit_stream.logfile.series import Tally
 
 __all__ = [
+    "AppendResult",
     "Health",
     "IdempotencyConflict",
     "IdempotencyKey",
-    "Receipt",
     "Store",
     "StoreBusy",
     "StoreLocked",
@@ -64,14 +64,14 @@ class IdempotencyKey(msgspec.Struct, frozen=True, kw_only=True):
     digest: bytes
 
 
-class Receipt(msgspec.Struct, frozen=True, kw_only=True):
+class AppendResult(msgspec.Struct, frozen=True, kw_only=True):
     """An append that is on disk. `events` is empty for a replay: the first answer's events are in the store."""
 
     first_event_id: int
     last_event_id: int
     latest_hash: str
     replayed: bool
-    events: Sequence[Linked] = ()
+    events: Sequence[ChainedEvent] = ()
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -107,10 +107,10 @@ class Store(Protocol):
     def has_kind(self, kind: str) -> bool:
         """Whether there are events of this kind."""
 
-    async def append(self, events: Sequence[Prepared], key: IdempotencyKey | None = None) -> Receipt:
+    async def append(self, events: Sequence[UnlinkedEvent], key: IdempotencyKey | None = None) -> AppendResult:
         """Append all or none. On return they are on disk. Raises StoreError."""
 
-    def on_commit(self, listener: Callable[[Sequence[Linked]], None]) -> None:
+    def on_commit(self, listener: Callable[[Sequence[ChainedEvent]], None]) -> None:
         """Call `listener` on the event loop's thread with each commit's events, in chain order, without gaps."""
 
     def event(self, event_id: int) -> tuple[bytes, str] | None:
@@ -125,10 +125,10 @@ class Store(Protocol):
         For streams, which go on from there. Raises SearchStopped only when the store is closing.
         """
 
-    def read(self, ids: Sequence[int], layout: Layout) -> AsyncIterator[bytes]:
+    def read(self, ids: Sequence[int], page_format: PageFormat) -> AsyncIterator[bytes]:
         """The events of `ids`, in that order, as chunks of ready bytes of bounded size, which are not held here."""
 
-    def read_small(self, ids: Sequence[int], layout: Layout) -> bytes | None:
+    def read_small(self, ids: Sequence[int], page_format: PageFormat) -> bytes | None:
         """All of it at once when it is quickly read and small; otherwise None."""
 
     async def close(self) -> None:

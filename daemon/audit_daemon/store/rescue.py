@@ -24,7 +24,7 @@ import msgspec
 from audit_daemon.store import bulk, schema
 from audit_daemon.store.pages import events_in_pages
 from audit_stream.canonical import hash_of, splice_hash
-from audit_stream.chain import GENESIS_HASH, Head, Linked
+from audit_stream.chain import GENESIS_HASH, ChainedEvent, Head
 from audit_stream.logfile.errors import StoreError
 from audit_stream.logfile.opening import open_reader
 from audit_stream.logfile.reader import load_head
@@ -62,7 +62,7 @@ class Unsaved:
         """The first event that is kept."""
         return self._last_id - len(self._events) + 1
 
-    def add(self, linked: Sequence[Linked], keys: Sequence[KeyRow] = ()) -> None:
+    def add(self, linked: Sequence[ChainedEvent], keys: Sequence[KeyRow] = ()) -> None:
         """Keep a commit's events and retry keys; the oldest go when there is no room for all."""
         self._events += (event.canonical for event in linked)
         self._last_id = linked[-1].event_id

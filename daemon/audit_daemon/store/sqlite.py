@@ -21,15 +21,15 @@ from audit_daemon.store.acknowledged import check_not_shorter
 from audit_daemon.store.files import FilesChanged, log_of
 from audit_daemon.store.lock import FileLock
 from audit_daemon.store.packed_ids import BLOCK_IDS, packed
-from audit_daemon.store.protocol import Health, IdempotencyKey, Receipt, StoreUnreadable
+from audit_daemon.store.protocol import AppendResult, Health, IdempotencyKey, StoreUnreadable
 from audit_daemon.store.searches import Searches, shut_down
 from audit_daemon.store.writer import Writer, WriterLimits
-from audit_stream.canonical import Prepared
-from audit_stream.chain import GENESIS, Head, Linked
+from audit_stream.canonical import UnlinkedEvent
+from audit_stream.chain import GENESIS, ChainedEvent, Head
 from audit_stream.event import system_clock_ms
 from audit_stream.logfile.errors import SearchStopped, StoreUnusable
 from audit_stream.logfile.opening import open_reader
-from audit_stream.logfile.query import Criteria, EventQuery, Layout, Page
+from audit_stream.logfile.query import Criteria, EventQuery, Page, PageFormat
 from audit_stream.logfile.reader import counts_that_fit, fetch_event, fetch_events, fits
 from audit_stream.logfile.search import MAX_MERGED_SERIES, Search, find_ids
 from audit_stream.logfile.series import SeriesRegistry, Tally
@@ -140,11 +140,11 @@ class SqliteStore:
         """Whether the log holds events of this kind."""
         return self._series.has_kind(kind)
 
-    async def append(self, events: Sequence[Prepared], key: IdempotencyKey | None = None) -> Receipt:
+    async def append(self, events: Sequence[UnlinkedEvent], key: IdempotencyKey | None = None) -> AppendResult:
         """Append all or none; on return they are on disk. Raises StoreError."""
         return await self._writer.submit(events, key)
 
-    def on_commit(self, listener: Callable[[Sequence[Linked]], None]) -> None:
+    def on_commit(self, listener: Callable[[Sequence[ChainedEvent]], None]) -> None:
         """Call `listener` on the loop's thread with each commit's events."""
         self._writer.on_commit(listener)
 
@@ -190,16 +190,16 @@ class SqliteStore:
             return await self._searches.get_on(self._search(query))
         return await self.find(query)
 
-    def read_small(self, ids: Sequence[int], layout: Layout) -> bytes | None:
+    def read_small(self, ids: Sequence[int], page_format: PageFormat) -> bytes | None:
         """The events of `ids` at once, on the calling thread, when there are few and they are small."""
         if len(ids) > _INLINE_EVENTS:
             return None
         self.check_readable()
         if ids and not fits(self._inline, ids, _INLINE_BYTES):
             return None
-        return fetch_events(self._inline, ids, layout)
+        return fetch_events(self._inline, ids, page_format)
 
-    async def read(self, ids: Sequence[int], layout: Layout) -> AsyncIterator[bytes]:
+    async def read(self, ids: Sequence[int], page_format: PageFormat) -> AsyncIterator[bytes]:
         """The events of `ids` in chunks of up to _CHUNK_BYTES."""
         self.check_readable()
         start = 0
@@ -207,10 +207,10 @@ class SqliteStore:
         while start < len(ids):
             if counts:
                 some = ids[start : start + counts[0]]
-                first = [await self._in_thread(partial(fetch_events, ids=some, layout=layout))]
+                first = [await self._in_thread(partial(fetch_events, ids=some, page_format=page_format))]
             else:
                 some = ids[start : start + _CHUNK_EVENTS]
-                first, counts = await self._in_thread(partial(_fetch_first, ids=some, layout=layout))
+                first, counts = await self._in_thread(partial(_fetch_first, ids=some, page_format=page_format))
             yield first.pop()  # not held here while its reader takes its time
             start += counts.pop(0)
 
@@ -286,7 +286,9 @@ def _packed(page: Page) -> Page:
     return msgspec.structs.replace(page, ids=packed(page.ids))
 
 
-def _fetch_first(connection: sqlite3.Connection, ids: Sequence[int], layout: Layout) -> tuple[list[bytes], list[int]]:
+def _fetch_first(
+    connection: sqlite3.Connection, ids: Sequence[int], page_format: PageFormat
+) -> tuple[list[bytes], list[int]]:
     """The first chunk of some events, laid out, and how many events each of their chunks holds."""
     counts = counts_that_fit(connection, ids, _CHUNK_BYTES)
-    return [fetch_events(connection, ids[: counts[0]], layout)], counts
+    return [fetch_events(connection, ids[: counts[0]], page_format)], counts

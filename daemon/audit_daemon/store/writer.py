@@ -38,10 +38,10 @@ from audit_daemon.store.acknowledged import Acknowledged, check_not_shorter
 from audit_daemon.store.checkpoint import Checkpointer, checkpoint
 from audit_daemon.store.files import Files, FilesChanged
 from audit_daemon.store.lock import FileLock
-from audit_daemon.store.protocol import IdempotencyConflict, IdempotencyKey, Receipt, StoreBusy, StoreUnavailable
+from audit_daemon.store.protocol import AppendResult, IdempotencyConflict, IdempotencyKey, StoreBusy, StoreUnavailable
 from audit_daemon.store.rescue import KEPT_EVENTS, KeyRow, Unsaved, rescue
-from audit_stream.canonical import Prepared
-from audit_stream.chain import GENESIS, Head, Linked, link
+from audit_stream.canonical import UnlinkedEvent
+from audit_stream.chain import GENESIS, ChainedEvent, Head, link
 from audit_stream.logfile.errors import StoreError
 from audit_stream.logfile.opening import open_reader
 from audit_stream.logfile.reader import load_head
@@ -102,14 +102,16 @@ class Ticket:
 
     __slots__ = ("events", "future", "key", "size_bytes")
 
-    def __init__(self, events: Sequence[Prepared], key: IdempotencyKey | None, future: asyncio.Future[Receipt]) -> None:
+    def __init__(
+        self, events: Sequence[UnlinkedEvent], key: IdempotencyKey | None, future: asyncio.Future[AppendResult]
+    ) -> None:
         self.events = events
         self.key = key
         self.future = future
         self.size_bytes = sum(len(event.middle) + len(event.tail) for event in events)
 
 
-_Outcome = tuple[Ticket, Receipt | StoreError]
+_Outcome = tuple[Ticket, AppendResult | StoreError]
 
 
 class _Transaction:
@@ -119,7 +121,7 @@ class _Transaction:
         self.head = head
         self.series = series
         self.spans = spans
-        self.linked: list[Linked] = []
+        self.linked: list[ChainedEvent] = []
         self.outcomes: list[_Outcome] = []
         self.keys: dict[tuple[str, str], tuple[bytes, int, int]] = {}
         self.key_rows: list[KeyRow] = []
@@ -129,7 +131,7 @@ class _Transaction:
         linked = list(link(self.head, ticket.events))
         self.head = Head(linked[-1].event_id, linked[-1].hash)
         self.linked += linked
-        receipt = Receipt(
+        receipt = AppendResult(
             first_event_id=linked[0].event_id,
             last_event_id=self.head.event_id,
             latest_hash=self.head.hash,
@@ -196,7 +198,7 @@ class Writer:
 
         self._queue: queue.SimpleQueue[Ticket | None] = queue.SimpleQueue()
         self._unanswered: set[Ticket] = set()  # of the loop's thread
-        self._listeners: list[Callable[[Sequence[Linked]], None]] = []
+        self._listeners: list[Callable[[Sequence[ChainedEvent]], None]] = []
         self._on_lost = on_lost
         self._file_lock = file_lock
         self._lock_problem: str | None = None
@@ -235,11 +237,11 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._thread.start()
 
-    def on_commit(self, listener: Callable[[Sequence[Linked]], None]) -> None:
+    def on_commit(self, listener: Callable[[Sequence[ChainedEvent]], None]) -> None:
         """Call `listener` on the loop's thread with the events of each commit."""
         self._listeners.append(listener)
 
-    def submit(self, events: Sequence[Prepared], key: IdempotencyKey | None) -> asyncio.Future[Receipt]:
+    def submit(self, events: Sequence[UnlinkedEvent], key: IdempotencyKey | None) -> asyncio.Future[AppendResult]:
         """Queue an append. Raises StoreBusy or StoreUnavailable, and then nothing is queued.
 
         The future's result means that the events are on disk; its exception is a StoreError.
@@ -377,7 +379,7 @@ class Writer:
 
     def _earlier(
         self, connection: sqlite3.Connection, transaction: _Transaction, ticket: Ticket
-    ) -> Receipt | StoreError | None:
+    ) -> AppendResult | StoreError | None:
         key = ticket.key
         if key is None:
             return None
@@ -408,7 +410,7 @@ class Writer:
                 "a retry key in the database names events that were not asked for", source=key.source, key=key.key
             )
             return None
-        return Receipt(
+        return AppendResult(
             first_event_id=first_event_id, last_event_id=last_event_id, latest_hash=latest_hash, replayed=True
         )
 
@@ -624,7 +626,7 @@ class Writer:
             _log.warning("can append again", was=self.problem)
             self.problem = None
 
-    def _deliver(self, tickets: list[Ticket], outcomes: list[_Outcome], linked: Sequence[Linked]) -> None:
+    def _deliver(self, tickets: list[Ticket], outcomes: list[_Outcome], linked: Sequence[ChainedEvent]) -> None:
         with self._lock:
             self.queued_events -= sum(len(ticket.events) for ticket in tickets)
             self.queued_bytes -= sum(ticket.size_bytes for ticket in tickets)
@@ -634,7 +636,7 @@ class Writer:
         with contextlib.suppress(RuntimeError):  # a closed loop has nobody left who waits
             self._loop.call_soon_threadsafe(callback, *arguments)
 
-    def _tell(self, outcomes: list[_Outcome], linked: Sequence[Linked]) -> None:
+    def _tell(self, outcomes: list[_Outcome], linked: Sequence[ChainedEvent]) -> None:
         """On the loop's thread: resolve the waiters that are still there, then hand the events to the tail."""
         for ticket, outcome in outcomes:
             self._unanswered.discard(ticket)
@@ -680,7 +682,7 @@ def _hash_at(connection: sqlite3.Connection, event_id: int) -> str:
     return str(row[0]) if row else ""
 
 
-def _are_theirs(connection: sqlite3.Connection, first_id: int, last_id: int, events: Sequence[Prepared]) -> bool:
+def _are_theirs(connection: sqlite3.Connection, first_id: int, last_id: int, events: Sequence[UnlinkedEvent]) -> bool:
     """Whether these ids were given to these events, timestamps apart: what the row of a key says need not be true.
 
     An id whose event somebody has removed since counts as theirs; who asks for that event is told.
@@ -696,7 +698,7 @@ def _are_theirs(connection: sqlite3.Connection, first_id: int, last_id: int, eve
     )
 
 
-def _read_linked(connection: sqlite3.Connection, after_id: int) -> list[Linked]:
+def _read_linked(connection: sqlite3.Connection, after_id: int) -> list[ChainedEvent]:
     """Events that are in the file although their commit was reported as failed."""
     rows = connection.execute(
         "SELECT event_id, kind, source, time_ms, hash, canonical FROM events JOIN series USING (series_id)"
@@ -704,6 +706,6 @@ def _read_linked(connection: sqlite3.Connection, after_id: int) -> list[Linked]:
         (after_id,),
     ).fetchall()
     return [
-        Linked(event_id, Prepared(kind, source, time_ms, b"", b""), canonical, hash_)
+        ChainedEvent(event_id, UnlinkedEvent(kind, source, time_ms, b"", b""), canonical, hash_)
         for event_id, kind, source, time_ms, hash_, canonical in rows
     ]

@@ -22,7 +22,7 @@ class Storm(RuleBasedStateMachine):
         self.now = 0.0
         self.budget = Budget(LIMIT, clock=lambda: self.now)
         self.held: dict[int, tuple[Reservation, int]] = {}
-        self.kept: set[int] = set()
+        self.user_data: set[int] = set()
         self.dismissed: list[int] = []
         self.number = 0
 
@@ -63,7 +63,7 @@ class Storm(RuleBasedStateMachine):
     def keep(self, data: st.DataObject) -> None:
         number = data.draw(st.sampled_from(sorted(self.held)))
         self.held[number][0].keep()
-        self.kept.add(number)
+        self.user_data.add(number)
 
     @precondition(lambda self: self.held)
     @rule(data=st.data(), twice=st.booleans())
@@ -81,7 +81,7 @@ class Storm(RuleBasedStateMachine):
     def forget_dismissed(self, since: int) -> None:
         for number in self.dismissed[since:]:
             reservation, _ = self.held.pop(number)
-            assert number not in self.kept, "its peer has done its part"
+            assert number not in self.user_data, "its peer has done its part"
             assert reservation.stalled_from <= self.now, "its peer has not stalled"
 
     @invariant()

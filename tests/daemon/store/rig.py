@@ -13,8 +13,8 @@ from typing import Any
 
 from audit_daemon.http.events import ARRAY_ITEMS
 from audit_daemon.store.sqlite import SqliteStore
-from audit_stream.canonical import Prepared
-from audit_stream.chain import Head, Linked
+from audit_stream.canonical import UnlinkedEvent
+from audit_stream.chain import ChainedEvent, Head
 from audit_stream.event import EventReader
 from audit_stream.logfile.query import EventQuery
 from audit_stream.logfile.walk import walk
@@ -32,13 +32,13 @@ def event(
     source: str = "test",
     payload: dict[str, Any] | None = None,
     timestamp: str | None = None,
-) -> Prepared:
+) -> UnlinkedEvent:
     """An event as a producer would send it; `number` makes its payload its own."""
     fields = {"kind": kind, "source": source, "payload": {"number": number} if payload is None else payload}
     return _READER.read(json.dumps(fields | ({"timestamp": timestamp} if timestamp else {})).encode())
 
 
-def events(count: int, *, first: int = 0, **fields: Any) -> list[Prepared]:
+def events(count: int, *, first: int = 0, **fields: Any) -> list[UnlinkedEvent]:
     return [event(number, **fields) for number in range(first, first + count)]
 
 
@@ -48,7 +48,7 @@ class Follower:
     def __init__(self) -> None:
         self.told: list[tuple[int, bytes, str]] = []
 
-    def __call__(self, linked: Sequence[Linked]) -> None:
+    def __call__(self, linked: Sequence[ChainedEvent]) -> None:
         self.told += [(each.event_id, each.canonical, each.hash) for each in linked]
 
 
@@ -74,7 +74,7 @@ def in_store(path: Path, body: Callable[[SqliteStore, Follower], Awaitable[None]
     asyncio.run(run())
 
 
-def build(path: Path, *batches: Sequence[Prepared]) -> Head:
+def build(path: Path, *batches: Sequence[UnlinkedEvent]) -> Head:
     """Make a file with these commits; returns its head."""
 
     async def run() -> Head:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from audit_daemon.store.protocol import Receipt, StoreBusy, StoreUnavailable
+from audit_daemon.store.protocol import AppendResult, StoreBusy, StoreUnavailable
 from audit_daemon.store.sqlite import SqliteStore
 from audit_daemon.store.writer import WriterLimits
 from audit_stream.chain import GENESIS
@@ -33,7 +33,7 @@ from tests.daemon.store.rig import (
 )
 
 
-async def busy(store: SqliteStore, faults: Faults) -> asyncio.Future[Receipt]:
+async def busy(store: SqliteStore, faults: Faults) -> asyncio.Future[AppendResult]:
     """One append whose commit the disk does not finish before `release`."""
     faults.hold()
     first = asyncio.ensure_future(store.append([event(1)]))
@@ -41,9 +41,9 @@ async def busy(store: SqliteStore, faults: Faults) -> asyncio.Future[Receipt]:
     return first
 
 
-async def queue(store: SqliteStore, *batches: int) -> list[asyncio.Future[Receipt]]:
+async def queue(store: SqliteStore, *batches: int) -> list[asyncio.Future[AppendResult]]:
     """Appends of so many events each, queued in this order."""
-    futures: list[asyncio.Future[Receipt]] = [
+    futures: list[asyncio.Future[AppendResult]] = [
         asyncio.ensure_future(store.append(events(count, first=100 * at))) for at, count in enumerate(batches)
     ]
     await asyncio.sleep(0)  # each runs until it waits

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from audit_daemon.store.protocol import IdempotencyConflict, IdempotencyKey, Receipt
+from audit_daemon.store.protocol import AppendResult, IdempotencyConflict, IdempotencyKey
 from audit_daemon.store.sqlite import SqliteStore
 from audit_daemon.store.writer import WriterLimits
 from tests.daemon.store.faulty import Faults
@@ -33,7 +33,7 @@ class Clock:
         return self.now_ms
 
 
-def place(receipt: Receipt) -> tuple[int, int, str]:
+def place(receipt: AppendResult) -> tuple[int, int, str]:
     return receipt.first_event_id, receipt.last_event_id, receipt.latest_hash
 
 
@@ -104,7 +104,7 @@ def test_retries_that_meet_in_one_commit_are_stored_once(tmp_path: Path) -> None
 
     async def body(store: SqliteStore, follower: Follower) -> None:
         faults.hold()
-        appends: list[asyncio.Future[Receipt]] = [asyncio.ensure_future(store.append([event(0)]))]
+        appends: list[asyncio.Future[AppendResult]] = [asyncio.ensure_future(store.append([event(0)]))]
         await until(faults.held.is_set)
         bodies = [b"a", b"a", b"b", b"a"]
         appends += [asyncio.ensure_future(store.append(events(2), key(body=each))) for each in bodies]
@@ -113,9 +113,9 @@ def test_retries_that_meet_in_one_commit_are_stored_once(tmp_path: Path) -> None
         _, first, again, other, third = await asyncio.gather(*appends, return_exceptions=True)
         assert store.health.commits == 2
         assert isinstance(other, IdempotencyConflict)
-        assert isinstance(first, Receipt)
-        assert isinstance(again, Receipt)
-        assert isinstance(third, Receipt)
+        assert isinstance(first, AppendResult)
+        assert isinstance(again, AppendResult)
+        assert isinstance(third, AppendResult)
         assert place(first) == place(again) == place(third) == (2, 3, store.head.hash)
         assert [first.replayed, again.replayed, third.replayed] == [False, True, True]
         await told_all(store, follower)

@@ -19,10 +19,10 @@ from audit_daemon.http.events import ARRAY_ITEMS, LINES
 from audit_daemon.store.packed_ids import PackedIds
 from audit_daemon.store.sqlite import SqliteStore
 from audit_daemon.tail import SSE, SSE_UNNAMED
-from audit_stream.canonical import Prepared, prepare, splice_hash
+from audit_stream.canonical import UnlinkedEvent, prepare, splice_hash
 from audit_stream.filters import parse
 from audit_stream.logfile.errors import SearchStopped
-from audit_stream.logfile.query import Criteria, EventQuery, Layout
+from audit_stream.logfile.query import Criteria, EventQuery, PageFormat
 from audit_stream.timestamps import format_rfc3339_ms
 from tests.daemon.store.rig import (
     DEADLINE_S,
@@ -42,7 +42,7 @@ KINDS = ["other", "request_denied", "request_allowed", "watch_drifted"]
 SOURCES = ["a", "b", "c", "rare"]
 
 
-def _history() -> list[Prepared]:
+def _history() -> list[UnlinkedEvent]:
     """Two full spans and an open one: times nearly in order, some far off, some missing, and some spans without any."""
     chance = random.Random(7)
     history = []
@@ -151,8 +151,8 @@ def test_a_page_is_the_stored_bytes_with_their_hash_in_the_order_that_was_found(
 def test_ids_are_read_in_their_order_in_every_layout(rig: Rig, ids: Sequence[int]) -> None:
     file = {event_id: splice_hash(canonical, hash_) for event_id, canonical, hash_ in stored(rig.store.path)}
 
-    async def body(layout: Layout) -> list[bytes]:
-        return [chunk async for chunk in rig.store.read(ids, layout)]
+    async def body(page_format: PageFormat) -> list[bytes]:
+        return [chunk async for chunk in rig.store.read(ids, page_format)]
 
     assert [each["event_id"] for each in json.loads(b"[%b]" % b",".join(rig.run(body(ARRAY_ITEMS))))] == list(ids)
     assert b"".join(rig.run(body(LINES))) == b"".join(file[each] + b"\n" for each in ids)
@@ -301,7 +301,7 @@ def test_a_chunk_is_bounded_by_bytes_and_holds_one_event_at_least(tmp_path: Path
 
     async def body(store: SqliteStore, _: Follower) -> None:
         ids = range(1, 301)
-        chunks = [chunk async for chunk in store.read(ids, Layout("{event}\n"))]
+        chunks = [chunk async for chunk in store.read(ids, PageFormat("{event}\n"))]
         assert max(map(len, chunks)) < 300_000
         assert sum(chunk.count(b"\n") for chunk in chunks) == 300
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from audit_daemon.store import searches as searches_module
 from audit_daemon.store.searches import Searches, SearchesBusy
-from audit_stream.canonical import Prepared, prepare, splice_hash
+from audit_stream.canonical import UnlinkedEvent, prepare, splice_hash
 from audit_stream.event import Event
 from audit_stream.filters import matches, parse, register
 from audit_stream.logfile import search as search_module
@@ -36,7 +36,7 @@ SOURCES = [f"source-{number}" for number in range(60)]
 WORDS = ["alpha", "beta", "gamma", "Straße"]
 
 
-def history() -> list[Prepared]:
+def history() -> list[UnlinkedEvent]:
     chance = random.Random(11)
     events = []
     for number in range(COUNT):

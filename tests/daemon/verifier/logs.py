@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from audit_stream.canonical import Prepared, canonical_bytes, hash_of, prepare
+from audit_stream.canonical import UnlinkedEvent, canonical_bytes, hash_of, prepare
 from audit_stream.chain import Head
 from tests.daemon.store.rig import START_MS, build, event
 
@@ -24,7 +24,7 @@ SERIES = [
 ]
 
 
-def sample(number: int) -> Prepared:
+def sample(number: int) -> UnlinkedEvent:
     kind, source = SERIES[number % len(SERIES)]
     if number % 97 == 5:  # an imported event whose timestamp is not RFC 3339
         return prepare(kind=kind, source=source, payload={"n": number}, timestamp="15 May 2026", time_ms=None)

@@ -2,19 +2,22 @@
 
 What comes in
     rows.py, ring.py        an event and its place in the chain; the last 50,000 that came in, checked one by one
-    trail.py                the hashes of those that had to go
-    passing.py, view.py     which pass the filter; the window over ring and history that the table shows
+    hash_history.py         the hashes of those that had to go
+    passing.py, part.py, view.py    which pass the filter; a part of the log; the window of parts that the table shows
+    searching.py            how far a search through the history has come
     cursor.py               where in the window one is, and what is selected
     activity.py, tallies.py counts, rates and silences of kinds and sources
 
 What may be believed
     integrity.py            everything that is held for or against the log, and the badge that follows from it
     red.py, findings.py, walks.py, verifier.py    a red that stays; what was found; when to verify; who gives verdicts
+    part_verdict.py         what holds of a part of a log
+    cuts.py, cut_report.py  events that the log no longer holds
     badge.py, badge_words.py, integrity_report.py, breakage.py    all that in words
 
 What is asked for
     filter_text.py, completion.py, find.py, places.py    typed texts
     columns.py, detail.py, detail_text.py, outline.py    what is shown of an event
-    divergence.py, collect.py, exporting.py              two histories compared; evidence; files
+    divergence.py, collect.py, exporting.py, handover.py two histories compared; evidence; files; marked events
     connection.py                                        the connection in words
 """

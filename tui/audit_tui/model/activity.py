@@ -97,8 +97,8 @@ class Activity:
             severity = self.kinds.severity(kind)
             kinds.add(kind, count, severity, at_s, live=live)
             sources.add(source, count, severity, at_s, live=live)
-        kinds.fold()
-        sources.fold()
+        kinds.evict()
+        sources.evict()
 
     def rate_per_s(self, now_s: float) -> float:
         """Events a second of the whole stream over the last five seconds; 0 while the connection is away."""
@@ -123,7 +123,7 @@ class Activity:
     def _hear(self, rows: Sequence[Row], now_s: float) -> None:
         """The daemon's totals hold these, but they show that their sources spoke while nobody listened."""
         for source in {row.source for row in rows}:
-            self._names["source"].hear(source, self._clock.at(now_s))
+            self._names["source"].touch(source, self._clock.at(now_s))
 
     def _entry(self, tally: Tally, total: int, at_s: float, dimension: Dimension, *, rest: bool = False) -> Entry:
         spark = tally.spark(bucket_of(at_s))

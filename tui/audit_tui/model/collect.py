@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from contextlib import aclosing
 
 from audit_stream import __version__
-from audit_stream.bundle import MAX_BUNDLE_BYTES, MAX_BUNDLE_EVENTS, BundleError, Writer, make
+from audit_stream.bundle import MAX_BUNDLE_BYTES, MAX_BUNDLE_EVENTS, BundleError, BundleOrigin, make
 from audit_stream.chain import Head, Verdict
 from audit_stream.errors import ClientError
 from audit_stream.event import system_clock_ms
@@ -57,7 +57,7 @@ async def collect(
             events.values(),
             selected=selected,
             head=known,
-            written=Writer(log=log.url, console=__version__, at=now),
+            written=BundleOrigin(log=log.url, console=__version__, at=now),
             verdict=verdict or stats.last_verdict,
             remembered=[each for each in (*remembered, head) if each is not None and each != known],
             left_out=left_out,
@@ -139,7 +139,7 @@ def bundle_of_copies(cut: Cut, *, log: str, verdict: Verdict | None, remembered:
         (row.raw for row in rows),
         selected=[row.event_id for row in rows],
         head=cut.before if cut.before.event_id >= last.event_id else last,
-        written=Writer(log=log, console=__version__, at=format_rfc3339_ms(system_clock_ms())),
+        written=BundleOrigin(log=log, console=__version__, at=format_rfc3339_ms(system_clock_ms())),
         verdict=verdict,
         remembered=remembered,
     )

@@ -8,10 +8,10 @@ import msgspec
 
 from audit_stream.display import safe
 
-__all__ = ["Connection", "Link"]
+__all__ = ["Connection", "ConnectionState"]
 
 
-class Link(enum.Enum):
+class ConnectionState(enum.Enum):
     """How things stand between the console and what it reads from."""
 
     CONNECTING = "connecting"
@@ -24,19 +24,19 @@ class Link(enum.Enum):
 class Connection(msgspec.Struct, frozen=True, kw_only=True):
     """`left`: how many events are still to come while catching up; `retry_at_s` is on the monotonic clock."""
 
-    link: Link = Link.CONNECTING
+    state: ConnectionState = ConnectionState.CONNECTING
     reason: str = ""
     left: int = 0
     retry_at_s: float = 0.0
 
     def text(self, now_s: float) -> str:
         """In a few words; the reason is `reason`."""
-        match self.link:
-            case Link.CATCHING_UP:
+        match self.state:
+            case ConnectionState.CATCHING_UP:
                 return f"catching up, {self.left:,} left"
-            case Link.RETRYING:
+            case ConnectionState.RETRYING:
                 return f"retrying in {max(0, round(self.retry_at_s - now_s))} s"
-            case Link.REFUSED:
+            case ConnectionState.REFUSED:
                 return f"refused: {safe(self.reason)}"
             case _:
-                return str(self.link.value)
+                return str(self.state.value)

@@ -14,9 +14,9 @@ import msgspec
 
 from audit_stream.chain import Head
 from audit_stream.display import counted
+from audit_tui.model.hash_history import HashHistory
 from audit_tui.model.ring import MAX_BYTES, MAX_ROWS
 from audit_tui.model.rows import Row
-from audit_tui.model.trail import Trail
 
 __all__ = ["Arrivals", "Cut", "Cuts", "ranges"]
 
@@ -69,7 +69,7 @@ class Cut(msgspec.Struct, frozen=True, kw_only=True):
     gone: tuple[tuple[int, int], ...] = ()
     is_exact: bool = False
     rows: Sequence[Row] = ()
-    trail: Trail | None = None
+    hashes: HashHistory | None = None
     arrivals: Arrivals | None = None
     saved: bool = False
     received: tuple[int | None, int | None] = (None, None)

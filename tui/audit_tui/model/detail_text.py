@@ -10,7 +10,7 @@ from audit_stream.display import safe
 from audit_tui.model.detail import Inspection, local_time, utc_time
 from audit_tui.model.rows import Row
 
-__all__ = ["Line", "Tone", "byte_sections", "hash_lines", "header_lines", "verdict_line"]
+__all__ = ["DetailLine", "Tone", "byte_sections", "hash_lines", "header_lines", "verdict_line"]
 
 
 class Tone(enum.Enum):
@@ -23,18 +23,18 @@ class Tone(enum.Enum):
     UNKNOWN = "unknown"
 
 
-class Line(msgspec.Struct, frozen=True):
+class DetailLine(msgspec.Struct, frozen=True):
     """A line and its tone."""
 
     text: str
     tone: Tone = Tone.PLAIN
 
 
-def verdict_line(found: Inspection) -> Line:
+def verdict_line(found: Inspection) -> DetailLine:
     """The console's own verdict on the event."""
     if not found.hash_fits or found.link_holds is False:
-        return Line(found.words, Tone.BAD)
-    return Line(found.words, Tone.GOOD if found.link_holds else Tone.UNKNOWN)
+        return DetailLine(found.words, Tone.BAD)
+    return DetailLine(found.words, Tone.GOOD if found.link_holds else Tone.UNKNOWN)
 
 
 def header_lines(row: Row, found: Inspection) -> list[str]:
@@ -46,61 +46,62 @@ def header_lines(row: Row, found: Inspection) -> list[str]:
     ]
 
 
-def hash_lines(found: Inspection, before: str) -> list[Line]:
+def hash_lines(found: Inspection, before: str) -> list[DetailLine]:
     """Hashes side by side, then times and sizes. `before` says why the event before is not known, "" if that is."""
     return [
         *_hash_part(found),
-        Line(""),
+        DetailLine(""),
         *_link_part(found, before),
-        Line(""),
-        Line("Time", Tone.TITLE),
+        DetailLine(""),
+        DetailLine("Time", Tone.TITLE),
         *_time_part(found),
-        Line(""),
-        Line("Size", Tone.TITLE),
-        Line(f"  as served {found.served_bytes:,} bytes"),
-        Line(f"  canonical {'-' if found.canonical is None else f'{len(found.canonical):,} bytes'}"),
+        DetailLine(""),
+        DetailLine("Size", Tone.TITLE),
+        DetailLine(f"  as served {found.served_bytes:,} bytes"),
+        DetailLine(f"  canonical {'-' if found.canonical is None else f'{len(found.canonical):,} bytes'}"),
     ]
 
 
-def _hash_part(found: Inspection) -> list[Line]:
+def _hash_part(found: Inspection) -> list[DetailLine]:
     if found.hash_fits:
-        verdict = Line("  ✓ equal: the bytes are those that were hashed", Tone.GOOD)
+        verdict = DetailLine("  ✓ equal: the bytes are those that were hashed", Tone.GOOD)
     elif found.hash_computed is None:
-        verdict = Line("  ✗ not the form that was hashed, so there is nothing to compare", Tone.BAD)
+        verdict = DetailLine("  ✗ not the form that was hashed, so there is nothing to compare", Tone.BAD)
     else:
-        verdict = Line("  ✗ NOT equal: these are not the bytes that were hashed", Tone.BAD)
+        verdict = DetailLine("  ✗ NOT equal: these are not the bytes that were hashed", Tone.BAD)
     lines = [
-        Line("Hash", Tone.TITLE),
-        Line(f"  carried   {safe(found.hash_served)}"),
-        Line(f"  computed  {found.hash_computed or '-'}"),
+        DetailLine("Hash", Tone.TITLE),
+        DetailLine(f"  carried   {safe(found.hash_served)}"),
+        DetailLine(f"  computed  {found.hash_computed or '-'}"),
         verdict,
     ]
     if found.not_canonical:
-        lines.append(Line(f"  ✗ not canonical: {safe(found.not_canonical)}", Tone.BAD))
+        lines.append(DetailLine(f"  ✗ not canonical: {safe(found.not_canonical)}", Tone.BAD))
     return lines
 
 
-def _link_part(found: Inspection, before: str) -> list[Line]:
+def _link_part(found: Inspection, before: str) -> list[DetailLine]:
     whose = "64 zeros" if found.event_id == 1 else f"#{found.event_id - 1}"
     if found.link_holds is None:
-        verdict = Line(f"  ~ not checked: {safe(before)}", Tone.UNKNOWN)
+        verdict = DetailLine(f"  ~ not checked: {safe(before)}", Tone.UNKNOWN)
     elif found.link_holds:
-        verdict = Line("  ✓ equal: nothing was taken out or put in between", Tone.GOOD)
+        verdict = DetailLine("  ✓ equal: nothing was taken out or put in between", Tone.GOOD)
     else:
-        verdict = Line("  ✗ NOT equal: this event does not follow that one", Tone.BAD)
+        verdict = DetailLine("  ✗ NOT equal: this event does not follow that one", Tone.BAD)
     return [
-        Line("Link to the event before", Tone.TITLE),
-        Line(f"  prev_hash {safe(found.prev_hash)}"),
-        Line(f"  {whose:<9} {safe(found.expected_prev or '-')}"),
+        DetailLine("Link to the event before", Tone.TITLE),
+        DetailLine(f"  prev_hash {safe(found.prev_hash)}"),
+        DetailLine(f"  {whose:<9} {safe(found.expected_prev or '-')}"),
         verdict,
     ]
 
 
-def _time_part(found: Inspection) -> list[Line]:
-    lines = [Line(f"  as served {safe(found.timestamp)}")]
+def _time_part(found: Inspection) -> list[DetailLine]:
+    lines = [DetailLine(f"  as served {safe(found.timestamp)}")]
     if found.time_ms is None:
-        return [*lines, Line("  ~ no RFC 3339 instant: since and until pass it by", Tone.UNKNOWN)]
-    return [*lines, Line(f"  UTC       {utc_time(found.time_ms)}"), Line(f"  here      {local_time(found.time_ms)}")]
+        return [*lines, DetailLine("  ~ no RFC 3339 instant: since and until pass it by", Tone.UNKNOWN)]
+    utc, here = utc_time(found.time_ms), local_time(found.time_ms)
+    return [*lines, DetailLine(f"  UTC       {utc}"), DetailLine(f"  here      {here}")]
 
 
 def byte_sections(row: Row, found: Inspection) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from audit_stream.chain import Head, Verdict
-from audit_stream.client import Served
+from audit_stream.client import RawEvent
 from audit_stream.display import safe
 from audit_tui.log import Log
 from audit_tui.model.rows import MALFORMED, no_event
@@ -154,7 +154,7 @@ async def diverge(one: Log, other: Log, on_progress: Callable[[int, int], None])
 
 async def _both(one: Log, other: Log, event_id: int) -> tuple[bytes | None, bytes | None]:
     """The event of this id as each log serves it: bytes, so that an edit that kept the hash is seen as well."""
-    found: list[Served | None] = list(await asyncio.gather(one.event(event_id), other.event(event_id)))
+    found: list[RawEvent | None] = list(await asyncio.gather(one.event(event_id), other.event(event_id)))
     return (None if found[0] is None else found[0].raw), (None if found[1] is None else found[1].raw)
 
 

@@ -15,9 +15,9 @@ import msgspec
 from audit_stream.client import Selection
 from audit_stream.display import safe
 from audit_stream.errors import AuditStreamError
-from audit_tui.disk.whole_file import WholeFile
 from audit_tui.log import Log
 from audit_tui.model.rows import MALFORMED, event_id_of, no_event
+from audit_tui.storage.whole_file import WholeFile
 
 __all__ = ["COLUMNS", "ExportError", "ExportFormat", "FileExists", "export", "format_of"]
 

@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Iterator
 
 from audit_stream.chain import GENESIS, Head
+from audit_tui.model.hash_history import HashHistory
 from audit_tui.model.rows import Check, Row, check_after
-from audit_tui.model.trail import Trail
 
 __all__ = ["MAX_BYTES", "MAX_ROWS", "Ring"]
 
@@ -24,7 +24,7 @@ class Ring:
         self.rows: deque[Row] = deque()
         self.received = 0
         self.linked_from = 0
-        self._trail = Trail()
+        self._hashes = HashHistory()
         self._bytes = 0
         self._max_rows = max_rows
         self._max_bytes = max_bytes
@@ -61,7 +61,7 @@ class Ring:
         self._bytes += len(row.raw)
         while len(self.rows) > self._max_rows or (self._bytes > self._max_bytes and len(self.rows) > 1):
             oldest = self.rows.popleft()
-            self._trail.add(oldest.event_id, oldest.hash)
+            self._hashes.add(oldest.event_id, oldest.hash)
             self._bytes -= len(oldest.raw)
         return True
 
@@ -70,7 +70,7 @@ class Ring:
         if not self.rows or event_id > self.rows[-1].event_id:  # as for each event that comes in
             return None
         row = self.find(event_id)
-        return self._trail.find(event_id) if row is None else row.hash
+        return self._hashes.find(event_id) if row is None else row.hash
 
     def find(self, event_id: int) -> Row | None:
         """The row of this id, None when it is not, or no longer, here."""
@@ -100,10 +100,10 @@ class Ring:
         end = self.index_after(event_id - 1)
         return [self.rows[index] for index in range(max(0, end - limit), end)]
 
-    def part_with(self) -> tuple[tuple[Row, ...], Trail]:
+    def part_with(self) -> tuple[tuple[Row, ...], HashHistory]:
         """Begin anew, and hand over the rows, and the hashes of those before, of a history that the log lost."""
-        rows, trail = tuple(self.rows), self._trail
+        rows, hashes = tuple(self.rows), self._hashes
         self.rows.clear()
-        self._trail = Trail()
+        self._hashes = HashHistory()
         self.received = self._bytes = self.linked_from = 0
-        return rows, trail
+        return rows, hashes

@@ -10,7 +10,7 @@ import msgspec
 
 from audit_stream.canonical import canonical_event, hash_of
 from audit_stream.chain import GENESIS_HASH
-from audit_stream.client import Served
+from audit_stream.client import RawEvent
 from audit_stream.display import safe
 from audit_stream.errors import ClientError
 from audit_stream.event import Event
@@ -122,7 +122,7 @@ _links = msgspec.json.Decoder(_Links)
 _events = msgspec.json.Decoder(Event, float_hook=read_float)
 
 
-def read_row(served: Served, kinds: KindRegistry) -> Row:
+def read_row(served: RawEvent, kinds: KindRegistry) -> Row:
     """An event that came in, not yet checked. Raises ClientError when it is none."""
     try:
         event = _events.decode(served.raw)  # all of it, so that nothing that is shown later can fail
@@ -137,7 +137,7 @@ def read_row(served: Served, kinds: KindRegistry) -> Row:
     )
 
 
-def event_id_of(served: Served) -> int:
+def event_id_of(served: RawEvent) -> int:
     """An event's id, without looking at the rest of it. Raises ClientError when it has none."""
     try:
         return _numbered.decode(served.raw).event_id

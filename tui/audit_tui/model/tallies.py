@@ -37,7 +37,7 @@ def bucket_of(at_s: float) -> int:
 class Tally(msgspec.Struct, gc=False):
     """What is known of one name. `counts` is a ring of buckets, of which `newest` is the last that was begun.
 
-    A beat is a moment with events, however many, at least a second after the one before: a burst says little of a
+    A record is a moment with events, however many, at least a second after the one before: a burst says little of a
     pace. `gaps_s` is the sum of the gaps before `beats` beats.
     """
 
@@ -60,7 +60,7 @@ class Tally(msgspec.Struct, gc=False):
         if severity >= self.severity or bucket - self.severity_bucket >= SPARK_BUCKETS:
             self.severity, self.severity_bucket = severity, bucket
 
-    def beat(self, at_s: float) -> None:
+    def record(self, at_s: float) -> None:
         """Heard live. A gap counts as at most what makes it silent, so that one outage is not taken for its pace."""
         if self.first_s is None:
             self.first_s = self.last_s = at_s
@@ -88,7 +88,7 @@ class Tally(msgspec.Struct, gc=False):
         oldest = (bucket + 1) % SPARK_BUCKETS
         return (*self.counts[oldest:], *self.counts[:oldest])
 
-    def absorb(self, other: Tally) -> None:
+    def merge(self, other: Tally) -> None:
         """Add what another counted."""
         self.total += other.total
         bucket = max(self.newest, other.newest)
@@ -125,7 +125,7 @@ class Tallies:
         for name, total in kept.items():
             self._tally(name).total = total
         self.rest.total = self.total - sum(tally.total for tally in self.by_name.values())
-        self.fold()
+        self.evict()
 
     def add(self, name: str, count: int, severity: Severity, at_s: float, *, live: bool) -> None:
         """Count events of one name, and unless they are old (`live=False`) when it was heard."""
@@ -134,17 +134,17 @@ class Tallies:
         self.total += count
         if live:
             tally.count(count, severity, bucket_of(at_s))
-            tally.beat(at_s)
+            tally.record(at_s)
         else:
-            self.hear(name, at_s)
+            self.touch(name, at_s)
 
-    def hear(self, name: str, at_s: float) -> None:
+    def touch(self, name: str, at_s: float) -> None:
         """It has spoken meanwhile, whenever that was, so it is not silent."""
         tally = self.by_name.get(name)
         if tally is not None and tally.first_s is not None:
             tally.last_s = at_s
 
-    def fold(self) -> None:
+    def evict(self) -> None:
         """Once a quarter too many are there, so that a flood of new names is not sorted for each of them."""
         if len(self.by_name) <= self._max_names + self._max_names // 4:
             return
@@ -155,7 +155,7 @@ class Tallies:
             tally.name for tally in nlargest(self._max_names - len(kept), others, key=lambda tally: tally.last_s)
         )
         for name in self.by_name.keys() - kept:
-            self.rest.absorb(self.by_name.pop(name))
+            self.rest.merge(self.by_name.pop(name))
 
     def _tally(self, name: str) -> Tally:
         tally = self.by_name.get(name)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from audit_stream.chain import Head, Verdict
-from audit_stream.client import EVERYTHING, Live, Lost, Selection, Served, Stats, Tailed
+from audit_stream.client import EVERYTHING, Live, Lost, RawEvent, Selection, Stats, Tailed
 from audit_stream.errors import ClientError
 from audit_stream.logfile.asking import NoVerdictError, ask
 from audit_stream.wire import DEFAULT_PAGE_EVENTS
@@ -77,10 +77,10 @@ class DatabaseLog:
         self._last_verdict = verdict
         return verdict
 
-    async def event(self, event_id: int, /) -> Served | None:
+    async def event(self, event_id: int, /) -> RawEvent | None:
         """One event, None when there is none of this id."""
         raw = await self._thread.run(partial(self._file.event, event_id))
-        return None if raw is None else Served(raw)
+        return None if raw is None else RawEvent(raw)
 
     async def events(
         self,
@@ -90,7 +90,7 @@ class DatabaseLog:
         since_id: int | None = None,
         before_id: int | None = None,
         newest_first: bool = False,
-    ) -> AsyncGenerator[Served]:
+    ) -> AsyncGenerator[RawEvent]:
         """Events as `Client.events` gives them; where rows are missing, those that are there."""
         criteria = await self._thread.run(partial(criteria_of, selection))
         low, high = (since_id or 0) + 1, MAX_ID if before_id is None else before_id - 1
@@ -105,9 +105,9 @@ class DatabaseLog:
                     found += [raw for _, raw in step]
                     continue
                 for _, raw in step:
-                    yield Served(raw)
+                    yield RawEvent(raw)
         for raw in reversed(found):
-            yield Served(raw)
+            yield RawEvent(raw)
 
     async def tail(self, selection: Selection = EVERYTHING, *, since_id: int | None = None) -> AsyncGenerator[Tailed]:
         """Everything after event `since_id`, also what a daemon beside this appends later, or another file's."""
@@ -129,7 +129,7 @@ class DatabaseLog:
                         async for step in steps:
                             for event_id, raw in step:
                                 start = Head(event_id, "")
-                                yield Served(raw)
+                                yield RawEvent(raw)
                     start, version = (last if last.event_id >= place.event_id else place), now
                 wait_s = self._poll_s
             except ClientError as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from audit_stream.chain import Verdict
-from audit_stream.client import EVERYTHING, Live, Selection, Served, Stats, Tailed
+from audit_stream.client import EVERYTHING, Live, RawEvent, Selection, Stats, Tailed
 from audit_stream.timestamps import time_ms_or_none
 from audit_stream.wire import DEFAULT_PAGE_EVENTS
 from audit_tui.offline.export_check import ExportCheck
@@ -64,7 +64,7 @@ class ExportLog:
         self._last_verdict = verdict
         return verdict
 
-    async def event(self, event_id: int, /) -> Served | None:
+    async def event(self, event_id: int, /) -> RawEvent | None:
         """One event, None when the file has none of this id."""
         found = await self._thread.run(lambda: self._read([event_id], None))
         return found[0] if found else None
@@ -77,7 +77,7 @@ class ExportLog:
         since_id: int | None = None,
         before_id: int | None = None,
         newest_first: bool = False,
-    ) -> AsyncGenerator[Served]:
+    ) -> AsyncGenerator[RawEvent]:
         """Events as `Client.events` gives them."""
         criteria = await self._thread.run(partial(criteria_of, selection))
         recent = since_id is None and not newest_first
@@ -86,7 +86,7 @@ class ExportLog:
         ids = await self._thread.run(partial(self._ids, (since_id or 0) + 1, before_id))
         if recent or newest_first:
             ids = ids[::-1]
-        found: list[Served] = []
+        found: list[RawEvent] = []
         for start in range(0, len(ids), _STEP_EVENTS):
             step = await self._thread.run(partial(self._read, ids[start : start + _STEP_EVENTS], criteria))
             step = step[:limit]
@@ -141,7 +141,7 @@ class ExportLog:
         high = len(ids) if before_id is None else bisect_left(ids, before_id)
         return ids[bisect_left(ids, low) : high]
 
-    def _read(self, ids: Sequence[int], criteria: Criteria | None) -> list[Served]:
+    def _read(self, ids: Sequence[int], criteria: Criteria | None) -> list[RawEvent]:
         """Those of `ids` that are there and fit, each once: of several with one id, the first in the file."""
         export = self._current()
         found, before = [], None
@@ -153,7 +153,7 @@ class ExportLog:
                 before = event_id
                 raw = as_served(export.read(file, index))
                 if raw is not None and (criteria is None or _fits(raw, criteria)):
-                    found.append(Served(raw))
+                    found.append(RawEvent(raw))
         return found
 
 

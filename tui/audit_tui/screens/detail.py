@@ -20,7 +20,7 @@ from audit_stream.errors import ClientError
 from audit_stream.kinds import KindRegistry
 from audit_tui.log import Log
 from audit_tui.model.detail import Inspection, curl_line, field_filter, inspect, same_source_filter
-from audit_tui.model.detail_text import Line, Tone, byte_sections, hash_lines, header_lines, verdict_line
+from audit_tui.model.detail_text import DetailLine, Tone, byte_sections, hash_lines, header_lines, verdict_line
 from audit_tui.model.outline import key_text, value_text
 from audit_tui.model.rows import Row, check_after
 from audit_tui.screens.closing import ClosesOnce
@@ -358,6 +358,6 @@ class DetailScreen(ClosesOnce[None]):
         self.app.post_message(self.NoteWanted(self.row))
 
 
-def _content(lines: list[Line]) -> Content:
+def _content(lines: list[DetailLine]) -> Content:
     parts = [(line.text, _STYLES[line.tone]) if _STYLES[line.tone] else line.text for line in lines]
     return Content("\n").join(Content.assemble(part) for part in parts)

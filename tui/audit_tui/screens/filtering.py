@@ -92,12 +92,12 @@ class FilterKeys(MainPart):
             if text is not None:
                 self.apply_filter(text)
 
-        kept = self.console_app.kept
+        user_data = self.console_app.user_data
         self.app.push_screen(
             NamedFiltersScreen(
-                kept.named_filters(self.session.log.url),
+                user_data.named_filters(self.session.log.url),
                 self.session.view.filter_text,
-                save=lambda name, text: kept.save_filter(self.session.log.url, name, text),
+                save=lambda name, text: user_data.save_filter(self.session.log.url, name, text),
             ),
             chosen,
         )

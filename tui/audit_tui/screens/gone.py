@@ -14,7 +14,6 @@ from textual.widgets import Footer, Static
 
 from audit_stream.display import counted, safe
 from audit_stream.errors import AuditStreamError
-from audit_tui.disk.new_file import write_new
 from audit_tui.model.collect import bundle_of_copies
 from audit_tui.model.cut_report import cut_lines
 from audit_tui.model.cuts import Cut
@@ -23,6 +22,7 @@ from audit_tui.model.rows import Row
 from audit_tui.model.view import View
 from audit_tui.screens.closing import ClosesOnce
 from audit_tui.session import Session
+from audit_tui.storage.new_file import write_new
 from audit_tui.widgets.event_table import EventTable
 
 __all__ = ["GoneScreen"]

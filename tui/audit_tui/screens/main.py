@@ -13,16 +13,16 @@ from textual.widgets import Input
 
 from audit_stream.display import safe
 from audit_stream.kinds import Severity
-from audit_tui.disk.session_state import DaemonState
 from audit_tui.log import is_address
 from audit_tui.model.columns import COLUMNS, TIME_FORMATS
-from audit_tui.model.connection import Link
+from audit_tui.model.connection import ConnectionState
 from audit_tui.model.searching import Searching, searching
 from audit_tui.screens.filtering import FilterKeys
 from audit_tui.screens.finding import FindKeys
 from audit_tui.screens.history import HistoryKeys
 from audit_tui.screens.opening import OpeningKeys
 from audit_tui.session import Session
+from audit_tui.storage.session_state import DaemonState
 from audit_tui.widgets.activity_panel import ActivityPanel
 from audit_tui.widgets.badge import BadgeWidget
 from audit_tui.widgets.event_table import EventTable
@@ -146,7 +146,7 @@ class MainScreen(HistoryKeys, FindKeys, FilterKeys, OpeningKeys):
             self.console_app.raise_alarm(alarm)
         while self.session.notices:
             self.say(self.session.notices.popleft(), severity="warning")
-        for problem in self.console_app.kept.new_problems():
+        for problem in self.console_app.user_data.new_problems():
             self.say(problem, severity="warning")
         if self.table.time_format == "relative" and self.is_current:
             self.table.refresh()
@@ -154,11 +154,13 @@ class MainScreen(HistoryKeys, FindKeys, FilterKeys, OpeningKeys):
 
     async def _save(self) -> None:
         """Keep what has changed, so that a window that is closed or a machine that fails takes little away."""
-        kept, state = self.console_app.kept, self.left_as()
-        await kept.save_if_due()
+        user_data, state = self.console_app.user_data, self.left_as()
+        await user_data.save_if_due()
         if (state, self.app.theme) != (self._state, self._theme) and self.session.stats is not None:
             self._state, self._theme = state, self.app.theme
-            await asyncio.to_thread(kept.save_session, self.session.log.url, state, theme=self.app.theme, answered=True)
+            await asyncio.to_thread(
+                user_data.save_session, self.session.log.url, state, theme=self.app.theme, answered=True
+            )
 
     def show_change(self) -> None:
         """The status, the badge, and the panel if it is open."""
@@ -183,11 +185,15 @@ class MainScreen(HistoryKeys, FindKeys, FilterKeys, OpeningKeys):
 
     def _status_parts(self, now_s: float) -> StatusParts:
         connection = self.session.connection
-        style = {Link.LIVE: "ok", Link.CATCHING_UP: "warn", Link.CONNECTING: "warn"}.get(connection.link, "bad")
+        style = {
+            ConnectionState.LIVE: "ok",
+            ConnectionState.CATCHING_UP: "warn",
+            ConnectionState.CONNECTING: "warn",
+        }.get(connection.state, "bad")
         text = connection.text(now_s)
-        if connection.link is Link.LIVE and not is_address(self.session.log.url):
+        if connection.state is ConnectionState.LIVE and not is_address(self.session.log.url):
             text = "file"
-        if connection.link is Link.RETRYING and connection.reason:
+        if connection.state is ConnectionState.RETRYING and connection.reason:
             text = f"{text}: {safe(connection.reason)}"
         return StatusParts(
             daemon=safe(self.session.log.url.removeprefix("http://")),
@@ -228,9 +234,9 @@ class MainScreen(HistoryKeys, FindKeys, FilterKeys, OpeningKeys):
 
     def _empty_text(self) -> str:
         connection, view = self.session.connection, self.session.view
-        if connection.link in (Link.RETRYING, Link.REFUSED):
+        if connection.state in (ConnectionState.RETRYING, ConnectionState.REFUSED):
             return safe(connection.reason)
-        if connection.link is Link.CONNECTING:
+        if connection.state is ConnectionState.CONNECTING:
             return f"connecting to {safe(self.session.log.url)} …"
         if not view.filtered:
             return "the log is empty: events appear here as they come"

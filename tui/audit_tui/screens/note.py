@@ -10,8 +10,8 @@ from textual.containers import Vertical
 from textual.widgets import Static, TextArea
 
 from audit_stream.display import safe
-from audit_tui.disk.marks import MAX_NOTE, Mark
 from audit_tui.screens.closing import Dialog
+from audit_tui.storage.marks import MAX_NOTE, Mark
 
 __all__ = ["NoteScreen"]
 

@@ -9,10 +9,10 @@ from textual.binding import Binding
 
 from audit_stream.chain import Head
 from audit_stream.display import counted
-from audit_tui.disk.new_file import write_new
 from audit_tui.model.rows import Row
 from audit_tui.screens.base import MainPart
 from audit_tui.screens.copying import copy
+from audit_tui.storage.new_file import write_new
 from audit_tui.widgets.event_table import EventTable
 
 __all__ = ["OpeningKeys"]
@@ -28,7 +28,7 @@ class OpeningKeys(MainPart):
         Binding("A", "accept", "Accept the history that there is now", id="accept", show=False),
         Binding("m", "mark", "Mark", id="mark", show=False),
         Binding("M", "note", "Note", id="note", show=False),
-        Binding("D", "digest", "Hand-over", id="digest", show=False),
+        Binding("D", "handover", "Hand-over", id="handover", show=False),
         Binding("e", "export", "Export", id="export", show=False),
         Binding("E", "bundle", "Evidence bundle", id="bundle", show=False),
         Binding("c", "copy", "Copy event", id="copy", show=False),
@@ -63,11 +63,11 @@ class OpeningKeys(MainPart):
         """Verdicts, remembered heads, and what is around a break."""
         from audit_tui.screens.integrity import IntegrityScreen
 
-        session, kept = self.session, self.console_app.kept
+        session, user_data = self.session, self.console_app.user_data
 
         async def open_() -> None:
-            heads = await kept.known_heads(session.log.url)
-            accepted = await kept.accepted(session.log.url)
+            heads = await user_data.known_heads(session.log.url)
+            accepted = await user_data.accepted(session.log.url)
             await self.app.push_screen(
                 IntegrityScreen(
                     session.integrity,
@@ -133,7 +133,7 @@ class OpeningKeys(MainPart):
         """Ask whether the history that there is now is to be taken for the true one, and do so."""
         from audit_tui.screens.accept import AcceptScreen
 
-        session, kept = self.session, self.console_app.kept
+        session, user_data = self.session, self.console_app.user_data
         if not session.integrity.is_rewritten:
             self.say("there is nothing to accept: the log holds what this console remembers of it")
             return
@@ -141,7 +141,7 @@ class OpeningKeys(MainPart):
         shown: list[Head] = []
 
         async def accept() -> None:
-            await kept.accept(session.log.url, await session.accept_history(shown[-1]))
+            await user_data.accept(session.log.url, await session.accept_history(shown[-1]))
             self.say("accepted: the log is compared with what it is now")
             self.show_change()
 
@@ -152,7 +152,7 @@ class OpeningKeys(MainPart):
         async def ask() -> None:
             head = (await session.log.stats()).head
             shown.append(head)
-            heads = await kept.known_heads(session.log.url)
+            heads = await user_data.known_heads(session.log.url)
             badge = session.integrity.badge(session.clock.now_s())
             await self.app.push_screen(AcceptScreen(badge, head, heads, session.cuts), answered)
 
@@ -168,8 +168,8 @@ class OpeningKeys(MainPart):
 
     def toggle_mark(self, row: Row) -> None:
         """Mark an event, or take the mark away."""
-        kept = self.console_app.kept
-        marked = kept.marks.toggle(kept.mark_of(row, self.session.log.url))
+        user_data = self.console_app.user_data
+        marked = user_data.marks.toggle(user_data.mark_of(row, self.session.log.url))
         self.say(f"#{row.event_id} {'marked' if marked else 'no longer marked'}")
         self.console_app.marks_changed()
 
@@ -183,24 +183,24 @@ class OpeningKeys(MainPart):
         """Write a note on an event."""
         from audit_tui.screens.note import NoteScreen
 
-        kept = self.console_app.kept
-        mark = kept.marks.get(row.hash) or kept.mark_of(row, self.session.log.url)
+        user_data = self.console_app.user_data
+        mark = user_data.marks.get(row.hash) or user_data.mark_of(row, self.session.log.url)
 
         def noted(text: str | None) -> None:
             if text is not None:
-                kept.marks.set_note(mark, text)
+                user_data.marks.set_note(mark, text)
                 self.console_app.marks_changed()
 
         self.app.push_screen(NoteScreen(mark), noted)
 
-    def action_digest(self) -> None:
+    def action_handover(self) -> None:
         """The marked events as Markdown, for who comes next."""
-        from audit_tui.disk.digest import digest
-        from audit_tui.screens.digest import DigestScreen
+        from audit_tui.model.handover import handover
+        from audit_tui.screens.handover import HandoverScreen
 
         now_ms = self.session.clock.now_ms()
-        text = digest(self.console_app.kept.marks.all(), now_ms=now_ms, title="Hand-over")
-        self.app.push_screen(DigestScreen(text))
+        text = handover(self.console_app.user_data.marks.all(), now_ms=now_ms, title="Hand-over")
+        self.app.push_screen(HandoverScreen(text))
 
     # Evidence
 

@@ -12,8 +12,8 @@ from audit_tui.model.columns import SEVERITY_MARKS
 from audit_tui.text import duration, fit, short_count
 
 __all__ = [
-    "Layout",
-    "Line",
+    "ActivityColumns",
+    "ActivityLine",
     "entry_parts",
     "header_text",
     "in_order_of",
@@ -39,7 +39,7 @@ With 22 two thirds of the usual kinds are whole; the longest has 33.
 """
 
 
-class Line(msgspec.Struct, frozen=True):
+class ActivityLine(msgspec.Struct, frozen=True):
     """A line of the panel; `entry` is None for a section's header."""
 
     dimension: Dimension
@@ -51,7 +51,7 @@ class Line(msgspec.Struct, frozen=True):
         return None if self.entry is None else (self.dimension, self.entry.name, self.entry.rest)
 
 
-class Layout(msgspec.Struct, frozen=True):
+class ActivityColumns(msgspec.Struct, frozen=True):
     """Cells of each column, 0 for one that there is no room for.
 
     A name never has fewer in a wider panel. The marks before it take four more: of these the severity of a source is
@@ -65,7 +65,7 @@ class Layout(msgspec.Struct, frozen=True):
     spark: int = 0
 
     @classmethod
-    def of(cls, width: int) -> Layout:
+    def of(cls, width: int) -> ActivityColumns:
         """What fits a panel of `width` cells: names, then a minute of sparkline, then two with the rate, the share."""
         room = max(0, width - _MARK_CELLS - 1 - _COUNT_CELLS)
         short, usual, longest = _NAME_CELLS
@@ -81,24 +81,24 @@ class Layout(msgspec.Struct, frozen=True):
         return cls(room - spark, share=share, rate=rate, spark=spark)
 
 
-def lines_of(kinds: Sequence[Entry], sources: Sequence[Entry]) -> list[Line]:
+def lines_of(kinds: Sequence[Entry], sources: Sequence[Entry]) -> list[ActivityLine]:
     """The two sections."""
     return [
-        Line("kind"),
-        *(Line("kind", entry) for entry in kinds),
-        Line("source"),
-        *(Line("source", entry) for entry in sources),
+        ActivityLine("kind"),
+        *(ActivityLine("kind", entry) for entry in kinds),
+        ActivityLine("source"),
+        *(ActivityLine("source", entry) for entry in sources),
     ]
 
 
-def in_order_of(lines: Sequence[Line], dimension: Dimension, entries: Sequence[Entry]) -> list[Entry]:
+def in_order_of(lines: Sequence[ActivityLine], dimension: Dimension, entries: Sequence[Entry]) -> list[Entry]:
     """The entries in the places that they have in `lines`, without those that are not there, unless nothing is."""
     new = {(entry.name, entry.rest): entry for entry in entries}
     shown = [line.entry for line in lines if line.dimension == dimension and line.entry is not None]
     return [new.get((entry.name, entry.rest), entry) for entry in shown] or list(entries)
 
 
-def nearest_entry(lines: Sequence[Line], index: int, direction: int) -> int:
+def nearest_entry(lines: Sequence[ActivityLine], index: int, direction: int) -> int:
     """The entry at this line or the next in the direction, else in the other; a header if there is no entry."""
     last = len(lines) - 1
     index = max(0, min(index, last))
@@ -107,7 +107,7 @@ def nearest_entry(lines: Sequence[Line], index: int, direction: int) -> int:
     return next((at for at in (*ahead, *behind) if lines[at].entry is not None), index)
 
 
-def header_text(dimension: Dimension, lines: Sequence[Line], chosen: int, layout: Layout) -> str:
+def header_text(dimension: Dimension, lines: Sequence[ActivityLine], chosen: int, layout: ActivityColumns) -> str:
     """`Sources 27 · 2 silent · 1 chosen` and what the columns are; `2,000+` are not all that there were."""
     entries = [line.entry for line in lines if line.entry is not None and line.dimension == dimension]
     silent = sum(entry.silent_for_s is not None for entry in entries)
@@ -133,7 +133,7 @@ def header_text(dimension: Dimension, lines: Sequence[Line], chosen: int, layout
 
 
 def entry_parts(
-    entry: Entry, layout: Layout, *, cursor: bool, chosen: bool, excluded: bool = False
+    entry: Entry, layout: ActivityColumns, *, cursor: bool, chosen: bool, excluded: bool = False
 ) -> tuple[str, str, str]:
     """The marks, the name, and the numbers with the sparkline, of an entry.
 

@@ -17,8 +17,8 @@ from textual.strip import Strip
 
 from audit_tui.model.activity import Dimension, Entry
 from audit_tui.widgets.activity_lines import (
-    Layout,
-    Line,
+    ActivityColumns,
+    ActivityLine,
     entry_parts,
     header_text,
     in_order_of,
@@ -165,7 +165,7 @@ class ActivityPanel(ScrollView, can_focus=True):
 
     def action_section(self, dimension: Dimension) -> None:
         """To the first kind or source, with the header in view."""
-        header = self._lines.index(Line(dimension))
+        header = self._lines.index(ActivityLine(dimension))
         self._go(header + 1, 1)
         self.scroll_to(y=header, animate=False)
 
@@ -238,18 +238,20 @@ class ActivityPanel(ScrollView, can_focus=True):
         index = self.scroll_offset.y + y
         if index >= len(self._lines):
             return Strip.blank(width, self.rich_style)
-        line, layout = self._lines[index], Layout.of(width)
+        line, columns = self._lines[index], ActivityColumns.of(width)
         if line.entry is None:
-            text = header_text(line.dimension, self._lines, len(self._chosen[line.dimension]), layout)
+            text = header_text(line.dimension, self._lines, len(self._chosen[line.dimension]), columns)
             segments = [Segment(text, self._style("header"))]
         else:
-            segments = self._entry_segments(line, line.entry, layout, cursor=index == self._cursor and self.has_focus)
+            segments = self._entry_segments(line, line.entry, columns, cursor=index == self._cursor and self.has_focus)
         return Strip(segments).adjust_cell_length(width, self.rich_style)
 
-    def _entry_segments(self, line: Line, entry: Entry, layout: Layout, *, cursor: bool) -> list[Segment]:
+    def _entry_segments(
+        self, line: ActivityLine, entry: Entry, columns: ActivityColumns, *, cursor: bool
+    ) -> list[Segment]:
         excluded = not entry.rest and entry.name in self._excluded[line.dimension]
         chosen = not entry.rest and not excluded and entry.name in self._chosen[line.dimension]
-        marks, name, numbers = entry_parts(entry, layout, cursor=cursor, chosen=chosen, excluded=excluded)
+        marks, name, numbers = entry_parts(entry, columns, cursor=cursor, chosen=chosen, excluded=excluded)
         loud = self._style(entry.severity.label)
         quiet = self._style("muted" if entry.silent_for_s is None else "silent")
         over = Style(bold=chosen or None, reverse=cursor or None)
@@ -264,7 +266,7 @@ class ActivityPanel(ScrollView, can_focus=True):
     # The cursor and the order
 
     @property
-    def _current(self) -> Line:
+    def _current(self) -> ActivityLine:
         return self._lines[self._cursor]
 
     @property

@@ -18,7 +18,7 @@ from audit_tui.model.find import Finder
 from audit_tui.model.rows import Check, Gap, Row
 from audit_tui.text import fit
 
-__all__ = ["Line", "Styles", "draw_gap", "draw_header", "draw_row"]
+__all__ = ["EventLine", "Styles", "draw_gap", "draw_header", "draw_row"]
 
 
 _SECONDS_CELLS = 8
@@ -63,7 +63,7 @@ class Styles(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class Line(msgspec.Struct, frozen=True):
+class EventLine(msgspec.Struct, frozen=True):
     """A drawn line; `columns` are the segments of each column, so that one of them can be marked."""
 
     row: Row | None
@@ -93,7 +93,7 @@ class Line(msgspec.Struct, frozen=True):
 
 def draw_row(
     row: Row, widths: Widths, room: int, styles: Styles, *, when: str, marked: bool, finder: Finder | None
-) -> Line:
+) -> EventLine:
     """An event in `room` cells."""
     loud = styles.severity[row.severity]
     muted = styles.muted
@@ -119,7 +119,7 @@ def draw_row(
     columns.append(
         _found(fit(text, max(0, left)), styles.broken if is_broken else styles.severity[Severity.INFO], finder, styles)
     )
-    return Line(row, gutter, tuple(columns))
+    return EventLine(row, gutter, tuple(columns))
 
 
 def draw_header(widths: Widths, room: int, styles: Styles) -> Segment:
@@ -136,7 +136,7 @@ def draw_header(widths: Widths, room: int, styles: Styles) -> Segment:
     return Segment(fit(text, room), styles.header)
 
 
-def draw_gap(gap: Gap, room: int, styles: Styles, times: Sequence[str]) -> Line:
+def draw_gap(gap: Gap, room: int, styles: Styles, times: Sequence[str]) -> EventLine:
     """A line that says what is missing; `times` are those of the events before and after, as far as they are there."""
     ids = f"#{gap.first:,}" if gap.count == 1 else f"#{gap.first:,}–#{gap.last:,}"
     if gap.absent:
@@ -145,7 +145,7 @@ def draw_gap(gap: Gap, room: int, styles: Styles, times: Sequence[str]) -> Line:
         between = f"{'–'.join(times)}, " if times else ""
         text = f"{gap.count:,} missed, {between}{ids}, Enter to load"
     line = fit(f"┄ {text}", room - 2)
-    return Line(None, Segment("┄┄", styles.gap), ((Segment(line, styles.gap),),))
+    return EventLine(None, Segment("┄┄", styles.gap), ((Segment(line, styles.gap),),))
 
 
 def _found(text: str, style: Style, finder: Finder | None, styles: Styles) -> tuple[Segment, ...]:

@@ -25,7 +25,7 @@ from audit_tui.model.find import Finder
 from audit_tui.model.rows import Check, Gap, Row
 from audit_tui.model.view import Item, View
 from audit_tui.text import fit
-from audit_tui.widgets.event_lines import Line, Styles, draw_gap, draw_header, draw_row
+from audit_tui.widgets.event_lines import EventLine, Styles, draw_gap, draw_header, draw_row
 
 __all__ = ["EventTable"]
 
@@ -132,7 +132,7 @@ class EventTable(Widget, can_focus=True):
         self._now_ms = now_ms
         self._empty_text = ""
         self._seen_version = (-1, -1)
-        self._lines: LRUCache[tuple[int, Check, bool, int], Line] = LRUCache(_CACHED_LINES)
+        self._lines: LRUCache[tuple[int, Check, bool, int], EventLine] = LRUCache(_CACHED_LINES)
         self._styles: Styles | None = None
         self._id_digits = 4
 
@@ -347,7 +347,7 @@ class EventTable(Widget, can_focus=True):
         strip = line.strip(self._over(index, styles), column, styles, selected=selected)
         return Strip([*strip, Segment(self._thumb(y), styles.thumb)], width)
 
-    def _line_of(self, item: Item, index: int, room: int, styles: Styles) -> Line:
+    def _line_of(self, item: Item, index: int, room: int, styles: Styles) -> EventLine:
         if isinstance(item, Gap):
             around = (self.cursor.item_at(index - 1), self.cursor.item_at(index + 1))
             times = [time_text(row, self.time_format, self._now_ms()) for row in around if isinstance(row, Row)]

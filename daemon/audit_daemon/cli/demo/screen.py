@@ -12,7 +12,7 @@ from pathlib import Path
 
 from audit_daemon.cli.lines import event_line
 from audit_daemon.cli.terminal import clip, colour_wanted, columns, paint, write_line
-from audit_stream.client import Served
+from audit_stream.client import RawEvent
 
 __all__ = ["Screen", "clip", "our_command"]
 
@@ -76,7 +76,7 @@ class Screen:
         """An empty line."""
         self._line("")
 
-    def event(self, served: Served) -> None:
+    def event(self, served: RawEvent) -> None:
         """An event as `audit-stream tail` shows it, but never longer than a line of the terminal."""
         today = datetime.now(UTC).date().isoformat()
         self._line(clip(event_line(served.decode(), today=today, colour=self._colour), columns()))

@@ -16,7 +16,7 @@ from audit_daemon.cli.demo.screen import Screen, our_command
 from audit_daemon.cli.demo.tampering import EDITED_KIND, copy_database, edit_an_event, rehash_event
 from audit_daemon.settings import SettingsError, load
 from audit_stream.chain import Verdict
-from audit_stream.client import Client, Lost, Served
+from audit_stream.client import Client, Lost, RawEvent
 from audit_stream.logfile.walk import walk
 
 __all__ = ["Pace", "Told", "farewell", "tell"]
@@ -138,14 +138,14 @@ class _Follower:
     async def _show_events(self, *, until_editable: bool = False) -> None:
         async with contextlib.aclosing(self._client.tail(since_id=self._last_id)) as items:
             async for item in items:
-                if isinstance(item, Served):
+                if isinstance(item, RawEvent):
                     self._show(item)
                     if until_editable and self._is_editable():
                         return
                 elif isinstance(item, Lost):
                     self._daemon.check()
 
-    def _show(self, served: Served) -> None:
+    def _show(self, served: RawEvent) -> None:
         self._screen.event(served)
         event = served.decode()
         self._last_id = event.event_id

@@ -10,9 +10,9 @@ import msgspec
 
 from audit_stream.display import safe
 from audit_stream.event import system_clock_ms
-from audit_tui.disk.atomic import TooLarge, locked, private_directory, read_small, replace, set_aside
+from audit_tui.storage.atomic import TooLarge, locked, private_directory, read_small, replace, set_aside
 
-__all__ = ["Record", "say_once", "storable"]
+__all__ = ["JsonFile", "say_once", "storable"]
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -29,7 +29,7 @@ def storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
-class Record(Generic[T]):
+class JsonFile(Generic[T]):
     """One file. Both methods block and never raise: what goes wrong is said in `problems`, each thing once.
 
     `what` names the content in such a sentence. `fits` says whether content of the right shape is acceptable too.

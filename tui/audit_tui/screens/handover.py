@@ -1,4 +1,4 @@
-"""The hand-over digest, to read, copy or write to a file."""
+"""The hand-over hand-over, to read, copy or write to a file."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from audit_tui.screens.closing import Dialog
 from audit_tui.screens.copying import copy
 from audit_tui.widgets.said import Said
 
-__all__ = ["DigestScreen"]
+__all__ = ["HandoverScreen"]
 
 _HINT = "c copies · w writes a file · Escape closes"
 
 
-class DigestScreen(Dialog[None]):
+class HandoverScreen(Dialog[None]):
     """Shows Markdown as it is. An existing file is replaced only when Enter is pressed once more."""
 
     DEFAULT_CSS = """
-    DigestScreen { align: center middle; }
-    DigestScreen > Vertical {
+    HandoverScreen { align: center middle; }
+    HandoverScreen > Vertical {
         width: 110; max-width: 100%; height: 90%; padding: 0 1; background: $panel; border: round $primary;
     }
-    DigestScreen VerticalScroll { height: 1fr; }
-    DigestScreen Input { display: none; }
-    DigestScreen Input.-asked { display: block; }
-    DigestScreen Said { max-height: 3; }
+    HandoverScreen VerticalScroll { height: 1fr; }
+    HandoverScreen Input { display: none; }
+    HandoverScreen Input.-asked { display: block; }
+    HandoverScreen Said { max-height: 3; }
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("c", "copy", "Copy", id="copy"),
-        Binding("w", "write", "Write to a file", id="digest-write"),
+        Binding("w", "write", "Write to a file", id="handover-write"),
         Binding("escape", "leave", "Close"),
         Binding("j", "scroll(1)", "Down", show=False),
         Binding("k", "scroll(-1)", "Up", show=False),
@@ -53,7 +53,7 @@ class DigestScreen(Dialog[None]):
         with Vertical() as box:
             box.border_title = "Hand-over"
             with VerticalScroll():
-                yield Static("\n".join(safe(line) for line in self._text.split("\n")), id="digest", markup=False)
+                yield Static("\n".join(safe(line) for line in self._text.split("\n")), id="handover", markup=False)
             yield Input(placeholder="path of the file, such as hand-over.md", compact=True)
             yield Said(_HINT)
 

@@ -3,10 +3,10 @@
 paths.py          where: platformdirs, or what AUDIT_TUI_CONFIG and AUDIT_TUI_STATE say
 config.py         the settings that a person writes, read only; keymap.py checks the keys in them
 heads.py          verified heads of each daemon, by which a rewritten history is noticed
-marks.py          marks and notes on events; digest.py makes a hand-over of them
+marks.py          marks and notes on events
 session_state.py  how the console was left
-records.py        a JSON file that several consoles change; atomic.py, how it is replaced
-whole_file.py     a file that a person asked for, such as an export
+json_file.py      a JSON file that several consoles change; atomic.py, how it is replaced
+new_file.py, whole_file.py   files that a person asked for, such as evidence or an export
 
 What works on a file blocks, so the console calls it in a thread; each docstring says which methods those are. All of it
 may be called from several threads.

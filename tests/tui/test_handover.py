@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audit_stream.kinds import Severity
-from audit_tui.disk.digest import digest
-from audit_tui.disk.marks import Mark
+from audit_tui.model.handover import handover
+from audit_tui.storage.marks import Mark
 
 NOW_MS = 1_780_000_000_000
 URL = "http://127.0.0.1:8093"
@@ -28,7 +28,7 @@ MARK = Mark(
 
 
 def written(*marks: Mark, title: str = "Hand-over") -> str:
-    return digest(marks, now_ms=NOW_MS, title=title)
+    return handover(marks, now_ms=NOW_MS, title=title)
 
 
 def but(**fields: object) -> Mark:

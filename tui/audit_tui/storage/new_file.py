@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import count
 from pathlib import Path
 
-from audit_tui.disk.whole_file import WholeFile
+from audit_tui.storage.whole_file import WholeFile
 
 __all__ = ["write_new"]
 

@@ -16,7 +16,7 @@ from typing import Annotated
 import msgspec
 
 from audit_stream.chain import Head
-from audit_tui.disk.records import Record, storable
+from audit_tui.storage.json_file import JsonFile, storable
 
 __all__ = ["MAX_HEADS", "Accepted", "HeadMemory", "RememberedHead", "thinned"]
 
@@ -171,8 +171,8 @@ class HeadMemory:
             self._loaded.add(url)
             return self._known[url]
 
-    def _record(self, url: str) -> Record[_Memory]:
-        return Record(
+    def _record(self, url: str) -> JsonFile[_Memory]:
+        return JsonFile(
             self._directory / f"{hashlib.sha256(url.encode()).hexdigest()}.json",
             _Memory,
             what=f"what this console remembers of {url}",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["MAX_HASHES", "Trail"]
+__all__ = ["MAX_HASHES", "HashHistory"]
 
 MAX_HASHES = 65_536
 """2 MB; at 5,000 events a second the 13 s before what the ring holds, and a walk over a million events takes two."""
@@ -10,7 +10,7 @@ MAX_HASHES = 65_536
 _DIGEST_BYTES = 32
 
 
-class Trail:
+class HashHistory:
     """The last hashes of an unbroken run of ids, 32 bytes each; another run begins anew."""
 
     def __init__(self, *, max_hashes: int = MAX_HASHES) -> None:

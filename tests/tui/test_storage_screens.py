@@ -13,11 +13,11 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.widgets import Input, OptionList, Static, TextArea
 
-from audit_tui.disk.marks import MAX_NOTE, Mark
-from audit_tui.screens.digest import DigestScreen
+from audit_tui.screens.handover import HandoverScreen
 from audit_tui.screens.named_filters import NamedFiltersScreen
 from audit_tui.screens.note import NoteScreen
 from audit_tui.screens.profiles import ProfilesScreen
+from audit_tui.storage.marks import MAX_NOTE, Mark
 
 HOSTILE = "[b]x[/b] \x1b[31m\u202e火"
 SHOWN = "[b]x[/b] \\x1b[31m\\u202e火"
@@ -191,11 +191,11 @@ def test_the_digest_is_shown_as_it_is() -> None:
         await pilot.pause()
         assert "# A [b]title[/b]" in app.screen_text
 
-    run(DigestScreen("# A [b]title[/b]\n"), steps)
+    run(HandoverScreen("# A [b]title[/b]\n"), steps)
 
 
 def test_the_digest_is_copied() -> None:
-    app = run(DigestScreen("# A\n"), pressing("c"))
+    app = run(HandoverScreen("# A\n"), pressing("c"))
     assert app.clipboard == "# A\n"
     assert app.said_last == "✓ copied"
 
@@ -203,7 +203,7 @@ def test_the_digest_is_copied() -> None:
 def test_the_digest_is_written_where_one_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     path = Path("a.md")
-    app = run(DigestScreen("# Ä\n"), pressing("w", *"a.md", "enter"))
+    app = run(HandoverScreen("# Ä\n"), pressing("w", *"a.md", "enter"))
     assert path.read_bytes() == "# Ä\n".encode()
     assert app.said_last == f"✓ written to {path}"
     assert app.results == []
@@ -221,7 +221,7 @@ def test_an_existing_file_is_only_replaced_by_a_second_enter(
         for _ in range(enters):
             await pressing("enter")(pilot, app)
 
-    said = run(DigestScreen("new"), steps).said_last
+    said = run(HandoverScreen("new"), steps).said_last
     assert Path("a").read_text() == content
     assert ("is there already" in said) is (content == "old")
 
@@ -236,7 +236,7 @@ def test_another_path_is_asked_about_anew(tmp_path: Path, monkeypatch: pytest.Mo
             await pressing(*keys)(pilot, app)
             assert "is there already" in app.said
 
-    run(DigestScreen("new"), steps)
+    run(HandoverScreen("new"), steps)
     assert [(tmp_path / name).read_text() for name in ("a", "ab")] == ["old", "old"]
 
 
@@ -248,7 +248,7 @@ def test_a_path_that_cannot_be_written_is_said(path: str) -> None:
         await pressing("enter")(pilot, app)
         assert app.said.startswith(("✗", "/ is there already"))
 
-    run(DigestScreen("x"), steps)
+    run(HandoverScreen("x"), steps)
 
 
 def test_escape_leaves_the_path_and_then_the_digest() -> None:
@@ -258,7 +258,7 @@ def test_escape_leaves_the_path_and_then_the_digest() -> None:
         assert app.screen is app.shown
         await pilot.press("escape")
 
-    assert run(DigestScreen("x"), steps).results == [None]
+    assert run(HandoverScreen("x"), steps).results == [None]
 
 
 # Named filters
@@ -369,10 +369,10 @@ def test_names_and_texts_of_filters_are_shown_as_text() -> None:
     [
         (lambda: NoteScreen(mark()), ()),
         (lambda: ProfilesScreen(KNOWN), ()),
-        (lambda: DigestScreen("# A\n" * 100), ("w",)),
+        (lambda: HandoverScreen("# A\n" * 100), ("w",)),
         (lambda: Saved(a="x", b="x", c="x", d="x").screen("kind:now"), ("s",)),
     ],
-    ids=["note", "profiles", "digest", "named-filters"],
+    ids=["note", "profiles", "handover", "named-filters"],
 )
 def test_what_is_typed_is_seen(screen: Callable[[], Screen[Any]], keys: tuple[str, ...], size: tuple[int, int]) -> None:
     async def steps(pilot: Pilot[None], app: OneScreen) -> None:
@@ -398,10 +398,10 @@ def test_a_wrong_address_is_seen_to_be_wrong(size: tuple[int, int]) -> None:
         (lambda: NoteScreen(mark(HOSTILE)), ("x", "enter")),
         (lambda: ProfilesScreen(KNOWN), ("x", "enter", "down", "down")),
         (lambda: ProfilesScreen({}), ("down", "enter")),
-        (lambda: DigestScreen("# A\n" * 100), ("j", "k", "w", "x")),
+        (lambda: HandoverScreen("# A\n" * 100), ("j", "k", "w", "x")),
         (lambda: Saved(**{HOSTILE: HOSTILE * 50}).screen("x"), ("down", "s", "x", "enter")),
     ],
-    ids=["note", "profiles", "no-profiles", "digest", "named-filters"],
+    ids=["note", "profiles", "no-profiles", "handover", "named-filters"],
 )
 def test_it_works_at_every_size(
     screen: Callable[[], Screen[Any]], keys: tuple[str, ...], size: tuple[int, int]

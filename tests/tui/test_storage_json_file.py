@@ -14,17 +14,17 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from audit_tui.disk import atomic
-from audit_tui.disk.atomic import locked, private_directory, read_small, replace, set_aside
-from audit_tui.disk.records import Record, say_once, storable
+from audit_tui.storage import atomic
+from audit_tui.storage.atomic import locked, private_directory, read_small, replace, set_aside
+from audit_tui.storage.json_file import JsonFile, say_once, storable
 
 
 class Numbers(msgspec.Struct, frozen=True):
     numbers: list[int] = []
 
 
-def record(path: Path, problems: list[str], *, max_bytes: int = 10_000) -> Record[Numbers]:
-    return Record(path, Numbers, what="the list", max_bytes=max_bytes, problems=problems)
+def record(path: Path, problems: list[str], *, max_bytes: int = 10_000) -> JsonFile[Numbers]:
+    return JsonFile(path, Numbers, what="the list", max_bytes=max_bytes, problems=problems)
 
 
 def adding(number: int) -> Callable[[Numbers | None], Numbers]:
@@ -83,7 +83,7 @@ def test_writers_in_many_threads_lose_nothing(tmp_path: Path) -> None:
 _ADDS_TWO = """
 import sys
 from pathlib import Path
-from audit_tui.disk.atomic import locked, replace
+from audit_tui.storage.atomic import locked, replace
 path = Path(sys.argv[1])
 print("waiting", flush=True)
 with locked(path):

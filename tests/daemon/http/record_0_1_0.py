@@ -1,9 +1,9 @@
-"""Records what audit-stream 0.1.0 answers, as the golden file that test_seed_compatibility.py holds the daemon to.
+"""Records what audit-stream 0.1.0 answers, as the golden file that test_compatibility.py holds the daemon to.
 
 Run it with an environment in which audit-stream 0.1.0 is installed, and nothing else is needed:
 
-    python -m venv seed && seed/bin/pip install audit-stream==0.1.0
-    seed/bin/python tests/daemon/http/record_seed.py tests/data/seed_answers.json
+    python -m venv prototype && prototype/bin/pip install audit-stream==0.1.0
+    prototype/bin/python tests/daemon/http/record_0_1_0.py tests/data/answers_0_1_0.json
 
 It starts that release on a free port, follows /stream, sends the requests below in their order and writes each with its
 answer. Every stored event has its own timestamp up to the reads, so all hashes are the same at every recording.
@@ -168,7 +168,7 @@ def record(path: Path) -> None:
         answers = [answer(port, request) for request in REQUESTS]
         stored = sum(1 for event in answers if event["name"].startswith("post"))
         recording = {
-            "about": "Answers of audit-stream 0.1.0, recorded by tests/daemon/http/record_seed.py.",
+            "about": "Answers of audit-stream 0.1.0, recorded by tests/daemon/http/record_0_1_0.py.",
             "answers": answers,
             "stream": read_messages(stream, stored),
         }

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from textual.binding import BindingsMap
 
-from audit_tui.disk.config import Config, ConfigError, Profile, load
-from audit_tui.disk.keymap import DEFAULT_KEYS, FIXED_KEYS, SCREEN_KEYS, KeymapError, checked_keys
-from audit_tui.disk.paths import config_path, state_directory
+from audit_tui.storage.config import Config, ConfigError, Profile, load
+from audit_tui.storage.keymap import DEFAULT_KEYS, FIXED_KEYS, SCREEN_KEYS, KeymapError, checked_keys
+from audit_tui.storage.paths import config_path, state_directory
 
 MOVES = {"up", "down", "left", "right", "pageup", "pagedown", "home", "end", "h", "j", "k", "l"}
 
@@ -177,21 +177,24 @@ def test_on_another_screen_too_no_key_has_two_meanings(screen: str) -> None:
 
 
 def test_a_key_may_mean_something_else_on_another_screen() -> None:
-    assert checked_keys({"previous-event": "p", "digest-write": "f"}) == {"previous-event": "p", "digest-write": "f"}
+    assert checked_keys({"previous-event": "p", "handover-write": "f"}) == {
+        "previous-event": "p",
+        "handover-write": "f",
+    }
 
 
 def test_every_default_of_another_screen_is_a_binding_of_it() -> None:
     from audit_tui.screens.compare import CompareScreen
     from audit_tui.screens.detail import DetailScreen
-    from audit_tui.screens.digest import DigestScreen
     from audit_tui.screens.gone import GoneScreen
+    from audit_tui.screens.handover import HandoverScreen
     from audit_tui.screens.integrity import IntegrityScreen
     from audit_tui.screens.named_filters import NamedFiltersScreen
     from audit_tui.screens.note import NoteScreen
     from audit_tui.widgets.activity_panel import ActivityPanel
 
     found: dict[str, list[str]] = {}
-    screens = (CompareScreen, DetailScreen, DigestScreen, GoneScreen, IntegrityScreen, NamedFiltersScreen, NoteScreen)
+    screens = (CompareScreen, DetailScreen, HandoverScreen, GoneScreen, IntegrityScreen, NamedFiltersScreen, NoteScreen)
     for widget in (*screens, ActivityPanel):
         for key, binding in BindingsMap(widget.BINDINGS):
             if binding.id is not None and binding.id not in DEFAULT_KEYS and key not in FIXED_KEYS:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import msgspec
 
-from audit_tui.disk.records import Record, storable
 from audit_tui.model.red import Unseen
+from audit_tui.storage.json_file import JsonFile, storable
 
 __all__ = ["DaemonState", "SessionFile", "SessionState"]
 
@@ -58,7 +58,7 @@ class SessionFile:
 
     def __init__(self, directory: Path) -> None:
         self.problems: list[str] = []
-        self._record = Record(
+        self._record = JsonFile(
             directory / "session.json",
             SessionState,
             what="how the console was left",

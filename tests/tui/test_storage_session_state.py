@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit_tui.disk.session_state import DaemonState, SessionFile, SessionState
+from audit_tui.storage.session_state import DaemonState, SessionFile, SessionState
 
 URL, OTHER = "http://127.0.0.1:8093", "http://10.0.0.5:8093"
 

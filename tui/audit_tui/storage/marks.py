@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from audit_stream.kinds import Severity
-from audit_tui.disk.records import Record, storable
+from audit_tui.storage.json_file import JsonFile, storable
 
 __all__ = ["MAX_NOTE", "Mark", "Marks"]
 
@@ -51,7 +51,7 @@ class Marks:
 
     def __init__(self, directory: Path) -> None:
         self.problems: list[str] = []
-        self._record = Record(
+        self._record = JsonFile(
             directory / "marks.json",
             _Content,
             what="the file of marks",

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audit_stream.chain import GENESIS, Head
-from audit_tui.disk.heads import MAX_HEADS, HeadMemory, RememberedHead, thinned
+from audit_tui.storage.heads import MAX_HEADS, HeadMemory, RememberedHead, thinned
 
 URL = "http://127.0.0.1:8093"
 HOUR_MS = 3_600_000

@@ -1,7 +1,7 @@
 """A hand-over of the marked events as Markdown.
 
 Whatever came from outside stands in code spans and blocks with a fence longer than any run of backticks in it: no
-markup, link, mention or HTML in an event or a note gets a meaning, in whatever shows the digest.
+markup, link, mention or HTML in an event or a note gets a meaning, in whatever shows the hand-over.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from collections.abc import Iterable, Sequence
 from audit_stream.display import safe
 from audit_stream.kinds import Severity
 from audit_stream.timestamps import format_rfc3339_ms, time_ms_or_none
-from audit_tui.disk.marks import Mark
 from audit_tui.log import is_address
+from audit_tui.storage.marks import Mark
 
-__all__ = ["digest"]
+__all__ = ["handover"]
 
 _MEANINGFUL = re.compile(r"([!#$%&()*+./:<=>@\[\\\]^_`{|}~])")
 """What may mean something within a line, escaped by a backslash (CommonMark 0.31, section 2.4)."""
 _BACKTICKS = re.compile("`+")
 
 
-def digest(marks: Iterable[Mark], *, now_ms: int, title: str) -> str:
+def handover(marks: Iterable[Mark], *, now_ms: int, title: str) -> str:
     """The Markdown, ending in a newline: a section a log, in it the events by their own time, and how to check each."""
     by_log: dict[str, list[Mark]] = {}
     for mark in marks:

@@ -21,12 +21,12 @@ from audit_stream.event import EventReader, system_clock_ms
 from audit_stream.kinds import KindRegistry
 from audit_stream.timestamps import parse_rfc3339_ms
 
-__all__ = ["AnyRequest", "Services", "services_of", "without_parameters"]
+__all__ = ["AnyRequest", "AppState", "state_of", "without_parameters"]
 
 AnyRequest = Request[Any, Any, State]
 
 
-class Services:
+class AppState:
     """The parts of a running daemon. Belongs to the event loop's thread."""
 
     def __init__(self, settings: Settings, store: Store, tail: Tail, verifier: Verifier, budget: Budget) -> None:
@@ -94,14 +94,14 @@ class Services:
             )
 
 
-def services_of(request: AnyRequest) -> Services:
+def state_of(request: AnyRequest) -> AppState:
     """The services of the application that a request came to."""
-    services: Services = request.app.state["services"]
+    services: AppState = request.app.state["services"]
     return services
 
 
-def without_parameters(request: AnyRequest) -> Services:
+def without_parameters(request: AnyRequest) -> AppState:
     """The services, for an endpoint that takes no query string; a Problem when there is one."""
-    services = services_of(request)
+    services = state_of(request)
     services.queries.nothing(request.scope["query_string"])
     return services

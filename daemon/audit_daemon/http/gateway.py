@@ -1,4 +1,4 @@
-"""The door: every request comes through here first.
+"""Every request comes through here first.
 
 Who is answered (`access.py`), which pages may talk to us (`cors.py`), and producers' two routes (`ingest.py`); all
 else goes on to the Litestar application. Plain ASGI, because it stands in front of every append.
@@ -15,10 +15,10 @@ from audit_daemon.http.cors import CORS_SETTING, Cors
 from audit_daemon.http.ingest import Ingest
 from audit_daemon.http.problems import Problem, encode_problem, problem_headers
 
-__all__ = ["Door"]
+__all__ = ["Gateway"]
 
 
-class Door:
+class Gateway:
     """An ASGI application around another. `ingest` answers once the inner application has started."""
 
     def __init__(self, app: Any, *, access: Access, cors: Cors, ingest: Callable[[], Ingest]) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audit_stream.kinds import Severity
-from audit_tui.disk.marks import MAX_NOTE, Mark, Marks
+from audit_tui.storage.marks import MAX_NOTE, Mark, Marks
 
 NOW_MS = 1_780_000_000_000
 

@@ -8,16 +8,16 @@ from pathlib import Path
 
 from audit_stream.chain import Head
 from audit_stream.event import system_clock_ms
-from audit_tui.disk.config import Config
-from audit_tui.disk.heads import Accepted, HeadMemory, RememberedHead
-from audit_tui.disk.marks import Mark, Marks
-from audit_tui.disk.session_state import DaemonState, SessionFile, SessionState
 from audit_tui.model.rows import Row
+from audit_tui.storage.config import Config
+from audit_tui.storage.heads import Accepted, HeadMemory, RememberedHead
+from audit_tui.storage.marks import Mark, Marks
+from audit_tui.storage.session_state import DaemonState, SessionFile, SessionState
 
-__all__ = ["Kept"]
+__all__ = ["UserData"]
 
 
-class Kept:
+class UserData:
     """The files behind the console; whatever touches one of them runs in a thread."""
 
     def __init__(self, config: Config, state_directory: Path) -> None:

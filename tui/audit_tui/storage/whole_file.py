@@ -10,7 +10,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from audit_tui.disk.atomic import sync_directory
+from audit_tui.storage.atomic import sync_directory
 
 __all__ = ["WholeFile"]
 
