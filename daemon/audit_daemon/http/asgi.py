@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-__all__ = ["ENDLESS", "Headers", "Receive", "Scope", "Send", "answer"]
+__all__ = ["ENDLESS", "WHOLE", "Headers", "Receive", "Scope", "Send", "answer"]
 
 Headers = list[tuple[bytes, bytes]]
 Scope = dict[str, Any]
@@ -15,6 +15,9 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 ENDLESS = "endless"
 """Set in a scope's "state" by a handler whose answer ends only when its reader goes: a reader that closes its sending
 side has gone. With every other answer it may only have said all that it had to say, as `nc -N` does."""
+
+WHOLE = "whole"
+"""In a scope's "state": what sends a whole answer at once (`GuardedProtocol.send_whole`); our own server has it."""
 
 
 async def answer(send: Send, status: int, headers: Headers, body: bytes) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from audit_daemon.http.app_state import AppState
-from audit_daemon.http.asgi import Headers, Receive, Scope, Send, answer
+from audit_daemon.http.asgi import WHOLE, Headers, Receive, Scope, Send, answer
 from audit_daemon.http.bodies import CLOSE, Body, HungUp
 from audit_daemon.http.problems import Problem, encode_problem, problem_headers, problem_of
 from audit_daemon.store.protocol import AppendResult, IdempotencyKey, StoreUnavailable
@@ -86,13 +86,15 @@ class Ingest:
 
     async def one(self, scope: Scope, receive: Receive, send: Send, extra: Headers) -> None:
         """`POST /events`: 201 and the event once it is on disk."""
-        await self._answer(self._one(scope, receive), send, extra)
+        await self._answer(self._one(scope, receive), scope, send, extra)
 
     async def batch(self, scope: Scope, receive: Receive, send: Send, extra: Headers) -> None:
         """`POST /events/batch`: 201 and a summary once all events are on disk; all or none."""
-        await self._answer(self._batch(scope, receive), send, extra)
+        await self._answer(self._batch(scope, receive), scope, send, extra)
 
-    async def _answer(self, outcome: Awaitable[tuple[int, Headers, bytes]], send: Send, extra: Headers) -> None:
+    async def _answer(
+        self, outcome: Awaitable[tuple[int, Headers, bytes]], scope: Scope, send: Send, extra: Headers
+    ) -> None:
         try:
             status, headers, body = await outcome
         except HungUp:
@@ -100,8 +102,11 @@ class Ingest:
         except Exception as error:  # noqa: BLE001 - the boundary of a request: every error becomes an answer
             problem = problem_of(error)
             self._services.metrics.refused.labels(problem.status).inc()
-            status, headers, body = problem.status, problem_headers(problem), encode_problem(problem)
-        await answer(send, status, headers + extra, body)
+            await answer(send, problem.status, problem_headers(problem) + extra, encode_problem(problem))
+            return
+        send_whole = scope["state"].get(WHOLE)
+        if send_whole is None or not send_whole(status, headers + extra, body):
+            await answer(send, status, headers + extra, body)
 
     async def _one(self, scope: Scope, receive: Receive) -> tuple[int, Headers, bytes]:
         headers = _Headers(scope)

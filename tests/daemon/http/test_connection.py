@@ -13,13 +13,14 @@ import pytest
 import uvicorn
 from uvicorn.server import ServerState
 
-from audit_daemon.http.connection import HEAD_DEADLINE_S, MAX_AHEAD_BYTES, GuardedProtocol
+from audit_daemon.http.connection import BODY_DEADLINE_S, HEAD_DEADLINE_S, MAX_AHEAD_BYTES, GuardedProtocol
 from audit_daemon.http.transport import CoalescingTransport
 
 
 class Timer:
-    def __init__(self, delay_s: float, ring: Callable[[], object]) -> None:
+    def __init__(self, delay_s: float, due_s: float, ring: Callable[[], object]) -> None:
         self.delay_s = delay_s
+        self.due_s = due_s
         self.ring = ring
         self.cancelled = False
 
@@ -33,10 +34,24 @@ class Loop:
     def __init__(self) -> None:
         self.timers: list[Timer] = []
         self.soon: list[Callable[[], object]] = []
+        self.now_s = 100.0
+
+    def time(self) -> float:
+        return self.now_s
 
     def call_later(self, delay_s: float, callback: Callable[..., object], *args: object) -> Timer:
-        self.timers.append(Timer(delay_s, lambda: callback(*args)))
+        self.timers.append(Timer(delay_s, self.now_s + delay_s, lambda: callback(*args)))
         return self.timers[-1]
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass: what is due rings, in its order."""
+        end_s = self.now_s + seconds
+        while due := [timer for timer in self.running if timer.due_s <= end_s]:
+            timer = min(due, key=lambda timer: timer.due_s)
+            self.now_s = timer.due_s
+            self.timers.remove(timer)
+            timer.ring()
+        self.now_s = end_s
 
     def call_soon(self, callback: Callable[[], object]) -> None:
         self.soon.append(callback)
@@ -154,7 +169,7 @@ def test_what_follows_a_request_waits_as_bytes_until_it_is_answered(
     answer(connection)
     loop.turn()
     assert connection.cycle is not first
-    assert [timer.delay_s for timer in loop.running] == []  # the head's deadline begins when we come to it
+    assert HEAD_DEADLINE_S not in [timer.delay_s for timer in loop.running]  # it begins when we come to the head
 
 
 def test_half_of_a_later_head_has_a_deadline_of_its_own(
@@ -176,9 +191,26 @@ def test_an_empty_line_after_an_answer_does_not_end_the_keep_alive_deadline(
 ) -> None:
     connection.data_received(GET)
     answer(connection)
-    [keep_alive] = loop.running
+    loop.wait(connection.timeout_keep_alive - 1)
     connection.data_received(blank)
-    assert loop.running == [keep_alive]
+    assert not connection.transport.is_closing()
+    loop.wait(1)
+    assert connection.transport.is_closing()
+
+
+def test_a_connection_that_goes_on_asking_is_kept(
+    connection: GuardedProtocol, loop: Loop, transport: Transport
+) -> None:
+    for _ in range(10):
+        connection.data_received(GET)
+        loop.wait(connection.timeout_keep_alive / 2)  # the answer takes its time
+        answer(connection)
+        assert len(loop.running) == 1
+        loop.wait(connection.timeout_keep_alive - 1)
+        assert not transport.closed
+    loop.wait(1)
+    assert transport.closed
+    assert transport.written == b""
 
 
 WAITS = {
@@ -204,8 +236,7 @@ def test_every_wait_for_a_peer_ends(
         connection.data_received(before)
         answer(connection)
     connection.data_received(WAITS[name])
-    assert len(loop.running) == 1
-    loop.running[0].ring()
+    loop.wait(max(HEAD_DEADLINE_S, BODY_DEADLINE_S))
     assert transport.closed
 
 
@@ -215,7 +246,7 @@ def test_a_body_after_its_answer_has_a_deadline_too(
     connection.data_received(WAITS["half a body"])
     answer(connection)
     written = transport.written
-    min(loop.running, key=lambda timer: timer.delay_s).ring()
+    loop.wait(BODY_DEADLINE_S)
     assert transport.closed
     assert transport.written == written
 
