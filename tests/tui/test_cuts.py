@@ -459,8 +459,8 @@ def test_no_history_that_contradicts_what_was_seen_and_not_accepted_is_ever_veri
             log.come_back()
             await until(lambda: session.connection.state is ConnectionState.LIVE and session.ring.head == log.head)
             for _ in range(2):  # of the first the walk may have begun before
-                before = session.integrity.latest
-                await until(lambda before=before: session.integrity.latest is not before)  # type: ignore[misc]
+                before = session.integrity.verdicts.latest
+                await until(lambda before=before: session.integrity.verdicts.latest is not before)  # type: ignore[misc]
             await until(
                 lambda: (
                     not session.integrity.uncompared

@@ -121,9 +121,9 @@ def test_a_profile_says_how_often_its_daemon_is_verified_unless_the_command_line
     async def main() -> None:
         config = Config(profiles={"other": Profile(url=url, verify_every=60.0), "bad": Profile(url="http://a:999999")})
         async with consoles(two_logs(), tmp_path, config=config, verify_every_s=given) as seen:
-            assert seen.main.session.integrity.period_s == (given or 30.0)
+            assert seen.main.session.integrity.verdicts.period_s == (given or 30.0)
             await switch(seen, OTHER)
-            assert seen.main.session.integrity.period_s == every_s
+            assert seen.main.session.integrity.verdicts.period_s == every_s
 
     run(main)
 

@@ -15,7 +15,7 @@ from audit_tui.model.findings import MAX_FINDINGS, Finder
 from audit_tui.model.integrity import Integrity
 from audit_tui.model.integrity_report import accepted_lines, around_lines, finding_lines, known_lines
 from audit_tui.model.rows import Check, Row
-from audit_tui.model.verifier import DAEMON, FILE, Verifier, verifier_of
+from audit_tui.model.verdicts import DAEMON, FILE, Verifier, verifier_of
 from audit_tui.storage.heads import Accepted, RememberedHead
 
 START_MS = 1_700_000_000_000
@@ -86,13 +86,13 @@ class Rig:
         self.now_s += seconds
 
     def walk(self, verdict: Verdict, *, takes_s: float = 0.0) -> None:
-        self.integrity.walk_started(self.now_s)
+        self.integrity.verification_started(self.now_s)
         self.wait(takes_s)
-        self.integrity.walk_ended(verdict, **self.times)
+        self.integrity.verification_ended(verdict, **self.times)
 
     def fail(self, reason: str = "silent") -> None:
-        self.integrity.walk_started(self.now_s)
-        self.integrity.walk_failed(reason, **self.times)
+        self.integrity.verification_started(self.now_s)
+        self.integrity.verification_failed(reason, **self.times)
 
     def receive(self, newest: int, *, linked_from: int = 1) -> None:
         for event_id in range(linked_from, newest + 1):
@@ -112,8 +112,8 @@ class Rig:
     def accept(self) -> None:
         self.integrity.accept(self.now_s)
 
-    def rings(self) -> list[int]:
-        return [alarm.event_id for alarm in self.integrity.alarms(self.now_s)]
+    def rings(self) -> list[int | None]:
+        return [alarm.event_id for alarm in self.integrity.new_alerts()]
 
 
 def _verified(rig: Rig) -> None:
@@ -132,7 +132,7 @@ def _gap(rig: Rig) -> None:
 
 
 def _walking(rig: Rig) -> None:
-    rig.integrity.walk_started(rig.now_s)
+    rig.integrity.verification_started(rig.now_s)
     rig.wait(3)
 
 
@@ -143,7 +143,7 @@ def _stale(rig: Rig) -> None:
 
 def _stale_and_walking(rig: Rig) -> None:
     _stale(rig)
-    rig.integrity.walk_started(rig.now_s)
+    rig.integrity.verification_started(rig.now_s)
 
 
 def _offline(rig: Rig) -> None:
@@ -386,9 +386,9 @@ def test_a_later_verdict_not_received_yet_leaves_the_earlier_one() -> None:
 
 def test_a_verdict_need_not_know_of_events_that_came_in_during_its_walk() -> None:
     rig = Rig()
-    rig.integrity.walk_started(rig.now_s)
+    rig.integrity.verification_started(rig.now_s)
     rig.receive(150)
-    rig.integrity.walk_ended(valid(100), **rig.times)
+    rig.integrity.verification_ended(valid(100), **rig.times)
     assert rig.badge.state is State.VERIFIED
 
 
@@ -415,9 +415,9 @@ def test_a_daemon_that_says_valid_of_what_the_console_found_broken_is_a_new_alar
 
 def test_a_walk_that_began_before_the_console_found_the_break_is_no_disagreement() -> None:
     rig = Rig()
-    rig.integrity.walk_started(rig.now_s)
+    rig.integrity.verification_started(rig.now_s)
     rig.find_broken(42)
-    rig.integrity.walk_ended(valid(100), **rig.times)
+    rig.integrity.verification_ended(valid(100), **rig.times)
     assert rig.badge.disagreement == ""
     assert rig.badge.state is State.BROKEN
 
@@ -501,7 +501,7 @@ def test_a_stream_that_is_broken_from_end_to_end_rings_once_and_stays_bounded() 
     assert rig.rings() == [101]
     assert rig.badge.text == "BROKEN at #101 and 4,999 more"
     assert len(rig.integrity.own_breaks) < 100
-    assert len(rig.integrity.history) == 1
+    assert len(rig.integrity.findings) == 1
 
 
 def test_an_event_loaded_again_whole_holds_again_and_waits_for_a_person() -> None:
@@ -568,17 +568,17 @@ def test_a_rewritten_history_is_believed_with_the_first_verdict_after_a_person_a
     assert rig.badge.state is State.UNVERIFIED
     rig.walk(valid(100))
     assert rig.badge.text == "VERIFIED 100 events · now"
-    assert rig.integrity.history[-2].what == "accepted the history that there is now, after REWRITTEN at #90"
+    assert rig.integrity.findings[-2].what == "accepted the history that there is now, after REWRITTEN at #90"
 
 
 def test_a_walk_that_was_under_way_when_a_history_was_accepted_does_not_contradict_it() -> None:
     rig = Rig()
     rig.differ(head(100), None)
-    rig.integrity.walk_started(rig.now_s)  # when 100 events had been seen
+    rig.integrity.verification_started(rig.now_s)  # when 100 events had been seen
     rig.accept()
     rig.seen.clear()
     rig.receive(50)
-    rig.integrity.walk_ended(valid(50), **rig.times)
+    rig.integrity.verification_ended(valid(50), **rig.times)
     assert rig.badge.state is State.VERIFIED
 
 
@@ -602,31 +602,31 @@ def test_a_history_rewritten_again_rings_again_though_nobody_has_acknowledged_th
 def test_verification_fills_at_most_a_tenth_of_the_time(takes_s: float, period_s: float) -> None:
     rig = Rig()
     rig.walk(valid(100), takes_s=takes_s)
-    assert rig.integrity.period_s == pytest.approx(period_s)
-    assert rig.integrity.next_verify_in_s(rig.now_s) == pytest.approx(period_s - takes_s)
+    assert rig.integrity.verdicts.period_s == pytest.approx(period_s)
+    assert rig.integrity.verdicts.next_in_s(rig.now_s) == pytest.approx(period_s - takes_s)
 
 
 def test_what_the_daemon_says_a_walk_took_stretches_the_period_but_cannot_stop_verification() -> None:
     rig = Rig()
     rig.walk(valid(100, duration_ms=10_000))
-    assert rig.integrity.period_s == 100.0
+    assert rig.integrity.verdicts.period_s == 100.0
     rig.walk(valid(100, duration_ms=10**15))
-    assert rig.integrity.period_s == 3600.0
+    assert rig.integrity.verdicts.period_s == 3600.0
     rig.walk(valid(100, duration_ms=-(10**15)))
-    assert rig.integrity.period_s == 30.0
+    assert rig.integrity.verdicts.period_s == 30.0
 
 
 @pytest.mark.parametrize("takes_s", [0.1, 20.0, 400.0])
 def test_an_overdue_verdict_is_not_green_and_one_that_is_not_due_yet_is(takes_s: float) -> None:
     rig = Rig()
     rig.walk(valid(100), takes_s=takes_s)
-    due_s = rig.integrity.period_s
+    due_s = rig.integrity.verdicts.period_s
     rig.wait(due_s)
     assert rig.badge.text.startswith("VERIFIED")
-    rig.integrity.walk_started(rig.now_s)  # and it never ends
+    rig.integrity.verification_started(rig.now_s)  # and it never ends
     rig.wait(due_s)
     assert rig.badge.text.startswith("STALE")
-    rig.integrity.walk_ended(valid(100), **rig.times)
+    rig.integrity.verification_ended(valid(100), **rig.times)
     assert rig.badge.text.startswith("VERIFIED")
 
 
@@ -642,9 +642,9 @@ def test_a_verdict_that_was_refused_is_unknown_until_the_next_one() -> None:
 
 def test_the_first_verdict_is_due_at_once_and_the_next_a_period_after_a_failure() -> None:
     rig = Rig()
-    assert rig.integrity.next_verify_in_s(rig.now_s) == 0.0
+    assert rig.integrity.verdicts.next_in_s(rig.now_s) == 0.0
     rig.fail()
-    assert rig.integrity.next_verify_in_s(rig.now_s + 10) == pytest.approx(20.0)
+    assert rig.integrity.verdicts.next_in_s(rig.now_s + 10) == pytest.approx(20.0)
 
 
 def test_good_verdicts_in_a_row_are_one_finding() -> None:
@@ -653,7 +653,7 @@ def test_good_verdicts_in_a_row_are_one_finding() -> None:
         rig.receive(newest)
         rig.walk(valid(newest))
         rig.wait(30)
-    (finding,) = rig.integrity.history
+    (finding,) = rig.integrity.findings
     assert (finding.times, finding.checked, finding.last_ms - finding.first_ms) == (3, 120, 60_000)
 
 
@@ -664,7 +664,7 @@ def test_the_log_says_who_found_what_and_who_acknowledged() -> None:
     rig.acknowledge()
     rig.fail("silent")
     rig.fail("silent")
-    told = [(finding.by, finding.what, finding.times) for finding in rig.integrity.history]
+    told = [(finding.by, finding.what, finding.times) for finding in rig.integrity.findings]
     assert told == [
         (Finder.DAEMON, "the whole chain holds", 1),
         (Finder.CONSOLE, "hash mismatch at event #42", 1),
@@ -678,7 +678,7 @@ def test_the_log_of_findings_is_bounded() -> None:
     for _ in range(MAX_FINDINGS):
         rig.walk(broken(42))
         rig.walk(valid(10))
-    assert len(rig.integrity.history) == MAX_FINDINGS
+    assert len(rig.integrity.findings) == MAX_FINDINGS
 
 
 def test_what_the_daemon_says_is_escaped_and_cut() -> None:
@@ -686,7 +686,7 @@ def test_what_the_daemon_says_is_escaped_and_cut() -> None:
     rig.walk(broken(42, "\x1b[2J" + "x" * 10_000))
     assert "\x1b" not in rig.badge.detail
     assert len(rig.badge.detail) < 400
-    assert "\x1b" not in rig.integrity.history[-1].what
+    assert "\x1b" not in rig.integrity.findings[-1].what
 
 
 STEPS: dict[str, Callable[[Rig, int], object]] = {
@@ -701,7 +701,7 @@ STEPS: dict[str, Callable[[Rig, int], object]] = {
     "gap": lambda rig, n: rig.integrity.chain_grew(n, head(n)),
     "forget": lambda rig, n: rig.seen.pop(n, None),
     "fail": lambda rig, n: rig.fail(),
-    "start": lambda rig, n: rig.integrity.walk_started(rig.now_s),
+    "start": lambda rig, n: rig.integrity.verification_started(rig.now_s),
     "up": lambda rig, n: rig.integrity.connected(),
     "down": lambda rig, n: rig.integrity.disconnected("gone"),
     "wait": lambda rig, n: rig.wait(10.0 * n),
@@ -735,7 +735,7 @@ def test_verified_is_never_said_of_what_the_console_has_not_seen_linked(steps: l
     for step, number in steps:
         STEPS[step](rig, number)
         if rig.badge.state is State.VERIFIED:
-            good, newest = rig.integrity.good, rig.integrity.newest
+            good, newest = rig.integrity.verdicts.last_agreed, rig.integrity.newest
             assert good is not None
             assert newest is not None
             assert good.verdict.valid

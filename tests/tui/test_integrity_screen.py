@@ -51,13 +51,13 @@ class Log:
         self.raws[4] = tampered(self.raws[4], payload={"i": "\x1b[31m[b]evil"})
 
     def verdict(self, broken_at: int | None) -> None:
-        self.integrity.walk_started(NOW_S)
+        self.integrity.verification_started(NOW_S)
         if broken_at is None:
             verdict = Verdict(valid=True, checked=9, first_break_at=None, reason=None, head=self.head)
         else:
             reason = f"hash mismatch at event #{broken_at}"
             verdict = Verdict(valid=False, checked=broken_at - 1, first_break_at=broken_at, reason=reason)
-        self.integrity.walk_ended(verdict, **TIMES)
+        self.integrity.verification_ended(verdict, **TIMES)
 
     async def around(self, event_id: int) -> list[Row]:
         rows = [row_of(raw) for raw in self.raws]

@@ -106,7 +106,7 @@ def test_a_verdict_that_the_daemon_took_away_with_it_is_asked_for_when_it_is_bac
         async with running(session) as until:
             with monkeypatch.context() as patch:
                 patch.setattr(log, "verify", fail)
-                await until(lambda: session.integrity.has_failed)
+                await until(lambda: bool(session.integrity.verdicts.failure))
                 log.go_away()
                 await until(lambda: session.connection.state is ConnectionState.RETRYING)
             log.come_back()

@@ -197,7 +197,7 @@ def picture(snap_compare: Callable[..., bool], tmp_path: Path) -> Picture:
             await scene.until(lambda: session.connection.state is ConnectionState.LIVE)
             await scene.until(lambda: session.ring.head == scene.log.head)
             await scene.until(lambda: session.integrity.last_verdict is not None)
-            await scene.until(lambda: session.integrity.walking_since_s is None)
+            await scene.until(lambda: session.integrity.verdicts.verifying_since_s is None)
             await act(scene)
             await scene.settle()
 

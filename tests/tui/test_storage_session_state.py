@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from audit_tui.model.alerts import UnacknowledgedAlert
 from audit_tui.storage.session_state import DaemonState, SessionFile, SessionState
 
 URL, OTHER = "http://127.0.0.1:8093", "http://10.0.0.5:8093"
@@ -97,3 +99,11 @@ def test_the_daemons_that_were_not_used_for_longest_are_forgotten(tmp_path: Path
     for number in range(52):
         file.save(f"http://{number}", DaemonState(), theme="")
     assert file.load().recent_urls == tuple(f"http://{number}" for number in range(51, 1, -1))
+
+
+def test_alerts_stand_in_the_file_under_the_name_that_they_have_always_had(tmp_path: Path) -> None:
+    alert = UnacknowledgedAlert(event_id=7, reason="hash mismatch at event #7", by_console=True)
+    SessionFile(tmp_path).save(URL, DaemonState(unacknowledged=(alert,)), theme="")
+    saved = json.loads((tmp_path / "session.json").read_bytes())["daemons"][URL]
+    assert saved["unseen"] == [{"event_id": 7, "reason": "hash mismatch at event #7", "by_console": True}]
+    assert SessionFile(tmp_path).load().daemon(URL).unacknowledged == (alert,)

@@ -23,7 +23,7 @@ from audit_stream.display import counted
 from audit_stream.errors import ClientError
 from audit_tui.clock import SYSTEM_CLOCK, Clock
 from audit_tui.log import Log
-from audit_tui.model.badge import Alarm
+from audit_tui.model.badge import Badge
 from audit_tui.screens.main import MainScreen
 from audit_tui.session import Session
 from audit_tui.user_data import UserData
@@ -158,7 +158,7 @@ class ConsoleApp(App[None]):
             log,
             verify_every_s=self._verify_every_s(url),
             known_heads=tuple(Head(head.event_id, head.hash) for head in known),
-            unseen=state.unseen,
+            unacknowledged=state.unacknowledged,
             clock=clock,
             remember=lambda head: self.user_data.heads.remember(log.url, head, clock.now_ms()),
         )
@@ -287,7 +287,7 @@ class ConsoleApp(App[None]):
             self._main.table.marked = frozenset(mark.hash for mark in self.user_data.marks.all())
             self._main.table.redraw()
 
-    def raise_alarm(self, alarm: Alarm) -> None:
+    def raise_alarm(self, alarm: Badge) -> None:
         """The bell once, and a notification of the terminal (OSC 9), which shows even when one looks elsewhere."""
         self.bell()
         self.notify(alarm.detail, title=alarm.text, severity="error", timeout=10, markup=False)

@@ -24,14 +24,14 @@ from audit_tui.clock import SYSTEM_CLOCK, Clock
 from audit_tui.cut_search import settled
 from audit_tui.log import Log, is_address
 from audit_tui.model.activity import Activity
+from audit_tui.model.alerts import UnacknowledgedAlert
 from audit_tui.model.connection import Connection, ConnectionState
 from audit_tui.model.cuts import Arrivals, Cut, Cuts, ranges
 from audit_tui.model.integrity import Integrity
 from audit_tui.model.part_verdict import PartVerdict
-from audit_tui.model.red import Unseen
 from audit_tui.model.ring import MAX_ROWS, Ring
 from audit_tui.model.rows import Check, Row, check_after, read_row
-from audit_tui.model.verifier import verifier_of
+from audit_tui.model.verdicts import verifier_of
 from audit_tui.model.view import View
 from audit_tui.pages import Pages
 
@@ -66,7 +66,7 @@ class Session:
         *,
         verify_every_s: float = 30.0,
         known_heads: tuple[Head, ...] = (),
-        unseen: tuple[Unseen, ...] = (),
+        unacknowledged: tuple[UnacknowledgedAlert, ...] = (),
         on_change: Callable[[], None] = lambda: None,
         remember: Callable[[Head], None] = lambda head: None,
         clock: Clock = SYSTEM_CLOCK,
@@ -103,7 +103,7 @@ class Session:
         self._catch_up_to = 0
         self._follow_anew: Callable[[], asyncio.Task[None]] | None = None
         self._following: asyncio.Task[None] | None = None
-        self.integrity.recall(unseen)
+        self.integrity.restore(unacknowledged)
         if known_heads:
             self.integrity.not_compared("not asked yet")
 
@@ -301,7 +301,9 @@ class Session:
         self._failures = 0
         self._up.set()
         self._heads_wanted.set()
-        if self.integrity.has_failed:  # because the daemon was away: nobody should wait a whole period for the next
+        if (
+            self.integrity.verdicts.failure
+        ):  # because the daemon was away: nobody should wait a whole period for the next
             self._verify_now.set()
         return True
 
@@ -382,16 +384,16 @@ class Session:
         while True:
             await self._up.wait()
             started_s = self.clock.now_s()
-            self.integrity.walk_started(started_s)
+            self.integrity.verification_started(started_s)
             self.on_change()
             try:
                 verdict = await self.log.verify()
             except ClientError as error:
-                self.integrity.walk_failed(str(error), now_ms=self.clock.now_ms(), now_s=self.clock.now_s())
+                self.integrity.verification_failed(str(error), now_ms=self.clock.now_ms(), now_s=self.clock.now_s())
             else:
                 await self._drain_all()  # what the verdict speaks of should have been seen here too
                 was_rewritten = self.integrity.is_rewritten
-                self.integrity.walk_ended(verdict, now_ms=self.clock.now_ms(), now_s=self.clock.now_s())
+                self.integrity.verification_ended(verdict, now_ms=self.clock.now_ms(), now_s=self.clock.now_s())
                 self._remember_head(verdict)
                 self._note_returned()
                 if self.integrity.is_rewritten and not was_rewritten:
@@ -399,7 +401,7 @@ class Session:
             self.on_change()
             self._verify_now.clear()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(0.05, self.integrity.next_verify_in_s(self.clock.now_s()))):
+                async with asyncio.timeout(max(0.05, self.integrity.verdicts.next_in_s(self.clock.now_s()))):
                     await self._verify_now.wait()
 
     def _remember_head(self, verdict: Verdict) -> None:

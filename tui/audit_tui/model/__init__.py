@@ -9,11 +9,14 @@ What comes in
     activity.py, tallies.py counts, rates and silences of kinds and sources
 
 What may be believed
-    integrity.py            everything that is held for or against the log, and the badge that follows from it
-    red.py, findings.py, walks.py, verifier.py    a red that stays; what was found; when to verify; who gives verdicts
+    integrity.py            the verdicts weighed against what this console saw itself
+    verdicts.py             who gives the verdicts, the last of them, and when the next is due
+    alerts.py               what is held against the log, until it is over and a person has acknowledged it
+    badge.py                what the badge says of a snapshot of these
+    findings.py             what was found, by whom and when
     part_verdict.py         what holds of a part of a log
     cuts.py, cut_report.py  events that the log no longer holds
-    badge.py, badge_words.py, integrity_report.py, breakage.py    all that in words
+    integrity_report.py, breakage.py    all that in words
 
 What is asked for
     filter_text.py, completion.py, find.py, places.py    typed texts

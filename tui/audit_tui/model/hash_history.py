@@ -5,7 +5,7 @@ from __future__ import annotations
 __all__ = ["MAX_HASHES", "HashHistory"]
 
 MAX_HASHES = 65_536
-"""2 MB; at 5,000 events a second the 13 s before what the ring holds, and a walk over a million events takes two."""
+"""2 MB; at 5,000 events a second the 13 s before what the ring holds, and verifying a million events takes two."""
 
 _DIGEST_BYTES = 32
 

@@ -13,17 +13,15 @@ import msgspec
 
 from audit_stream.chain import Head, Verdict
 from audit_stream.display import safe
-from audit_tui.model import badge_words as words
-from audit_tui.model.badge import Alarm, Badge, State
+from audit_tui.model.alerts import AlertKind, Alerts, UnacknowledgedAlert
+from audit_tui.model.badge import Badge, Snapshot, badge_of, badge_of_alerts
 from audit_tui.model.cuts import Cut
 from audit_tui.model.findings import Finder, Finding, FindingLog, Moment
 from audit_tui.model.part_verdict import PartVerdict
-from audit_tui.model.red import Red, Unseen
 from audit_tui.model.rows import Row
-from audit_tui.model.verifier import DAEMON, Verifier
-from audit_tui.model.walks import Walks
+from audit_tui.model.verdicts import DAEMON, ReceivedVerdict, Verdicts, Verification, Verifier
 
-__all__ = ["Integrity", "Judged", "OwnBreak", "Rewriting"]
+__all__ = ["Integrity", "OwnBreak", "Rewriting"]
 
 _MAX_OWN_BREAKS = 16
 """Events that are kept whole, of up to 64 KB each, with the one before."""
@@ -46,29 +44,11 @@ class Rewriting(msgspec.Struct, frozen=True, kw_only=True):
     found_ms: int
 
 
-class Judged(msgspec.Struct, frozen=True, kw_only=True):
-    """A verdict and when it came. `matched`: its head is an event that this console has received, hash and all.
-
-    `step` is the input at which its walk began, so that one can tell what it must have seen.
-    """
-
-    verdict: Verdict
-    at: Moment
-    step: int
-    matched: bool = False
-
-    @property
-    def head(self) -> Head:
-        """What the verdict speaks of; only for verdicts that name it."""
-        assert self.verdict.head is not None
-        return self.verdict.head
-
-
 class Integrity:
     """Everything that is known of one log's integrity. No clock and no I/O; belongs to one thread.
 
     `hash_of_seen` gives the hash of an event that this console holds or remembers, None for one that it does not.
-    `verifier` is who gives the verdicts: where the names and texts here say "daemon", it may be the walk over a file.
+    `verifier` is who gives the verdicts: where the names and texts here say "daemon", it may be the one of a file.
     `now_s` is monotonic and measures spans, `now_ms` is Unix milliseconds and dates what was found.
     """
 
@@ -76,10 +56,7 @@ class Integrity:
         self, hash_of_seen: Callable[[int], str | None], *, verify_every_s: float = 30.0, verifier: Verifier = DAEMON
     ) -> None:
         self.verifier = verifier
-        self.latest: Judged | None = None
-        """The last verdict, whatever it says."""
-        self.good: Judged | None = None
-        """The last valid verdict that agrees with what was seen here; None after one that is not valid."""
+        self.verdicts = Verdicts(verify_every_s)
         self.own_breaks: dict[int, OwnBreak] = {}
         """The first few events that this console found broken, by id."""
         self.rewriting: Rewriting | None = None
@@ -89,24 +66,16 @@ class Integrity:
         self.uncompared = ""
         """Why the heads that earlier sessions remember have not been looked up in the log; "" once they have."""
         self._hash_of_seen = hash_of_seen
-        self._walks = Walks(verify_every_s)
+        self._alerts = Alerts()
         self._findings = FindingLog()
-        self._own = Red(State.BROKEN)
-        self._daemon = Red(State.BROKEN)
-        self._rewritten = Red(State.REWRITTEN)
-        self._reds = (self._own, self._daemon, self._rewritten)
-        self._ringing: dict[Red, None] = {}
-        self._shown: dict[Red, int] = {}
+        self._step = 0
+        """Counts the inputs, so that it is known which came first."""
         self._found_at: dict[int, int] = {}
+        """The step at which this console found an event broken."""
         self._rewritten_at = 0
         self._remembered: dict[int, str] = {}
-        """The hashes of the events in `_rewritten`, as this console remembers them."""
+        """The hashes of the events of the REWRITTEN alert, as this console remembers them."""
         self._acknowledged_up_to = 0
-        self._step = 0
-        self._pending: Judged | None = None
-        self._asked: tuple[int, Head | None] | None = None
-        """The step at which the walk that runs was asked for, and the newest event then."""
-        self._failure = ""
         self._offline_since_s: float | None = None
         self._offline_reason = "not connected yet"
         self._online = False
@@ -131,101 +100,61 @@ class Integrity:
 
     # From one session to the next
 
-    def recall(self, unseen: Sequence[Unseen]) -> None:
+    def restore(self, unacknowledged: Sequence[UnacknowledgedAlert]) -> None:
         """What was red when the last session ended, before anything else: it is red until a person has seen it."""
-        for each in unseen:
-            red = self._own if each.by_console else self._daemon
-            red.recall(max(each.event_id, 1), _short(each.reason))
-            self._ringing[red] = None
+        for each in unacknowledged:
+            kind = AlertKind.OWN_BREAK if each.by_console else AlertKind.REPORTED_BREAK
+            self._alerts.restore(kind, max(each.event_id, 1), _short(each.reason))
 
     @property
-    def unseen(self) -> tuple[Unseen, ...]:
-        """What the next session has to recall. A rewritten history needs none: its remembered heads show it again."""
+    def unacknowledged(self) -> tuple[UnacknowledgedAlert, ...]:
+        """What the next session has to restore. A rewritten history needs none: its remembered heads show it again."""
         return tuple(
-            Unseen(event_id=red.first_id, reason=red.reason, by_console=red is self._own)
-            for red in (self._own, self._daemon)
-            if red.is_alarm
+            UnacknowledgedAlert(
+                event_id=alert.first_id, reason=alert.reason, by_console=alert.kind is AlertKind.OWN_BREAK
+            )
+            for alert in (self._alerts.own, self._alerts.reported)
+            if alert.is_unacknowledged
         )
 
     # The daemon's verdicts
 
-    def walk_started(self, now_s: float) -> None:
-        """A verdict was asked for; `walk_ended` or `walk_failed` follows."""
+    def verification_started(self, now_s: float) -> None:
+        """A verdict was asked for; `verification_ended` or `verification_failed` follows."""
         self._step += 1
-        self._walks.begin(now_s)
-        self._asked = (self._step, self.newest)
+        self.verdicts.under_way = Verification(now_s, self._step, self.newest)
 
-    def walk_ended(self, verdict: Verdict, *, now_ms: int, now_s: float) -> None:
+    def verification_ended(self, verdict: Verdict, *, now_ms: int, now_s: float) -> None:
         """The verdict that was asked for."""
         if verdict.valid and verdict.first_break_at is not None:  # of two claims at once the worse one counts
             verdict = msgspec.structs.replace(verdict, valid=False)
         self._step += 1
-        now = self._findings.at(now_ms, now_s)
-        step, newest = self._asked or (self._step, None)
-        self._asked, self._failure = None, ""
-        self._walks.end(now_s, (verdict.duration_ms or 0) / 1000)
-        self.latest = judged = Judged(verdict=verdict, at=now, step=step)
-        self._log_verdict(judged)
-        self._weigh_break(verdict)
+        received, newest = self.verdicts.receive(verdict, self._findings.at(now_ms, now_s), self._step)
+        self._log_verdict(received)
+        self._weigh_break(received)
         if verdict.head is not None:
-            self._weigh_head(judged, newest)
+            self._weigh_head(received, newest)
         elif verdict.valid:
-            self.good = None  # it speaks of no head, so nothing can be compared
+            self.verdicts.last_agreed = None  # it speaks of no head, so nothing can be compared
         self._compare_finders()
 
-    def walk_failed(self, reason: str, *, now_ms: int, now_s: float) -> None:
+    def verification_failed(self, reason: str, *, now_ms: int, now_s: float) -> None:
         """No verdict came, which says nothing about the chain."""
         self._step += 1
-        self._asked, self._failure = None, _short(reason)
-        self._walks.fail(now_s)
-        now, what = self._findings.at(now_ms, now_s), f"no verdict: {self._failure}"
+        self.verdicts.fail(_short(reason), now_s)
+        now, what = self._findings.at(now_ms, now_s), f"no verdict: {self.verdicts.failure}"
         merge = self._findings.last_was("no verdict", Finder.DAEMON)
         self._findings.add(Finder.DAEMON, what, now, good=False, merge=merge)
 
     @property
-    def is_rewritten(self) -> bool:
-        """Whether the log was found rewritten, and that is not over: neither accepted, nor undone and acknowledged."""
-        return self._rewritten.present
-
-    @property
-    def has_failed(self) -> bool:
-        """Whether the last try to get a verdict gave none."""
-        return bool(self._failure)
-
-    @property
-    def period_s(self) -> float:
-        """From the start of one walk to that of the next."""
-        return self._walks.period_s
-
-    @property
-    def walking_since_s(self) -> float | None:
-        """When the walk that runs was asked for."""
-        return self._walks.since_s
-
-    def next_verify_in_s(self, now_s: float) -> float:
-        """How long to wait before asking for the next verdict; a whole period while one is under way."""
-        return self._walks.next_in_s(now_s)
-
-    @property
     def last_verdict(self) -> Verdict | None:
         """What the daemon said last."""
-        return None if self.latest is None else self.latest.verdict
-
-    def said_of(self, event_id: int) -> str:
-        """What stands against an event and by whom, in a few words; "" for nothing."""
-        if event_id in self._daemon.ids:
-            return f"{self.verifier.words} says: {self._daemon.ids[event_id]}"
-        return self._own.ids.get(event_id, "")
+        return None if self.verdicts.latest is None else self.verdicts.latest.verdict
 
     @property
     def verified_head(self) -> Head | None:
         """The newest head that the daemon's last verdict and this console agree on; None while they do not."""
-        return None if self.good is None else self.good.head
-
-    @property
-    def history(self) -> Sequence[Finding]:
-        """What was found, by whom and when; the newest last."""
-        return self._findings.entries
+        return None if self.verdicts.last_agreed is None else self.verdicts.last_agreed.head
 
     # What the console sees itself
 
@@ -235,14 +164,14 @@ class Integrity:
         event_id, reason = row.event_id, _short(row.reason) or f"event #{row.event_id} is broken"
         if len(self.own_breaks) < _MAX_OWN_BREAKS or event_id in self.own_breaks:
             self.own_breaks[event_id] = OwnBreak(row, before)
-        was_alarm = self._own.is_alarm and self._own.stands
-        known = event_id in self._daemon.ids
-        if not self._own.find(event_id, reason, acknowledged=known and self._daemon.acknowledged):
+        own, reported = self._alerts.own, self._alerts.reported
+        was_alarm, known = own.is_unacknowledged and own.stands, event_id in reported.ids
+        acknowledged = known and reported.is_acknowledged
+        rings = not was_alarm and not known  # of a whole stream that is broken the first rings
+        if not self._alerts.find(AlertKind.OWN_BREAK, event_id, reason, rings=rings, acknowledged=acknowledged):
             return
-        if event_id in self._own.ids:
+        if event_id in self._alerts.own.ids:
             self._found_at.setdefault(event_id, self._step)
-        if not was_alarm and not known:  # of a whole stream that is broken the first rings
-            self._ringing[self._own] = None
         now, merge = self._findings.at(now_ms, now_s), was_alarm and self._findings.last_was("", Finder.CONSOLE)
         self._findings.add(Finder.CONSOLE, reason, now, good=False, merge=merge, event_id=event_id)
         self._compare_finders()
@@ -250,8 +179,8 @@ class Integrity:
     def holds_again(self, event_id: int, now_s: float) -> None:
         """An event that this console found broken has been loaded again, and is linked."""
         self._step += 1
-        if event_id in self._own.ids:
-            self._own.release(event_id)
+        if event_id in self._alerts.own.ids:
+            self._alerts.release(AlertKind.OWN_BREAK, event_id)
             self._found_at.pop(event_id, None)
             self.own_breaks.pop(event_id, None)
             what = f"event #{event_id} holds again"
@@ -265,9 +194,10 @@ class Integrity:
         memory has been let go, this is the new history's: (0, GENESIS) when that is empty.
         """
         self.newest, self.linked_from = newest, linked_from
-        if self._pending is not None and self._pending.head.event_id <= newest.event_id:
-            judged, self._pending = self._pending, None
-            self._weigh_head(judged, None)
+        pending = self.verdicts.pending
+        if pending is not None and pending.head.event_id <= newest.event_id:
+            self.verdicts.pending = None
+            self._weigh_head(pending, None)
 
     def cut_found(self, cut: Cut, first_hash: str, *, now_ms: int, now_s: float) -> None:
         """What exactly is gone has been looked up; `first_hash` is that of the first of it, "" if it is not known."""
@@ -285,58 +215,87 @@ class Integrity:
         """
         self._step += 1
         self._rewritten_at = self._step
-        agreed_since = self.good is not None
-        self.good = self._pending = None
-        news = what or words.rewritten_reason(remembered, found)
-        if (
-            self.rewriting is None
-            or not self._rewritten.stands
-            or remembered.event_id < self.rewriting.remembered.event_id
-        ):
+        agreed_since = self.verdicts.last_agreed is not None
+        self.verdicts.contradict()
+        reason, before = what or _rewritten_reason(remembered, found), self._alerts.rewritten
+        is_first = self.rewriting is None or remembered.event_id < self.rewriting.remembered.event_id
+        if is_first or not before.stands:
             self.rewriting = Rewriting(remembered=remembered, found=found, found_ms=now_ms)
-        was_alarm = self._rewritten.is_alarm and self._rewritten.stands
-        if self._rewritten.find(remembered.event_id, news):
-            if remembered.event_id in self._rewritten.ids:
+        # Several remembered heads differ after one rewriting, which rings once.
+        rings = agreed_since or not (before.is_unacknowledged and before.stands)
+        if self._alerts.find(AlertKind.REWRITTEN, remembered.event_id, reason, rings=rings):
+            if remembered.event_id in self._alerts.rewritten.ids:
                 self._remembered[remembered.event_id] = remembered.hash
-            if not was_alarm or agreed_since:  # several remembered heads differ after one rewriting
-                self._ringing[self._rewritten] = None
             now = self._findings.at(now_ms, now_s)
-            self._findings.add(Finder.CONSOLE, news, now, good=False, event_id=remembered.event_id)
+            self._findings.add(Finder.CONSOLE, reason, now, good=False, event_id=remembered.event_id)
 
-    # What people are told
+    # What people are told, and say
 
     def badge(self, now_s: float) -> Badge:
         """What the badge says now; an acknowledgement that follows speaks of this."""
+        self._alerts.note_shown()
+        return badge_of(self.snapshot(now_s))
+
+    def snapshot(self, now_s: float) -> Snapshot:
+        """All that the badge speaks of. How long the log has not answered is counted from the first of these."""
         if not self._online and self._offline_since_s is None:
             self._offline_since_s = now_s
-        alarms = [red for red in self._reds if red.is_alarm]
-        group = _most_urgent(alarms)
-        self._shown = {red: red.finds for red in group}
-        if group:
-            return words.red(group, self._reds, self.verifier, offline=not self._online)
-        acknowledged = _most_urgent([red for red in self._reds if red.present])
-        if not self._online:
-            since_s = now_s if self._offline_since_s is None else self._offline_since_s
-            return words.offline(self._offline_reason, now_s - since_s, acknowledged, self._reds, self.verifier)
-        if acknowledged:
-            return words.red(acknowledged, self._reds, self.verifier)
-        return words.calm(self, self._failure, now_s)
+        return Snapshot(
+            now_s=now_s,
+            alerts=self._alerts.all,
+            verifier=self.verifier,
+            latest=self.verdicts.latest,
+            last_agreed=self.verdicts.last_agreed,
+            failure=self.verdicts.failure,
+            verifying_since_s=self.verdicts.verifying_since_s,
+            period_s=self.verdicts.period_s,
+            newest=self.newest,
+            linked_from=self.linked_from,
+            uncompared=self.uncompared,
+            offline_since_s=self._offline_since_s,
+            offline_reason=self._offline_reason,
+        )
+
+    @property
+    def rewritten(self) -> Badge | None:
+        """What the badge would say of a rewritten history alone; None when the log was not found rewritten.
+
+        Nor is it when that is over: accepted, or undone and acknowledged.
+        """
+        alert = self._alerts.rewritten
+        return badge_of_alerts([alert], self._alerts.all, self.verifier) if alert.is_present else None
+
+    @property
+    def is_rewritten(self) -> bool:
+        """Whether `rewritten` says something."""
+        return self._alerts.rewritten.is_present
+
+    def new_alerts(self) -> list[Badge]:
+        """What is unacknowledged and new since the last call, as the badge would say it: ring once for each."""
+        return [badge_of_alerts([alert], self._alerts.all, self.verifier) for alert in self._alerts.take_ringing()]
+
+    def said_of(self, event_id: int) -> str:
+        """What stands against an event and by whom, in a few words; "" for nothing."""
+        if event_id in self._alerts.reported.ids:
+            return f"{self.verifier.words} says: {self._alerts.reported.ids[event_id]}"
+        return self._alerts.own.ids.get(event_id, "")
+
+    @property
+    def findings(self) -> Sequence[Finding]:
+        """What was found, by whom and when; the newest last."""
+        return self._findings.entries
 
     def acknowledge(self, now_s: float) -> bool:
         """A person has seen what the last `badge` said, which silences it; False when there was nothing to see.
 
         What was found since then, unseen, stays an alarm. A history that was rewritten is not accepted by that.
         """
-        seen = [red for red, finds in self._shown.items() if red.is_alarm and red.finds == finds]
+        seen = self._alerts.acknowledge_shown()
         if not seen:
             return False
-        text = words.red(seen, self._reds, self.verifier).text.removesuffix(": acknowledge")
-        for red in seen:
-            self._ringing.pop(red, None)
-            red.acknowledge()
-        self._shown = {}
+        text = badge_of_alerts(seen, self._alerts.all, self.verifier).text.removesuffix(": acknowledge")
         self._findings.add(Finder.PERSON, f"acknowledged: {text}", self._findings.estimated(now_s), good=True)
-        if self._rewritten in seen:
+        if any(alert.kind is AlertKind.REWRITTEN for alert in seen):
             self._acknowledged_up_to = self.newest.event_id if self.newest else 0
             self._settle_rewriting()
         return True
@@ -346,59 +305,44 @@ class Integrity:
 
         The remembered heads that contradict it must have been forgotten. It is verified with the next verdict.
         """
-        if not self._rewritten.present:
+        if self.rewritten is None:
             return
-        text = words.red([self._rewritten], self._reds, self.verifier).text.partition(":")[0]
-        self._ringing.pop(self._rewritten, None)
-        self._rewritten.acknowledge()
-        self._rewritten.release_all()
+        what = f"accepted the history that there is now, after {self.rewritten.text.partition(':')[0]}"
+        self._alerts.withdraw(AlertKind.REWRITTEN)
         self._remembered.clear()
-        self.good = self._pending = self.latest = None
-        if self._asked is not None:  # that walk was asked for when another history had been seen
-            self._asked = self._step, None
-        what = f"accepted the history that there is now, after {text}"
+        self.verdicts.start_over(self._step)
         self._findings.add(Finder.PERSON, what, self._findings.estimated(now_s), good=True)
-
-    def alarms(self, now_s: float) -> list[Alarm]:
-        """The reds that are new since the last call: each once."""
-        del now_s  # taken like everywhere here
-        ringing = [red for red in self._ringing if red.is_alarm]
-        self._ringing.clear()
-        shown = [words.red([red], self._reds, self.verifier) for red in ringing]
-        return [
-            Alarm(state=badge.state, text=badge.text, detail=badge.detail, event_id=red.first_id)
-            for red, badge in zip(ringing, shown, strict=True)
-        ]
 
     # Weighing one against the other
 
-    def _weigh_break(self, verdict: Verdict) -> None:
-        at = _break_at(verdict)
+    def _weigh_break(self, received: ReceivedVerdict) -> None:
+        at = received.break_at
         if at is None:
-            self._daemon.release_all()
+            self._alerts.release_all(AlertKind.REPORTED_BREAK)
             return
-        self.good = self._pending = None
-        for event_id in [event_id for event_id in self._daemon.ids if event_id < at]:
-            self._daemon.release(event_id)
-        known = at in self._own.ids
-        reason = _short(verdict.reason or "") or f"the chain does not hold at event #{at}"
-        if self._daemon.find(at, reason, acknowledged=known and self._own.acknowledged) and not known:
-            self._ringing[self._daemon] = None
+        self.verdicts.contradict()
+        for event_id in [event_id for event_id in self._alerts.reported.ids if event_id < at]:
+            self._alerts.release(AlertKind.REPORTED_BREAK, event_id)
+        own = self._alerts.own
+        known = at in own.ids
+        reason = _short(received.verdict.reason or "") or f"the chain does not hold at event #{at}"
+        acknowledged = known and own.is_acknowledged
+        self._alerts.find(AlertKind.REPORTED_BREAK, at, reason, rings=not known, acknowledged=acknowledged)
 
-    def _weigh_head(self, judged: Judged, newest_before: Head | None) -> None:
-        """Compare the verdict's head with what was seen; `newest_before` was there when the walk was asked for."""
-        head = judged.head
+    def _weigh_head(self, received: ReceivedVerdict, newest_before: Head | None) -> None:
+        """Compare the verdict's head with what was seen; `newest_before` was there when it was asked for."""
+        head = received.head
         seen = self._hash_of_seen(head.event_id) if head.event_id else head.hash
-        if seen is not None and seen != head.hash and head.event_id not in self._own.ids:
-            self._contradicted(Head(head.event_id, seen), head, judged.at)
-        elif not judged.verdict.valid:
+        if seen is not None and seen != head.hash and head.event_id not in self._alerts.own.ids:
+            self._contradicted(Head(head.event_id, seen), head, received.at)
+        elif not received.verdict.valid:
             return
         elif newest_before is not None and head.event_id < newest_before.event_id:
-            self._contradicted(newest_before, None, judged.at)
+            self._contradicted(newest_before, None, received.at)
         elif seen is None and (self.newest is None or head.event_id > self.newest.event_id):
-            self._pending = judged  # told before it was received
+            self.verdicts.pending = received  # told before it was received
         else:
-            self.good = msgspec.structs.replace(judged, matched=seen == head.hash)
+            self.verdicts.last_agreed = msgspec.structs.replace(received, matched=seen == head.hash)
             self._settle_rewriting()
 
     def _settle_rewriting(self) -> None:
@@ -406,63 +350,71 @@ class Integrity:
 
         A verdict alone settles nothing: whoever rewrites a history leaves one that is valid.
         """
-        if self.good is None or not self.good.matched or self.good.step <= self._rewritten_at:
+        agreed = self.verdicts.last_agreed
+        if agreed is None or not agreed.matched or agreed.step <= self._rewritten_at:
             return
         if self._all_there_again():
-            self._rewritten.release_all()
+            self._alerts.release_all(AlertKind.REWRITTEN)
             self._remembered.clear()
 
     def _all_there_again(self) -> bool:
         """Whether the history that was seen linked holds every remembered event that had been found missing."""
         newest_id = self.newest.event_id if self.newest is not None else 0
-        return not self._rewritten.more and all(
+        return not self._alerts.rewritten.more and all(
             max(self.linked_from, 1) <= event_id <= newest_id and self._hash_of_seen(event_id) == hash_
             for event_id, hash_ in self._remembered.items()
         )
 
     def _contradicted(self, remembered: Head, found: Head | None, now: Moment) -> None:
         """A verdict contradicts what was seen: once, though it does so for every event of what was seen before."""
-        self.good = self._pending = None
-        red = self._rewritten
-        if not (red.present and red.stands and red.acknowledged and remembered.event_id <= self._acknowledged_up_to):
+        self.verdicts.contradict()
+        alert = self._alerts.rewritten
+        is_acknowledged = alert.is_present and alert.stands and alert.is_acknowledged
+        if not (is_acknowledged and remembered.event_id <= self._acknowledged_up_to):
             self.history_differs(remembered, found, now_ms=now.wall_ms, now_s=now.monotonic_s)
 
     def _compare_finders(self) -> None:
         """Set what the daemon and this console hold against each other."""
-        if self.latest is None:
+        latest = self.verdicts.latest
+        if latest is None:
             return
-        verdict, at = self.latest.verdict, _break_at(self.latest.verdict)
+        verdict, at = latest.verdict, latest.break_at
         up_to = verdict.head.event_id if verdict.head is not None else verdict.checked
         overlooked = [
             event_id
             for event_id, found_at in self._found_at.items()
-            if found_at < self.latest.step and event_id <= up_to and (at is None or event_id < at)
+            if found_at < latest.step and event_id <= up_to and (at is None or event_id < at)
         ]
-        if self._own.disagree(words.overlooked(min(overlooked), at, self.verifier) if overlooked else ""):
-            self._ringing[self._own] = None
-        accused = at is not None and at in self._daemon.ids and at not in self._own.ids
-        if not accused or at is None:
-            self._daemon.disagree("")
-        elif not self._daemon.disagreement and self._seen_whole(at):
-            self._daemon.disagree(words.seen_whole(at, self.verifier))
-            self._ringing[self._daemon] = None
+        self._alerts.disagree(AlertKind.OWN_BREAK, self._overlooked(min(overlooked), at) if overlooked else "")
+        reported, own = self._alerts.reported, self._alerts.own
+        if at is None or at not in reported.ids or at in own.ids:
+            self._alerts.disagree(AlertKind.REPORTED_BREAK, "")
+        elif not reported.disagreement and self._has_whole(at):
+            self._alerts.disagree(AlertKind.REPORTED_BREAK, self._received_whole(at))
 
-    def _seen_whole(self, event_id: int) -> bool:
+    def _has_whole(self, event_id: int) -> bool:
         """Whether this console holds the event and the one before it, and found neither broken."""
         needed = [event_id] if event_id == 1 else [event_id - 1, event_id]
-        return all(self._hash_of_seen(each) is not None and each not in self._own.ids for each in needed)
+        return all(self._hash_of_seen(each) is not None and each not in self._alerts.own.ids for each in needed)
 
-    def _log_verdict(self, judged: Judged) -> None:
-        verdict, at = judged.verdict, _break_at(judged.verdict)
-        history = self._findings.entries
+    def _overlooked(self, event_id: int, other_break: int | None) -> str:
+        says = "valid" if other_break is None else f"the first break is #{other_break}"
+        return f"{self.verifier.words} says {says}, this console found #{event_id} broken"
+
+    def _received_whole(self, event_id: int) -> str:
+        who = self.verifier.words
+        whole = f"{who} says broken at #{event_id}, this console received it whole"
+        return f"{whole}: it was changed after that, or {who} errs"
+
+    def _log_verdict(self, received: ReceivedVerdict) -> None:
+        verdict, at, before = received.verdict, received.break_at, self._findings.entries
+        holds = _WHAT_HOLDS[isinstance(verdict, PartVerdict)]
         self._findings.add(
             Finder.DAEMON,
-            _WHAT_HOLDS[isinstance(verdict, PartVerdict)]
-            if at is None
-            else _short(verdict.reason or f"broken at event #{at}"),
-            judged.at,
+            holds if at is None else _short(verdict.reason or f"broken at event #{at}"),
+            received.at,
             good=at is None,
-            merge=at is None or (bool(history) and history[-1].event_id == at),
+            merge=at is None or (bool(before) and before[-1].event_id == at),
             checked=verdict.checked,
             head=verdict.head,
             duration_ms=verdict.duration_ms,
@@ -470,19 +422,10 @@ class Integrity:
         )
 
 
-def _break_at(verdict: Verdict) -> int | None:
-    """Where the chain fails to hold; a daemon that says so without saying where means what it checked last."""
-    if verdict.valid:
-        return None
-    return verdict.checked + 1 if verdict.first_break_at is None else verdict.first_break_at
-
-
-def _most_urgent(reds: list[Red]) -> list[Red]:
-    """The reds that are shown together: those in disagreement first, then a rewritten history, then breaks."""
-    broken = [red for red in reds if red.state is State.BROKEN]
-    if any(red.disagreement for red in broken):
-        return broken
-    return [red for red in reds if red.state is State.REWRITTEN] or broken
+def _rewritten_reason(remembered: Head, found: Head | None) -> str:
+    if found is None:
+        return f"event #{remembered.event_id}, which this console remembers, is gone"
+    return f"event #{remembered.event_id} has another hash than this console remembers"
 
 
 def _short(text: str) -> str:

@@ -16,7 +16,7 @@ from audit_tui.model.findings import Finder, Finding
 from audit_tui.model.integrity import Integrity, Rewriting
 from audit_tui.model.part_verdict import PartVerdict
 from audit_tui.model.rows import Check, Gap, Row, check_after
-from audit_tui.model.verifier import Verifier
+from audit_tui.model.verdicts import Verifier
 from audit_tui.text import duration, fit
 
 __all__ = [
@@ -106,8 +106,8 @@ def known_lines(integrity: Integrity) -> list[str]:
     return [
         f"{integrity.verifier.name:<9}{_verdict_line(verdict)}",
         console,
-        f"         a verdict every {duration(integrity.period_s)}"
-        + (", one is under way" if integrity.walking_since_s is not None else ""),
+        f"         a verdict every {duration(integrity.verdicts.period_s)}"
+        + (", one is under way" if integrity.verdicts.verifying_since_s is not None else ""),
     ]
 
 
@@ -123,7 +123,7 @@ def _verdict_line(verdict: Verdict | None) -> str:
 
 def finding_lines(integrity: Integrity) -> list[str]:
     """The findings, the newest first."""
-    return [_finding_line(finding, integrity.verifier) for finding in reversed(integrity.history)] or ["nothing yet"]
+    return [_finding_line(finding, integrity.verifier) for finding in reversed(integrity.findings)] or ["nothing yet"]
 
 
 def _finding_line(finding: Finding, verifier: Verifier) -> str:

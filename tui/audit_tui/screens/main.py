@@ -142,7 +142,7 @@ class MainScreen(HistoryKeys, FindKeys, FilterKeys, OpeningKeys):
 
     def _slow_tick(self) -> None:
         self.console_app.leave_if_alone()
-        for alarm in self.session.integrity.alarms(self.session.clock.now_s()):
+        for alarm in self.session.integrity.new_alerts():
             self.console_app.raise_alarm(alarm)
         while self.session.notices:
             self.say(self.session.notices.popleft(), severity="warning")
@@ -292,5 +292,5 @@ class MainScreen(HistoryKeys, FindKeys, FilterKeys, OpeningKeys):
             columns=tuple(name for name in COLUMNS if name not in self.table.hidden),
             layout={"panel": bool(self.query_one(ActivityPanel).display)} if self.is_mounted else {},
             time_format=self.table.time_format,
-            unseen=self.session.integrity.unseen,
+            unacknowledged=self.session.integrity.unacknowledged,
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from audit_tui.model.red import Unseen
+from audit_tui.model.alerts import UnacknowledgedAlert
 from audit_tui.storage.json_file import JsonFile, storable
 
 __all__ = ["DaemonState", "SessionFile", "SessionState"]
@@ -20,7 +20,7 @@ class DaemonState(msgspec.Struct, frozen=True, kw_only=True):
     """How one daemon was looked at. Empty says nothing: the console then does what it does by default.
 
     `history` is the filters that were applied, the last last. `layout` holds what the main screen likes to keep, such
-    as whether the panel is open, `unseen` the breaks that nobody has acknowledged.
+    as whether the panel is open, `unacknowledged` the breaks that nobody has acknowledged (`unseen` in the file).
     """
 
     filter: str = ""
@@ -29,7 +29,7 @@ class DaemonState(msgspec.Struct, frozen=True, kw_only=True):
     columns: tuple[str, ...] = ()
     layout: dict[str, str | int | bool] = {}
     time_format: str = ""
-    unseen: tuple[Unseen, ...] = ()
+    unacknowledged: tuple[UnacknowledgedAlert, ...] = msgspec.field(default=(), name="unseen")
 
 
 class SessionState(msgspec.Struct, frozen=True, kw_only=True):
