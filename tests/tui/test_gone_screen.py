@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from textual.widgets import Static
 
+from audit_stream.chain import Verdict
 from audit_tui.check import check_file
 from audit_tui.screens.gone import GoneScreen
 from audit_tui.storage.heads import HeadMemory
@@ -161,6 +162,20 @@ def test_accepting_names_the_consequences_and_wants_a_word(tmp_path: Path) -> No
             assert accepted.event_id == 80
             assert accepted.given_up is not None
             assert accepted.given_up.event_id == 100
+
+    run(main)
+
+
+def test_the_question_is_headed_by_what_was_rewritten_when_the_badge_says_something_worse(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with cut_log(tmp_path) as (seen, log, _):
+            log.raw[4] = tampered(log.raw[4], source="me")
+            log.verdict = Verdict(valid=True, checked=80, first_break_at=None, reason=None, head=log.head)
+            await seen.main.session.pages.show_around(5)
+            await seen.until(lambda: seen.app.badge_text == "BROKEN at #5 · they disagree")
+            await seen.keys("A")
+            await seen.until(lambda: type(seen.app.screen).__name__ == "AcceptScreen")
+            assert text(seen, "consequences").splitlines()[0] == "REWRITTEN at #61"
 
     run(main)
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 
 from audit_stream.chain import Head
 from audit_stream.display import counted, safe
-from audit_tui.model.badge import Badge
 from audit_tui.model.cuts import Cut, Cuts
 from audit_tui.model.integrity_report import Remembered, when
 
@@ -49,10 +48,10 @@ def cuts_text(cuts: Cuts, heads: Sequence[Remembered], head_id: int) -> str:
     return "\n".join(lines)
 
 
-def accept_text(badge: Badge, head: Head, heads: Sequence[Remembered], cuts: Cuts) -> str:
-    """What accepting means: what is there now, what will be forgotten, what stays."""
+def accept_text(rewritten: str, head: Head, heads: Sequence[Remembered], cuts: Cuts) -> str:
+    """What accepting means: what was `rewritten`, in words, what is there now, what will be forgotten, what stays."""
     there = f"#{head.event_id} {safe(head.hash[:12])}" if head.event_id else "no event"
-    lines = [badge.text, *(f"  {cut.summary}" for cut in cuts.all if cut.returned_ms is None)]
+    lines = [rewritten, *(f"  {cut.summary}" for cut in cuts.all if cut.returned_ms is None)]
     lines.append(f"The log ends now with {there}: from then on that is the history to compare with.")
     if heads:
         newest = max(heads, key=lambda each: each.event_id)

@@ -11,7 +11,6 @@ from textual.containers import VerticalScroll
 from textual.widgets import Input, Static
 
 from audit_stream.chain import Head
-from audit_tui.model.badge import Badge
 from audit_tui.model.cut_report import accept_text
 from audit_tui.model.cuts import Cuts
 from audit_tui.model.integrity_report import Remembered
@@ -25,7 +24,10 @@ _HINT = f"Type {_WORD} and press Enter. Escape leaves all as it is."
 
 
 class AcceptScreen(Dialog[bool]):
-    """True once the word was typed: a key alone, which may be meant for another screen, accepts nothing."""
+    """True once the word was typed: a key alone, which may be meant for another screen, accepts nothing.
+
+    `rewritten` and the others are those of `accept_text`.
+    """
 
     DEFAULT_CSS = """
     AcceptScreen { align: center middle; }
@@ -39,9 +41,9 @@ class AcceptScreen(Dialog[bool]):
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(False)", "Leave all as it is")]
 
-    def __init__(self, badge: Badge, head: Head, heads: Sequence[Remembered], cuts: Cuts) -> None:
+    def __init__(self, rewritten: str, head: Head, heads: Sequence[Remembered], cuts: Cuts) -> None:
         super().__init__()
-        self._text = accept_text(badge, head, heads, cuts)
+        self._text = accept_text(rewritten, head, heads, cuts)
 
     def compose(self) -> ComposeResult:
         """The consequences, and the field for the word."""

@@ -134,7 +134,8 @@ class OpeningKeys(MainPart):
         from audit_tui.screens.accept import AcceptScreen
 
         session, user_data = self.session, self.console_app.user_data
-        if not session.integrity.is_rewritten:
+        rewritten = session.integrity.rewritten
+        if rewritten is None:
             self.say("there is nothing to accept: the log holds what this console remembers of it")
             return
 
@@ -153,8 +154,8 @@ class OpeningKeys(MainPart):
             head = (await session.log.stats()).head
             shown.append(head)
             heads = await user_data.known_heads(session.log.url)
-            badge = session.integrity.badge(session.clock.now_s())
-            await self.app.push_screen(AcceptScreen(badge, head, heads, session.cuts), answered)
+            what = (session.integrity.rewritten or rewritten).text
+            await self.app.push_screen(AcceptScreen(what, head, heads, session.cuts), answered)
 
         self.reading(ask, group="accept")
 
