@@ -5,12 +5,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from audit_stream.chain import GENESIS, Head, Verdict
 from audit_stream.kinds import Severity
-from audit_tui.model.badge import Badge, State
+from audit_tui.model.alerts import AlertKind
+from audit_tui.model.badge import Badge, State, badge_of
 from audit_tui.model.findings import MAX_FINDINGS, Finder
 from audit_tui.model.integrity import Integrity
 from audit_tui.model.integrity_report import accepted_lines, around_lines, finding_lines, known_lines
@@ -742,6 +743,52 @@ def test_verified_is_never_said_of_what_the_console_has_not_seen_linked(steps: l
             assert rig.integrity.linked_from <= good.head.event_id <= newest.event_id
             assert rig.integrity.last_verdict is not None
             assert rig.integrity.last_verdict.valid
+
+
+random_steps = st.lists(st.tuples(st.sampled_from(sorted(STEPS)), st.integers(1, 8)), max_size=40)
+
+
+@given(random_steps)
+@example([("own", 6), ("other", 6), ("holds", 6), ("acknowledge", 1)])
+def test_verified_is_never_said_beside_an_alert_or_of_another_head_than_was_seen(steps: list[tuple[str, int]]) -> None:
+    rig = Rig(6)
+    for step, number in steps:
+        STEPS[step](rig, number)
+        if rig.badge.state is State.VERIFIED:
+            snapshot = rig.integrity.snapshot(rig.now_s)
+            assert not [alert for alert in snapshot.alerts if alert.is_present]
+            assert snapshot.last_agreed is not None
+            agreed = snapshot.last_agreed.head
+            assert rig.seen.get(agreed.event_id, agreed.hash) == agreed.hash
+
+
+@given(random_steps)
+def test_acknowledging_removes_nothing_that_still_stands(steps: list[tuple[str, int]]) -> None:
+    rig = Rig(6)
+    for step, number in [*steps, ("acknowledge", 1)]:
+        rig.integrity.badge(rig.now_s)
+        before = rig.integrity.snapshot(rig.now_s).alerts
+        STEPS[step](rig, number)
+        after = rig.integrity.snapshot(rig.now_s).alerts
+        assert all(alert.is_present for alert in after if alert.stands)
+        if step != "acknowledge":
+            continue
+        for was, now in zip(before, after, strict=True):
+            there_again = was.kind is AlertKind.REWRITTEN and all(
+                rig.seen.get(each) == hash_at(each) for each in was.ids
+            )
+            assert (now.ids, now.more) == (was.ids, was.more) or there_again
+
+
+@given(random_steps)
+def test_a_badge_is_the_same_for_the_same_snapshot(steps: list[tuple[str, int]]) -> None:
+    rig = Rig(6)
+    for step, number in steps:
+        before = rig.integrity.snapshot(rig.now_s)
+        said = badge_of(before)
+        assert said == rig.badge
+        STEPS[step](rig, number)
+        assert badge_of(before) == said
 
 
 def test_the_events_around_a_break_stand_in_columns_whatever_their_numbers() -> None:

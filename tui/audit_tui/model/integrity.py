@@ -333,8 +333,11 @@ class Integrity:
         """Compare the verdict's head with what was seen; `newest_before` was there when it was asked for."""
         head = received.head
         seen = self._hash_of_seen(head.event_id) if head.event_id else head.hash
-        if seen is not None and seen != head.hash and head.event_id not in self._alerts.own.ids:
-            self._contradicted(Head(head.event_id, seen), head, received.at)
+        if seen is not None and seen != head.hash:
+            if head.event_id in self._alerts.own.ids:  # which is held against it already
+                self.verdicts.contradict()
+            else:
+                self._contradicted(Head(head.event_id, seen), head, received.at)
         elif not received.verdict.valid:
             return
         elif newest_before is not None and head.event_id < newest_before.event_id:
