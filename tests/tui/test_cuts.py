@@ -322,7 +322,7 @@ class Console:
         def remember(head: Head) -> None:
             memory.remember(self.log.url, head, session.clock.now_ms())
 
-        session._remember = remember
+        session._comparing.remember = remember
         self._memory = memory
         return session
 
@@ -465,7 +465,7 @@ def test_no_history_that_contradicts_what_was_seen_and_not_accepted_is_ever_veri
                 lambda: (
                     not session.integrity.uncompared
                     and not session.cuts.unsettled
-                    and not session._heads_wanted.is_set()
+                    and not session._intake.comparison_wanted.is_set()
                     and state(session) in (State.VERIFIED, State.REWRITTEN)
                 )
             )

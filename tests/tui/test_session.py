@@ -304,7 +304,7 @@ def test_a_damaged_event_is_said_and_the_rest_is_shown() -> None:
         log.verdict = Verdict(valid=False, checked=44, first_break_at=45, reason="hash mismatch at event #45")
         session = Session(log)
 
-        rows = [session._read(served) async for served in _raw(log)]
+        rows = [session._intake.read(served) async for served in _raw(log)]
         assert [row.event_id for row in rows if row is not None] == [*range(1, 45), *range(46, 51)]
         assert "no event" in session.notices[0]
 

@@ -12,26 +12,23 @@ import asyncio
 import contextlib
 import random
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from audit_stream.chain import GENESIS, Head, Verdict
+from audit_stream.chain import GENESIS, Head
 from audit_stream.client import Live, Lost, OtherHistory, RawEvent, Stats
 from audit_stream.client.failures import back_off_s
 from audit_stream.errors import ClientError
 from audit_stream.kinds import DEFAULT_KINDS, KindRegistry
 from audit_stream.timestamps import time_ms_or_none
 from audit_tui.clock import SYSTEM_CLOCK, Clock
-from audit_tui.cut_search import settled
-from audit_tui.log import Log, is_address
+from audit_tui.comparing import Comparing
+from audit_tui.intake import Intake
+from audit_tui.log import Log
 from audit_tui.model.activity import Activity
 from audit_tui.model.alerts import UnacknowledgedAlert
 from audit_tui.model.connection import Connection, ConnectionState
-from audit_tui.model.cuts import Arrivals, Cut, Cuts, ranges
-from audit_tui.model.integrity import Integrity
-from audit_tui.model.part_verdict import PartVerdict
-from audit_tui.model.ring import MAX_ROWS, Ring
-from audit_tui.model.rows import Check, Row, check_after, read_row
-from audit_tui.model.verdicts import verifier_of
+from audit_tui.model.ring import MAX_ROWS
+from audit_tui.model.rows import Row
 from audit_tui.model.view import View
 from audit_tui.pages import Pages
 
@@ -49,7 +46,6 @@ _DRAIN_EVENTS = 2_000
 
 _COMPARE_AGAIN_S = 1.0
 _REMEMBER_EVERY_S = 1.0
-_HASH_CHARACTERS = 64
 _MAX_FAILURES = 10
 """Where waiting gets no longer."""
 
@@ -73,25 +69,22 @@ class Session:
         most_behind: int = MAX_ROWS,
     ) -> None:
         self.log = log
-        self.kinds: KindRegistry = DEFAULT_KINDS
-        self.ring = Ring()
-        self.view = View(on_broken=self._found_broken)
+        self.clock = clock
+        self.on_change = on_change
+        self._intake = Intake(log.url, known_heads, verify_every_s=verify_every_s, clock=clock)
+        self._comparing = Comparing(
+            log, self._intake, remember=remember, on_change=lambda: self.on_change(), clock=clock
+        )
+        self.ring = self._intake.ring
+        self.integrity = self._intake.integrity
+        self.notices = self._intake.notices
+        self.cuts = self._comparing.cuts
+        self.view = View(on_broken=self._intake.found_broken)
+        self.pages = Pages(log, self.ring, self.view, self._intake.read_again)
         self.activity = Activity()
-        self.integrity = Integrity(self.hash_of_seen, verify_every_s=verify_every_s, verifier=verifier_of(log.url))
         self.connection = Connection()
         self.stats: Stats | None = None
-        self.pages = Pages(log, self.ring, self.view, self._read_again)
-        self.notices: deque[str] = deque(maxlen=50)
         self.delay_ms: float | None = None
-        self.cuts = Cuts()
-        self._known = {head.event_id: head.hash for head in known_heads}
-        self._remember = remember
-        self._remembered: tuple[int, str] | None = None
-        self._remembered_s: float | None = None
-        self._arrivals = Arrivals()
-        self._seen_ms: int | None = None
-        self.on_change = on_change
-        self.clock = clock
         self._most_behind = most_behind
         self._inbox: deque[RawEvent] = deque()
         self._inbox_bytes = 0
@@ -99,13 +92,22 @@ class Session:
         self._room = asyncio.Event()
         self._up = asyncio.Event()
         self._verify_now = asyncio.Event()
-        self._heads_wanted = asyncio.Event()
         self._catch_up_to = 0
         self._follow_anew: Callable[[], asyncio.Task[None]] | None = None
         self._following: asyncio.Task[None] | None = None
         self.integrity.restore(unacknowledged)
         if known_heads:
             self.integrity.not_compared("not asked yet")
+
+    @property
+    def kinds(self) -> KindRegistry:
+        """The kinds of this log, with those that only it has."""
+        return self._intake.kinds
+
+    @property
+    def known_heads(self) -> tuple[Head, ...]:
+        """The heads that were remembered from earlier sessions, the newest first."""
+        return self._intake.known_heads
 
     async def run(self) -> None:
         """Follow and verify for ever; a daemon that is away is a state, never an error."""
@@ -119,32 +121,20 @@ class Session:
         """Ask for a verdict without waiting for the period's end."""
         self._verify_now.set()
 
-    def hash_of_seen(self, event_id: int) -> str | None:
-        """The hash of an event that this console holds or remembers."""
-        return self.ring.hash_of(event_id) or self._known.get(event_id)
-
-    @property
-    def known_heads(self) -> tuple[Head, ...]:
-        """The heads that were remembered from earlier sessions, the newest first."""
-        return tuple(Head(event_id, self._known[event_id]) for event_id in sorted(self._known, reverse=True))
-
     async def accept_history(self, shown: Head = GENESIS) -> Head:
         """A person has accepted the history that there is now: let go what is known of another one. Returns its head.
 
         `shown` is the head that the person was shown. Copies of what is gone are kept until the session ends. Raises
         ClientError when the log does not say what it holds, or no longer holds `shown`; then nothing is let go.
         """
-        if shown.event_id and not await self._holds(shown):
+        if shown.event_id and not await self._comparing.holds(shown):
             raise ClientError(
                 f"the log has changed again: it no longer holds #{shown.event_id}, so nothing was accepted"
             )
         await self._look_for_cut()  # what is let go below may be the only copy
-        await self._settle_cuts()
+        await self._comparing.settle_cuts()
         head = (await self.log.stats()).head
-        self._known = {}
-        self._remembered = None
-        self.integrity.compared()
-        self.integrity.accept(self.clock.now_s())
+        self._comparing.forget()
         self._let_go()
         self._begin_following()
         self.verify_now()
@@ -164,7 +154,7 @@ class Session:
             return 0
         served = [self._inbox.popleft() for _ in range(count)]
         self._inbox_bytes -= sum(len(each.raw) for each in served)
-        rows = self._take_in(served)
+        rows = self._intake.add(served)
         self._room.set()
         now_s = self.clock.now_s()
         live = self.connection.state is ConnectionState.LIVE
@@ -172,35 +162,21 @@ class Session:
         self.activity.add_many(rows, now_s, live=live)
         if rows:
             newest = rows[-1]
-            self._seen_ms = self.clock.now_ms()
-            self._arrivals.note(newest.event_id, self._seen_ms)
             stamped = time_ms_or_none(newest.timestamp) if live else None
             self.delay_ms = None if stamped is None else max(0.0, self.clock.now_ms() - stamped)
             self._tell_growth()
             self._note_catching_up(newest.event_id)
-            self.remember_newest(every_s=_REMEMBER_EVERY_S)
+            self._comparing.remember_newest(every_s=_REMEMBER_EVERY_S)
         return count
 
-    def remember_newest(self, *, every_s: float = 0.0) -> None:
-        """Keep the newest event's id and hash for later sessions.
+    def remember_newest(self) -> None:
+        """Keep the newest event's id and hash for later sessions."""
+        self._comparing.remember_newest()
 
-        By the heads of verdicts alone, what came after the last one could be cut off unnoticed while no console looks.
-        """
-        newest, now_s = self.ring.newest, self.clock.now_s()
-        if newest is None or newest.check is Check.BROKEN or self._remembered == (newest.event_id, newest.hash):
-            return
-        if every_s and self._remembered_s is not None and now_s - self._remembered_s < every_s:
-            return
-        if self.integrity.is_rewritten or self.integrity.uncompared or not self._may_remember:
-            return
-        self._remembered, self._remembered_s = (newest.event_id, newest.hash), now_s
-        self._remember(self.ring.head)
-
-    @property
-    def _may_remember(self) -> bool:
-        """A part of a log has no head; whether an export is one only its verdict tells."""
-        verdict = self.integrity.last_verdict
-        return is_address(self.log.url) or (verdict is not None and not isinstance(verdict, PartVerdict))
+    def observe(self, row: Row, before: Row | None) -> None:
+        """An event was read again and checked, by whatever screen: it must hold, and be what it was before."""
+        self._intake.observe(row, before)
+        self.on_change()
 
     # Following
 
@@ -224,14 +200,14 @@ class Session:
         if self.stats.severities:
             extra = ",".join(f"{kind}:{label}" for kind, label in self.stats.severities.items())
             with contextlib.suppress(ValueError):
-                self.kinds = DEFAULT_KINDS.with_extra(extra)
+                self._intake.kinds = DEFAULT_KINDS.with_extra(extra)
         self.activity.kinds = self.kinds
         self.activity.seed(self.stats.by_kind, self.stats.by_source, up_to_id=self.stats.head.event_id)
         if not len(self.ring):
             await self._load_end()
             return
         if not await self._look_for_cut():  # a tail begun anew knows its place by id only
-            self._seen_ms = self.clock.now_ms()
+            self._intake.seen_ms = self.clock.now_ms()
         if not len(self.ring):
             await self._load_end()
 
@@ -239,7 +215,7 @@ class Session:
         """Whether the log has lost the newest event that was received; then what was received is kept as evidence."""
         await self._drain_all()
         seen = self.ring.head
-        if seen == GENESIS or await self._holds(seen):
+        if seen == GENESIS or await self._comparing.holds(seen):
             return False
         head = (await self.log.stats()).head
         if self.ring.hash_of(seen.event_id) != seen.hash:
@@ -249,10 +225,7 @@ class Session:
 
     async def _load_end(self) -> bool:
         """Take the newest events in; False when none of them is new."""
-        new = self._take_in([served async for served in self.log.events(limit=FIRST_PAGE)], in_one_answer=True)
-        if new:
-            self._seen_ms = self.clock.now_ms()
-            self._arrivals.note(new[-1].event_id, self._seen_ms)
+        new = self._intake.add([served async for served in self.log.events(limit=FIRST_PAGE)], in_one_answer=True)
         self.view.grow(new)
         self._tell_growth()
         self.on_change()
@@ -300,10 +273,8 @@ class Session:
         )
         self._failures = 0
         self._up.set()
-        self._heads_wanted.set()
-        if (
-            self.integrity.verdicts.failure
-        ):  # because the daemon was away: nobody should wait a whole period for the next
+        self._intake.comparison_wanted.set()
+        if self.integrity.verdicts.failure:  # the daemon was away: nobody should wait a whole period for the next
             self._verify_now.set()
         return True
 
@@ -343,29 +314,8 @@ class Session:
         self.view.begin(self.ring)
 
     def _other_history(self, seen: Head, head: Head) -> None:
-        """The log no longer holds `seen`, its head is `head`: begin anew, and keep what was received as evidence."""
-        if self.ring.head.event_id >= seen.event_id:
-            seen = self.ring.head
-        self._differs(seen, None if head.event_id < seen.event_id else head)
-        self.notices.append(f"the log no longer holds event #{seen.event_id}: it was cut or rewritten")
-        if self._may_remember and len(seen.hash) == _HASH_CHARACTERS:
-            self._remember(seen)  # or the next session would not know of it
-        rows, hashes = self.ring.part_with()
-        gone = ranges([seen.event_id], (head.event_id + 1, seen.event_id))
-        self.cuts.add(
-            Cut(
-                before=seen,
-                now=head,
-                found_ms=self.clock.now_ms(),
-                seen_ms=self._seen_ms,
-                gone=gone,
-                rows=rows,
-                hashes=hashes,
-                arrivals=self._arrivals,
-            )
-        )
-        self._arrivals = Arrivals()
-        self._heads_wanted.set()
+        """The log, whose head is `head`, no longer holds `seen`: begin anew."""
+        self._comparing.lost(seen, head)
         self._let_go()
 
     def _tell_growth(self) -> None:
@@ -383,8 +333,7 @@ class Session:
     async def _verify(self) -> None:
         while True:
             await self._up.wait()
-            started_s = self.clock.now_s()
-            self.integrity.verification_started(started_s)
+            self.integrity.verification_started(self.clock.now_s())
             self.on_change()
             try:
                 verdict = await self.log.verify()
@@ -394,152 +343,32 @@ class Session:
                 await self._drain_all()  # what the verdict speaks of should have been seen here too
                 was_rewritten = self.integrity.is_rewritten
                 self.integrity.verification_ended(verdict, now_ms=self.clock.now_ms(), now_s=self.clock.now_s())
-                self._remember_head(verdict)
-                self._note_returned()
+                self._comparing.remember_verified(verdict)
+                self._comparing.note_returned()
                 if self.integrity.is_rewritten and not was_rewritten:
-                    self._heads_wanted.set()  # what this console has had is to be kept, if it is gone
+                    self._intake.comparison_wanted.set()  # what this console has had is to be kept, if it is gone
             self.on_change()
             self._verify_now.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(0.05, self.integrity.verdicts.next_in_s(self.clock.now_s()))):
                     await self._verify_now.wait()
 
-    def _remember_head(self, verdict: Verdict) -> None:
-        if self.integrity.is_rewritten or self.integrity.uncompared:
-            return  # a person has to accept this history first: its heads must not stand among those of the other
-        if isinstance(verdict, PartVerdict):
-            return  # another part of the same name would seem to have lost events
-        head = verdict.head
-        if verdict.valid and head is not None and head.event_id and self.hash_of_seen(head.event_id) == head.hash:
-            self._remember(head)
-
     async def _compare_heads(self) -> None:
         """Whether the log still holds what earlier sessions saw, each time that it has been connected to."""
         while True:
-            await self._heads_wanted.wait()
-            self._heads_wanted.clear()
+            await self._intake.comparison_wanted.wait()
+            self._intake.comparison_wanted.clear()
             try:
                 if self.integrity.is_rewritten and await self._look_for_cut():
                     self._begin_following()
-                await self._settle_cuts()
-                await self._compare_each_head()
+                await self._comparing.settle_cuts()
+                await self._comparing.compare_heads()
             except ClientError as error:  # the stream may hold all the same, so this is for us to try again
                 self.integrity.not_compared(str(error))
-                self._heads_wanted.set()
+                self._intake.comparison_wanted.set()
                 await asyncio.sleep(_COMPARE_AGAIN_S)
             else:
                 self.integrity.compared()
                 if self.integrity.last_verdict is not None:  # it came before this was known
-                    self._remember_head(self.integrity.last_verdict)
+                    self._comparing.remember_verified(self.integrity.last_verdict)
             self.on_change()
-
-    async def _compare_each_head(self) -> None:
-        differing: list[tuple[Head, Head | None]] = []
-        for known in self.known_heads:
-            served = await self.log.event(known.event_id)
-            found = None if served is None else self._checked(served)
-            if found is not None and found.hash == known.hash:
-                break  # and so is all before it
-            differing.append((known, None if found is None else Head(known.event_id, found.hash)))
-        for remembered, there in dict.fromkeys(differing[:1] + differing[-1:]):  # the newest, and the earliest
-            self._differs(remembered, there)
-        if differing and not self.cuts.covers(differing[0][0]):  # of a session before this: there are no copies
-            newest, now = differing[0][0], (await self.log.stats()).head
-            self.cuts.add(Cut(before=newest, now=now, found_ms=self.clock.now_ms()))
-            await self._settle_cuts()
-
-    async def _settle_cuts(self) -> None:
-        """Look up what exactly is gone."""
-        for cut in self.cuts.unsettled:
-            found = await settled(self.log, cut, self._known, self._holds, self._read_or_none, self.clock.now_ms())
-            self.cuts.replace(cut, found)
-            if found.returned_ms is None and found.gone:
-                first_id = found.gone[0][0]
-                first = next((row.hash for row in found.rows[:1] if row.event_id == first_id), "")
-                self.integrity.cut_found(found, first, now_ms=self.clock.now_ms(), now_s=self.clock.now_s())
-                self.notices.append(f"{found.summary}{': copies in b' if found.rows else ''}")
-            if found.there is not None and found.there.event_id and self._may_remember:
-                self._remember(found.there)
-            self.on_change()
-
-    async def _holds(self, head: Head) -> bool:
-        """Whether the log has this event, as far as it says: whether its bytes fit as well is a break, no cut."""
-        served = await self.log.event(head.event_id)
-        found = None if served is None else self._checked(served)
-        return found is not None and (found.event_id, found.hash) == (head.event_id, head.hash)
-
-    def _read_or_none(self, served: RawEvent) -> Row | None:
-        try:
-            return read_row(served, self.kinds)
-        except ClientError:
-            return None
-
-    def _note_returned(self) -> None:
-        """Tell of what was gone and has been received again."""
-        for cut in self.cuts.all:
-            if cut.settled and cut.returned_ms is None and self.ring.hash_of(cut.before.event_id) == cut.before.hash:
-                self.cuts.returned(cut, self.clock.now_ms())
-
-    def observe(self, row: Row, before: Row | None) -> None:
-        """An event was read again and checked, by whatever screen: it must hold, and be what it was before."""
-        self._compare(row)
-        if row.check is Check.BROKEN:
-            self._found_broken(row, before)
-        self.on_change()
-
-    # What comes in
-
-    def _take_in(self, served: Sequence[RawEvent], *, in_one_answer: bool = False) -> list[Row]:
-        """Put events into the ring, and say what is wrong with them; returns those that are new."""
-        new = []
-        follows = False
-        for each in served:
-            row, before = self._read_again(each), self.ring.newest
-            if row is None:
-                follows = False  # what stood there was not read, but is in the log
-                continue
-            row.follows, follows = follows, in_one_answer
-            if self.ring.add(row):
-                new.append(row)
-            else:  # it was here before: its bytes must hold all the same
-                before = None
-                check_after(None, row)
-            if row.check is Check.BROKEN:
-                self._found_broken(row, before)
-        return new
-
-    def _checked(self, served: RawEvent) -> Row | None:
-        """An event whose hash is to be compared with a remembered one: it says something only if it fits the bytes."""
-        row = self._read(served)
-        if row is not None:
-            check_after(None, row)
-            if row.check is Check.BROKEN:
-                self._found_broken(row, None)
-        return row
-
-    def _read_again(self, served: RawEvent) -> Row | None:
-        """An event that may have been here before: it must be the same then. None for bytes that are no event."""
-        row = self._read(served)
-        if row is not None:
-            self._compare(row)
-        return row
-
-    def _compare(self, row: Row) -> None:
-        seen = self.hash_of_seen(row.event_id)
-        if seen is not None and seen != row.hash:
-            self._differs(Head(row.event_id, seen), Head(row.event_id, row.hash))
-            self._heads_wanted.set()
-
-    def _read(self, served: RawEvent) -> Row | None:
-        """An event; None for bytes that are none, such as a damaged row of a file: that is said, and the rest shown."""
-        try:
-            return read_row(served, self.kinds)
-        except ClientError as error:
-            self.notices.append(str(error))
-            return None
-
-    def _found_broken(self, row: Row, before: Row | None) -> None:
-        self.integrity.found_broken(row, before, now_ms=self.clock.now_ms(), now_s=self.clock.now_s())
-
-    def _differs(self, seen: Head, found: Head | None) -> None:
-        self.integrity.history_differs(seen, found, now_ms=self.clock.now_ms(), now_s=self.clock.now_s())
