@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -21,7 +21,7 @@ class UnacknowledgedAlert(msgspec.Struct, frozen=True, kw_only=True):
     by_console: bool
 
 
-class AlertKind(enum.Enum):
+class AlertKind(enum.IntEnum):
     """What is held against the log, and who says so. There is one alert of each kind, for all the events of it."""
 
     OWN_BREAK = enum.auto()
@@ -185,7 +185,7 @@ class Alerts:
 
     def note_shown(self) -> None:
         """A person has before them now what is most urgent of the unacknowledged."""
-        urgent = most_urgent(alert for alert in self.all if alert.is_unacknowledged)
+        urgent = most_urgent([alert for alert in self.all if alert.is_unacknowledged])
         self._shown = {alert.kind: alert.finds for alert in urgent}
 
     def acknowledge_shown(self) -> list[Alert]:
@@ -216,12 +216,9 @@ class Alerts:
         return is_changed
 
 
-def most_urgent(alerts: Iterable[Alert]) -> list[Alert]:
+def most_urgent(alerts: Sequence[Alert]) -> list[Alert]:
     """Those that are shown together: breaks in disagreement first, then a rewritten history, then other breaks."""
-    rewritten: list[Alert] = []
-    broken: list[Alert] = []
-    for alert in alerts:
-        (rewritten if alert.kind is AlertKind.REWRITTEN else broken).append(alert)
+    broken = [alert for alert in alerts if alert.kind is not AlertKind.REWRITTEN]
     if any(alert.disagreement for alert in broken):
         return broken
-    return rewritten or broken
+    return [alert for alert in alerts if alert.kind is AlertKind.REWRITTEN] or broken

@@ -81,13 +81,12 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 def badge_of(snapshot: Snapshot) -> Badge:
     """What the badge says: unacknowledged alerts, else being offline, else what is red still, else the verdict."""
-    unacknowledged = most_urgent(alert for alert in snapshot.alerts if alert.is_unacknowledged)
-    acknowledged = most_urgent(alert for alert in snapshot.alerts if alert.is_present)
-    if unacknowledged:
+    present = [alert for alert in snapshot.alerts if alert.is_present]
+    if unacknowledged := most_urgent([alert for alert in present if not alert.is_acknowledged]):
         badge = badge_of_alerts(unacknowledged, snapshot.alerts, snapshot.verifier)
         is_online = snapshot.offline_since_s is None
         return badge if is_online else msgspec.structs.replace(badge, detail=f"{badge.detail} The log is offline.")
-    red = badge_of_alerts(acknowledged, snapshot.alerts, snapshot.verifier) if acknowledged else None
+    red = badge_of_alerts(most_urgent(present), snapshot.alerts, snapshot.verifier) if present else None
     if snapshot.offline_since_s is not None:
         return _offline(snapshot.offline_reason, snapshot.now_s - snapshot.offline_since_s, red)
     return red or _calm(snapshot)
