@@ -84,8 +84,8 @@ class Daemon:
                 store.path, head=partial(_head_to_verify, store), interval_s=self.settings.verify_interval_s
             )
             opened.push_async_callback(verifier.close)
-            services = app.state["services"] = AppState(self.settings, store, self._tail, verifier, self.budget)
-            self._ingest = Ingest(services)
+            state = app.state["app_state"] = AppState(self.settings, store, self._tail, verifier, self.budget)
+            self._ingest = Ingest(state)
             opened.callback(self._ingest.close)
             verifier.start()
             yield

@@ -95,13 +95,13 @@ class AppState:
 
 
 def state_of(request: AnyRequest) -> AppState:
-    """The services of the application that a request came to."""
-    services: AppState = request.app.state["services"]
-    return services
+    """The state of the application that a request came to."""
+    state: AppState = request.app.state["app_state"]
+    return state
 
 
 def without_parameters(request: AnyRequest) -> AppState:
-    """The services, for an endpoint that takes no query string; a Problem when there is one."""
-    services = state_of(request)
-    services.queries.nothing(request.scope["query_string"])
-    return services
+    """The state, for an endpoint that takes no query string; a Problem when there is one."""
+    state = state_of(request)
+    state.queries.nothing(request.scope["query_string"])
+    return state

@@ -39,31 +39,31 @@ async def list_events(request: AnyRequest) -> Response[Any]:
     """Events that were appended, the most recent ones unless a cursor says otherwise."""
     if request.method == "POST":
         raise _misspelt()
-    services = state_of(request)
-    query = services.queries.page(request.scope["query_string"])
+    state = state_of(request)
+    query = state.queries.page(request.scope["query_string"])
     page_format, media_type = (LINES, NDJSON) if _wants_ndjson(request) else (ARRAY_ITEMS, JSON)
-    search = services.store.find(query)
+    search = state.store.find(query)
     page = await (search if query.criteria == EVERYTHING else _while_connected(request, search))
     headers = {"Link": link} if (link := _next_link(request.scope["query_string"], query, page)) else {}
-    whole = services.store.read_small(page.ids, page_format)
+    whole = state.store.read_small(page.ids, page_format)
     if whole is not None:
         return Response(whole if page_format is LINES else b"[%b]" % whole, media_type=media_type, headers=headers)
-    return Stream(_body(services, page.ids, page_format), media_type=media_type, headers=headers)
+    return Stream(_body(state, page.ids, page_format), media_type=media_type, headers=headers)
 
 
 @get("/events/{event_id:str}")
 async def get_event(request: AnyRequest) -> Response[bytes]:
     """One event."""
-    services = without_parameters(request)
-    event_id, canonical, hash_ = _stored(request, services)
+    state = without_parameters(request)
+    event_id, canonical, hash_ = _stored(request, state)
     return Response(served_event(event_id, canonical, hash_), media_type=JSON)
 
 
 @get("/events/{event_id:str}/canonical")
 async def get_canonical(request: AnyRequest) -> Response[bytes]:
     """The exact bytes whose SHA-256 is the event's hash, also if they are no JSON."""
-    services = without_parameters(request)
-    _, canonical, hash_ = _stored(request, services)
+    state = without_parameters(request)
+    _, canonical, hash_ = _stored(request, state)
     headers = {"ETag": f'"{hash_}"'} if _HASH.fullmatch(hash_) else {}
     return Response(canonical, media_type=JSON if is_json(canonical) else _BYTES, headers=headers)
 
@@ -89,9 +89,9 @@ def _misspelt() -> Problem:
     return Problem(404, "there is no such endpoint: post to /events or /events/batch, without further slashes")
 
 
-def _stored(request: AnyRequest, services: AppState) -> tuple[int, bytes, str]:
+def _stored(request: AnyRequest, state: AppState) -> tuple[int, bytes, str]:
     event_id = event_id_of(request.path_params["event_id"])
-    stored = services.store.event(event_id)
+    stored = state.store.event(event_id)
     if stored is None:
         raise Problem(404, f"unknown event_id: {event_id}")
     return event_id, *stored
@@ -103,9 +103,9 @@ def _wants_ndjson(request: AnyRequest) -> bool:
     return bool(accepted & NDJSON_NAMES)
 
 
-async def _body(services: AppState, ids: Sequence[int], page_format: PageFormat) -> AsyncIterator[bytes]:
+async def _body(state: AppState, ids: Sequence[int], page_format: PageFormat) -> AsyncIterator[bytes]:
     separator, end = (b"", b"") if page_format is LINES else (b"[", b"]")
-    async for chunk in services.store.read(ids, page_format):
+    async for chunk in state.store.read(ids, page_format):
         if chunk:
             sent = separator + chunk
             del chunk

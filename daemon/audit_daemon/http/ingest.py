@@ -66,9 +66,9 @@ class _Summary(msgspec.Struct):
 class Ingest:
     """Answers producers. Belongs to the event loop's thread."""
 
-    def __init__(self, services: AppState) -> None:
-        self._services = services
-        self._append_seconds = services.metrics.append_seconds
+    def __init__(self, state: AppState) -> None:
+        self._state = state
+        self._append_seconds = state.metrics.append_seconds
         # One thread: several would only take Python's interpreter lock from one another.
         self._decoder = ThreadPoolExecutor(1, thread_name_prefix="decoder")
         self._appending = 0
@@ -101,7 +101,7 @@ class Ingest:
             return
         except Exception as error:  # noqa: BLE001 - the boundary of a request: every error becomes an answer
             problem = problem_of(error)
-            self._services.metrics.refused.labels(problem.status).inc()
+            self._state.metrics.refused.labels(problem.status).inc()
             await answer(send, problem.status, problem_headers(problem) + extra, encode_problem(problem))
             return
         send_whole = scope["state"].get(WHOLE)
@@ -112,13 +112,13 @@ class Ingest:
         headers = _Headers(scope)
         if not headers.is_json:
             raise _unsupported(JSON)
-        body = Body(self._services.budget)
+        body = Body(self._state.budget)
         try:
             receipt = await self._append_one(await body.read(receive, headers.length, MAX_EVENT_BYTES), headers.key)
         finally:
             body.release()
         if receipt.replayed:
-            stored = self._services.store.event(receipt.first_event_id)
+            stored = self._state.store.event(receipt.first_event_id)
             if stored is None:  # somebody removed its row from the file
                 raise Problem(503, f"event #{receipt.first_event_id}, which this key stored, is gone from the log")
             return 200, [_JSON_HEADER, _REPLAYED_HEADER], splice_hash(*stored)
@@ -129,9 +129,9 @@ class Ingest:
         headers = _Headers(scope)
         if not headers.is_json and headers.media_type not in _NDJSON_TYPES:
             raise _unsupported(f"{JSON} (an array) or {NDJSON}")
-        budget = self._services.budget
+        budget = self._state.budget
         body = Body(budget, keep_free=budget.limit_bytes // _SINGLE_EVENTS_SHARE)
-        reader = self._services.reader
+        reader = self._state.reader
         read = reader.ndjson_steps if headers.media_type in _NDJSON_TYPES else reader.array_steps
         try:
             content = await body.read(receive, headers.length, MAX_BATCH_BYTES)
@@ -156,7 +156,7 @@ class Ingest:
         return receipt
 
     def _read_one(self, body: bytes | bytearray, key: bytes | None) -> tuple[UnlinkedEvent, IdempotencyKey | None]:
-        event = self._services.reader.read(body)
+        event = self._state.reader.read(body)
         return event, None if key is None else _idempotency_key(key, event.source, _content.decode(body))
 
     async def _append_batch(
@@ -181,7 +181,7 @@ class Ingest:
             raise StoreUnavailable("the daemon is stopping")
         self._appending += 1
         try:
-            return await self._services.store.append(events, key)
+            return await self._state.store.append(events, key)
         finally:
             self._appending -= 1
             if self._finishing is not None and not self._appending:

@@ -60,8 +60,8 @@ async def healthz(request: AnyRequest) -> Response[bytes]:
 @get("/readyz")
 async def readyz(request: AnyRequest) -> Response[bytes]:
     """Able to append: 503 with the reasons when not."""
-    services = without_parameters(request)
-    reasons = services.not_ready()
+    state = without_parameters(request)
+    reasons = state.not_ready()
     return _json(
         {"status": "unavailable" if reasons else "ok", "reasons": reasons}, status_code=503 if reasons else 200
     )
@@ -70,9 +70,9 @@ async def readyz(request: AnyRequest) -> Response[bytes]:
 @get("/verify")
 async def verify(request: AnyRequest) -> Response[bytes]:
     """A fresh verdict on the whole chain."""
-    services = without_parameters(request)
+    state = without_parameters(request)
     try:
-        report = await services.verifier.verify()
+        report = await state.verifier.verify()
     except NoVerdictError as error:
         raise Problem(503, f"the chain could not be checked, which says nothing about it: {error}") from None
     return _json(report)
@@ -81,9 +81,9 @@ async def verify(request: AnyRequest) -> Response[bytes]:
 @get("/stats")
 async def stats(request: AnyRequest) -> Response[bytes]:
     """Counts, rates, and the last verdict."""
-    services = without_parameters(request)
-    head, health = services.store.head, services.store.health
-    tally = services.store.tally()
+    state = without_parameters(request)
+    head, health = state.store.head, state.store.health
+    tally = state.store.tally()
     return _json(
         {
             "count": head.event_id,
@@ -93,12 +93,12 @@ async def stats(request: AnyRequest) -> Response[bytes]:
             "by_source": tally.by_source,
             "sources": tally.sources,
             "events_of_other_sources": tally.other_sources,
-            "severities": _own_severities(services.kinds),
-            "rates_per_second": services.rates.per_second(),
-            "subscribers": services.tail.subscribers,
+            "severities": _own_severities(state.kinds),
+            "rates_per_second": state.rates.per_second(),
+            "subscribers": state.tail.subscribers,
             "database_bytes": health.size_bytes,
             "write_queue": {"events": health.queued_events, "bytes": health.queued_bytes},
-            "last_verdict": None if services.verifier.failure else services.verifier.last,
+            "last_verdict": None if state.verifier.failure else state.verifier.last,
         }
     )
 
@@ -106,17 +106,15 @@ async def stats(request: AnyRequest) -> Response[bytes]:
 @get("/metrics")
 async def metrics_page(request: AnyRequest) -> Response[bytes]:
     """Prometheus text format."""
-    services = without_parameters(request)
-    return Response(await services.metrics.page(), media_type=metrics.MEDIA_TYPE)
+    state = without_parameters(request)
+    return Response(await state.metrics.page(), media_type=metrics.MEDIA_TYPE)
 
 
 @get("/schema")
 async def schema(request: AnyRequest) -> Response[bytes]:
     """The OpenAPI description."""
-    services = without_parameters(request)
-    return Response(
-        msgspec.json.encode(openapi.document(services.kinds)), media_type="application/vnd.oai.openapi+json"
-    )
+    state = without_parameters(request)
+    return Response(msgspec.json.encode(openapi.document(state.kinds)), media_type="application/vnd.oai.openapi+json")
 
 
 def _own_severities(kinds: KindRegistry) -> dict[str, str]:

@@ -36,9 +36,9 @@ async def stream_unnamed(request: AnyRequest) -> Stream:
 
 
 def _stream(request: AnyRequest, page_format: PageFormat) -> Stream:
-    services = state_of(request)
-    criteria, since_id, by_time = services.queries.stream(request.scope["query_string"])
-    head_id = services.tail.last_id
+    state = state_of(request)
+    criteria, since_id, by_time = state.queries.stream(request.scope["query_string"])
+    head_id = state.tail.last_id
     wanted = last_event_id_of(request.headers.get("last-event-id"))
     if wanted is None:
         wanted = since_id
@@ -50,7 +50,7 @@ def _stream(request: AnyRequest, page_format: PageFormat) -> Stream:
 
     async def messages() -> AsyncIterator[bytes]:
         yield opening
-        async with aclosing(services.tail.follow(cursor, subscription)) as chunks:
+        async with aclosing(state.tail.follow(cursor, subscription)) as chunks:
             async for chunk in chunks:
                 is_large = len(chunk) > WRITE_BUFFER_BYTES
                 yield chunk

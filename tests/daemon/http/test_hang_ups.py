@@ -33,11 +33,11 @@ def test_a_search_ends_when_its_reader_hangs_up(query: bytes) -> None:
 
         queries = QueryReader(DEFAULT_KINDS, is_known_kind=lambda _: True, clock_ms=lambda: 0)
         store = SimpleNamespace(find=find, read_small=lambda *_: b"")
-        services = SimpleNamespace(queries=queries, store=store)
+        state = SimpleNamespace(queries=queries, store=store)
         request = SimpleNamespace(
             method="GET",
             scope={"query_string": query},
-            app=SimpleNamespace(state={"services": services}),
+            app=SimpleNamespace(state={"app_state": state}),
             receive=receive,
             headers={},
         )
