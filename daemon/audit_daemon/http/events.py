@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl, urlencode
 from litestar import Response, get, post, route
 from litestar.response import Stream
 
-from audit_daemon.http.app_state import AnyRequest, AppState, state_of, without_parameters
+from audit_daemon.http.app_state import AnyRequest, AppState, state_of
 from audit_daemon.http.problems import Problem
 from audit_daemon.http.queries import event_id_of
 from audit_daemon.http.sending import TAKEN
@@ -54,16 +54,14 @@ async def list_events(request: AnyRequest) -> Response[Any]:
 @get("/events/{event_id:str}")
 async def get_event(request: AnyRequest) -> Response[bytes]:
     """One event."""
-    state = without_parameters(request)
-    event_id, canonical, hash_ = _stored(request, state)
+    event_id, canonical, hash_ = _stored(request)
     return Response(served_event(event_id, canonical, hash_), media_type=JSON)
 
 
 @get("/events/{event_id:str}/canonical")
 async def get_canonical(request: AnyRequest) -> Response[bytes]:
     """The exact bytes whose SHA-256 is the event's hash, also if they are no JSON."""
-    state = without_parameters(request)
-    _, canonical, hash_ = _stored(request, state)
+    _, canonical, hash_ = _stored(request)
     headers = {"ETag": f'"{hash_}"'} if _HASH.fullmatch(hash_) else {}
     return Response(canonical, media_type=JSON if is_json(canonical) else _BYTES, headers=headers)
 
@@ -89,9 +87,9 @@ def _misspelt() -> Problem:
     return Problem(404, "there is no such endpoint: post to /events or /events/batch, without further slashes")
 
 
-def _stored(request: AnyRequest, state: AppState) -> tuple[int, bytes, str]:
+def _stored(request: AnyRequest) -> tuple[int, bytes, str]:
     event_id = event_id_of(request.path_params["event_id"])
-    stored = state.store.event(event_id)
+    stored = state_of(request).store.event(event_id)
     if stored is None:
         raise Problem(404, f"unknown event_id: {event_id}")
     return event_id, *stored

@@ -14,7 +14,7 @@ from audit_stream.logfile.query import Criteria, EventQuery
 from audit_stream.timestamps import parse_rfc3339_ms
 from audit_stream.wire import DEFAULT_PAGE_EVENTS, MAX_PAGE_EVENTS
 
-__all__ = ["MAX_ID", "QueryReader", "event_id_of", "last_event_id_of"]
+__all__ = ["MAX_ID", "QueryReader", "event_id_of", "last_event_id_of", "no_parameters"]
 
 MAX_ID = 2**63 - 1
 
@@ -62,10 +62,6 @@ class QueryReader:
         )
         return criteria, _number(fields, "since_id", 0, MAX_ID), by_time
 
-    def nothing(self, query_string: bytes) -> None:
-        """For endpoints without parameters."""
-        _fields(query_string, frozenset())
-
     def _criteria(self, fields: Mapping[str, Sequence[str]]) -> Criteria:
         for kind in fields.get("kind", ()):
             if not self._is_known_kind(kind):
@@ -90,6 +86,11 @@ class QueryReader:
             return parse(text, now_ms=self._clock_ms(), kinds=self._kinds)
         except FilterError as error:
             raise Problem(400, f"q, at position {error.position}: {error.message}") from None
+
+
+def no_parameters(query_string: bytes) -> None:
+    """Refuse whatever a query string says, for endpoints without parameters."""
+    _fields(query_string, frozenset())
 
 
 def event_id_of(text: str) -> int:

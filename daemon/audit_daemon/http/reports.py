@@ -8,7 +8,7 @@ import msgspec
 from litestar import Response, get
 
 from audit_daemon.http import metrics, openapi
-from audit_daemon.http.app_state import AnyRequest, without_parameters
+from audit_daemon.http.app_state import AnyRequest, AppState, state_of
 from audit_daemon.http.problems import Problem
 from audit_stream import __version__
 from audit_stream.chain import GENESIS_HASH
@@ -39,7 +39,6 @@ _ENDPOINTS = {
 @get("/")
 async def root(request: AnyRequest) -> Response[bytes]:
     """Name, version and endpoints."""
-    without_parameters(request)
     return _json(
         {
             "name": "audit-stream",
@@ -53,15 +52,13 @@ async def root(request: AnyRequest) -> Response[bytes]:
 @get("/healthz")
 async def healthz(request: AnyRequest) -> Response[bytes]:
     """Alive: answers as long as the event loop turns."""
-    without_parameters(request)
     return _json({"status": "ok"})
 
 
 @get("/readyz")
 async def readyz(request: AnyRequest) -> Response[bytes]:
     """Able to append: 503 with the reasons when not."""
-    state = without_parameters(request)
-    reasons = state.not_ready()
+    reasons = _why_not_ready(state_of(request))
     return _json(
         {"status": "unavailable" if reasons else "ok", "reasons": reasons}, status_code=503 if reasons else 200
     )
@@ -70,7 +67,7 @@ async def readyz(request: AnyRequest) -> Response[bytes]:
 @get("/verify")
 async def verify(request: AnyRequest) -> Response[bytes]:
     """A fresh verdict on the whole chain."""
-    state = without_parameters(request)
+    state = state_of(request)
     try:
         report = await state.verifier.verify()
     except NoVerdictError as error:
@@ -81,7 +78,7 @@ async def verify(request: AnyRequest) -> Response[bytes]:
 @get("/stats")
 async def stats(request: AnyRequest) -> Response[bytes]:
     """Counts, rates, and the last verdict."""
-    state = without_parameters(request)
+    state = state_of(request)
     head, health = state.store.head, state.store.health
     tally = state.store.tally()
     return _json(
@@ -106,15 +103,29 @@ async def stats(request: AnyRequest) -> Response[bytes]:
 @get("/metrics")
 async def metrics_page(request: AnyRequest) -> Response[bytes]:
     """Prometheus text format."""
-    state = without_parameters(request)
+    state = state_of(request)
     return Response(await state.metrics.page(), media_type=metrics.MEDIA_TYPE)
 
 
 @get("/schema")
 async def schema(request: AnyRequest) -> Response[bytes]:
     """The OpenAPI description."""
-    state = without_parameters(request)
+    state = state_of(request)
     return Response(msgspec.json.encode(openapi.document(state.kinds)), media_type="application/vnd.oai.openapi+json")
+
+
+def _why_not_ready(state: AppState) -> list[str]:
+    """Why the daemon should not be sent events; empty when it is ready."""
+    reasons = []
+    problem = state.store.health.problem
+    if problem is not None:
+        reasons.append(problem)
+    if state.verifier.failure is not None:
+        reasons.append(f"the chain could not be verified: {state.verifier.failure}")
+    verdict = state.verifier.last
+    if verdict is not None and not verdict.valid:
+        reasons.append(f"the chain is broken at event #{verdict.first_break_at}: {verdict.reason}")
+    return reasons
 
 
 def _own_severities(kinds: KindRegistry) -> dict[str, str]:
