@@ -6,25 +6,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from audit_stream.canonical import UnlinkedEvent, canonical_bytes, hash_of, join
 from audit_stream.errors import ChainError
 from audit_stream.numbers import Count, DurationMs, EventId
+from audit_stream.timestamps import Instant
 
-__all__ = ["GENESIS", "GENESIS_HASH", "ChainedEvent", "Head", "Verdict", "check_link", "link", "verify_export"]
+__all__ = ["GENESIS", "GENESIS_HASH", "ChainedEvent", "Hash", "Head", "Verdict", "check_link", "link", "verify_export"]
 
 GENESIS_HASH = "0" * 64
 """The prev_hash of event 1."""
+
+Hash = Annotated[str, msgspec.Meta(extra_json_schema={"pattern": "^[0-9a-f]{64}$"})]
+"""A field with a hash; the schema says so, decoding takes any text, so that a wrong one can be shown."""
 
 
 class Head(msgspec.Struct, frozen=True):
     """The last event of a chain; event_id 0 and GENESIS_HASH when the chain is empty."""
 
     event_id: EventId
-    hash: str
+    hash: Hash
 
 
 GENESIS = Head(0, GENESIS_HASH)
@@ -53,8 +57,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     reason: str | None
     head: Head | None = None
     duration_ms: DurationMs | None = None
-    started_at: str = ""
-    verified_at: str = ""
+    started_at: Instant = ""
+    verified_at: Instant = ""
 
 
 def link(head: Head, events: Iterable[UnlinkedEvent]) -> Iterator[ChainedEvent]:

@@ -12,16 +12,17 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
 from audit_stream.canonical import MAX_CANONICAL_BYTES, UnlinkedEvent, prepare
+from audit_stream.chain import Hash
 from audit_stream.errors import EventRejected, TimestampError
 from audit_stream.items import MAX_ITEM_BYTES, SLICE_BYTES, array_bounds, guess_cut, next_item, skip_white
 from audit_stream.kinds import DEFAULT_KINDS, EXTRA_KINDS_SETTING, KindRegistry
-from audit_stream.numbers import EventId, read_float
-from audit_stream.timestamps import format_rfc3339_ms, parse_rfc3339_ms
+from audit_stream.numbers import AppendedId, read_float
+from audit_stream.timestamps import Instant, format_rfc3339_ms, parse_rfc3339_ms
 
 __all__ = ["MAX_NESTING", "SOURCE_PATTERN", "Event", "EventReader", "NewEvent", "Step", "system_clock_ms"]
 
@@ -37,22 +38,22 @@ SOURCE_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}")
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """One event of the chain. `hash` and `prev_hash` are 64 lower-case hex characters."""
 
-    event_id: EventId
+    event_id: AppendedId
     timestamp: str
     kind: str
     source: str
     payload: dict[str, Any]
-    prev_hash: str
-    hash: str
+    prev_hash: Hash
+    hash: Hash
 
 
 class NewEvent(msgspec.Struct, forbid_unknown_fields=True):
     """The fields that a producer may send (0.1.0: `PublishRequest`)."""
 
     kind: str
-    source: str
+    source: Annotated[str, msgspec.Meta(extra_json_schema={"pattern": f"^{SOURCE_PATTERN.pattern}$"})]
     payload: dict[str, Any] = {}
-    timestamp: str | None = None
+    timestamp: Annotated[Instant | None, msgspec.Meta(description="Stamped when absent")] = None
 
 
 def system_clock_ms() -> int:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import msgspec
 
-__all__ = ["MAX_COUNT", "Count", "DurationMs", "EventId", "Rate", "read_float"]
+__all__ = ["MAX_COUNT", "AppendedId", "Count", "DurationMs", "EventId", "Rate", "read_float"]
 
 MAX_COUNT = 2**63 - 1
 """What SQLite numbers a row with at most, and so the last id that a chain can have."""
@@ -18,6 +18,9 @@ _MAX_DURATION_MS = 366 * 24 * 3600 * 1000
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 EventId = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 """0 stands for the beginning, before event 1."""
+
+AppendedId = Annotated[EventId, msgspec.Meta(extra_json_schema={"exclusiveMinimum": 0})]
+"""Of an event that is there. The schema says so; a reader takes 0 too, and says itself what is wrong with it."""
 
 DurationMs = Annotated[int, msgspec.Meta(ge=0, le=_MAX_DURATION_MS)]
 Rate = Annotated[float, msgspec.Meta(ge=0, le=1e12)]

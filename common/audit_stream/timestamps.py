@@ -5,10 +5,16 @@ from __future__ import annotations
 import functools
 import re
 from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import msgspec
 
 from audit_stream.errors import TimestampError
 
-__all__ = ["format_rfc3339_ms", "parse_rfc3339_ms", "time_ms_or_none"]
+__all__ = ["Instant", "format_rfc3339_ms", "parse_rfc3339_ms", "time_ms_or_none"]
+
+Instant = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
+"""A field with such a text; the schema says so, decoding takes any."""
 
 # RFC 3339 section 5.6, with the lower-case "t" and "z" that its note allows; the space instead of "T" is not.
 _RFC3339 = re.compile(

@@ -13,14 +13,15 @@ reading.py    what is read may be left at any event
 tail.py       following the log over connections that break
 messages.py   server-sent events, as our daemons send them
 selection.py  which events are asked for
-answers.py    what the daemon says
+decoding.py   what the daemon says, read
 tls.py        whom a client trusts, and proxies
 limits.py     no answer of something else fills memory
 bodies.py     an event as JSON, nothing changed unsaid
 failures.py   what goes wrong on the way, and how long to wait before trying again
 """
 
-from audit_stream.client.answers import Appended, RawEvent, Receipt, Stats
+from audit_stream.answers import Stats
+from audit_stream.client.decoding import Appended, RawEvent, Receipt
 from audit_stream.client.http import Client, base_url, shown_url
 from audit_stream.client.selection import EVERYTHING, Selection
 from audit_stream.client.tail import Live, Lost, OtherHistory, Tailed

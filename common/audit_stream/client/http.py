@@ -16,9 +16,10 @@ import httpx
 import msgspec
 from httpx_sse import aconnect_sse
 
+from audit_stream.answers import Stats
 from audit_stream.chain import Verdict
-from audit_stream.client.answers import Appended, RawEvent, Receipt, Stats, decode
 from audit_stream.client.bodies import encode
+from audit_stream.client.decoding import Appended, RawEvent, Receipt, decode
 from audit_stream.client.failures import Again, back_off_s, check, check_plain, translated
 from audit_stream.client.limits import ShortBody, ShortLines, ShortMessages
 from audit_stream.client.messages import Reached, read_messages

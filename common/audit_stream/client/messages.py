@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 import msgspec
 
-from audit_stream.client.answers import RawEvent
+from audit_stream.client.decoding import RawEvent
 
 __all__ = ["Reached", "read_messages"]
 

@@ -8,8 +8,9 @@ from typing import Protocol
 
 import msgspec
 
+from audit_stream.answers import Stats
 from audit_stream.chain import GENESIS, Head
-from audit_stream.client.answers import RawEvent, Stats, decode
+from audit_stream.client.decoding import RawEvent, decode
 from audit_stream.client.failures import LONGEST_WAIT_S, Again, back_off_s
 from audit_stream.client.messages import Reached
 from audit_stream.client.selection import Selection

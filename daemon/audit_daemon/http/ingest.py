@@ -22,6 +22,7 @@ from audit_daemon.http.asgi import WHOLE, Headers, Receive, Scope, Send, answer
 from audit_daemon.http.bodies import CLOSE, Body, HungUp
 from audit_daemon.http.problems import Problem, encode_problem, problem_headers, problem_of
 from audit_daemon.store.protocol import AppendResult, IdempotencyKey, StoreUnavailable
+from audit_stream.answers import BatchReceipt
 from audit_stream.canonical import UnlinkedEvent, canonical_bytes, splice_hash
 from audit_stream.event import Step
 from audit_stream.numbers import read_float
@@ -52,15 +53,6 @@ _content = msgspec.json.Decoder(float_hook=read_float)
 
 _JSON_HEADER = (b"content-type", _JSON_TYPE)
 _REPLAYED_HEADER = (b"idempotent-replayed", b"true")
-
-
-class _Summary(msgspec.Struct):
-    """The answer to a batch."""
-
-    count: int
-    first_event_id: int
-    last_event_id: int
-    latest_hash: str
 
 
 class Ingest:
@@ -141,7 +133,7 @@ class Ingest:
         finally:
             body.release()
         answer_headers = [_JSON_HEADER, _REPLAYED_HEADER] if receipt.replayed else [_JSON_HEADER]
-        return 200 if receipt.replayed else 201, answer_headers, msgspec.json.encode(_summary(receipt))
+        return 200 if receipt.replayed else 201, answer_headers, msgspec.json.encode(_batch_receipt(receipt))
 
     async def _append_one(self, body: bytes | bytearray, key: bytes | None) -> AppendResult:
         started = perf_counter()
@@ -254,8 +246,8 @@ class Decoding:
 _BEFORE_ITEMS, _AFTER_ITEMS = b'{"body":[', b"]}"
 
 
-def _summary(receipt: AppendResult) -> _Summary:
-    return _Summary(
+def _batch_receipt(receipt: AppendResult) -> BatchReceipt:
+    return BatchReceipt(
         count=receipt.last_event_id - receipt.first_event_id + 1,
         first_event_id=receipt.first_event_id,
         last_event_id=receipt.last_event_id,

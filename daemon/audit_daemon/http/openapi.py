@@ -1,19 +1,24 @@
 """The OpenAPI 3.1 description that `GET /schema` serves.
 
-Written out rather than derived from handlers' signatures: the handlers read their bodies and query strings
-themselves, for speed and for exact errors. Tests hold it to the routes, and schemathesis holds the daemon to it.
+Bodies and answers are described by the Structs that they are made of. Operations are written out here rather than
+derived from handlers' signatures: the handlers read their bodies and query strings themselves, for speed and for exact
+errors. Tests hold it to the routes, and schemathesis holds the daemon to it.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from audit_daemon.http import metrics, problems
 from audit_daemon.http.queries import MAX_ID
 from audit_stream import __version__
-from audit_stream.event import SOURCE_PATTERN
+from audit_stream.answers import BatchReceipt, Liveness, ProblemDetails, Readiness, Service, Stats, WriteQueue
+from audit_stream.chain import Head, Verdict
+from audit_stream.event import Event, NewEvent
 from audit_stream.filters.parser import MAX_TEXT_LENGTH
-from audit_stream.kinds import KindRegistry, Severity
+from audit_stream.kinds import KindRegistry
 from audit_stream.wire import (
     DEFAULT_PAGE_EVENTS,
     JSON,
@@ -29,17 +34,9 @@ __all__ = ["document"]
 
 Json = dict[str, Any]
 
-_HASH: Json = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
 _COUNT: Json = {"type": "integer", "minimum": 0}
 _ID: Json = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
 _INSTANT: Json = {"type": "string", "format": "date-time"}
-_COUNTS: Json = {"type": "object", "additionalProperties": _COUNT}
-_SEVERITIES: Json = {
-    "type": "object",
-    "description": "Of the kinds that the operator has added, or given another severity",
-    "additionalProperties": {"enum": [severity.label for severity in Severity]},
-}
-_RATES: Json = {"type": "object", "additionalProperties": {"type": "number", "minimum": 0}}
 
 
 def document(kinds: KindRegistry) -> Json:
@@ -60,8 +57,8 @@ def document(kinds: KindRegistry) -> Json:
 
 def _paths() -> Json:
     return {
-        "/": _get("Name, version and endpoints", "meta", _json({"type": "object"})),
-        "/healthz": _get("Alive", "meta", _json({"type": "object", "required": ["status"]})),
+        "/": _get("Name, version and endpoints", "meta", _json(_ref("Service"))),
+        "/healthz": _get("Alive", "meta", _json(_ref("Liveness"))),
         "/readyz": _get(
             "Able to append, or why not",
             "meta",
@@ -220,7 +217,7 @@ _EVENT_ID: Json = {"name": "event_id", "in": "path", "required": True, "schema":
 
 
 def _problem(description: str) -> Json:
-    return {"description": description, "content": {problems.MEDIA_TYPE: {"schema": _ref("Problem")}}}
+    return {"description": description, "content": {problems.MEDIA_TYPE: {"schema": _ref("ProblemDetails")}}}
 
 
 _RESPONSES: Json = {
@@ -236,79 +233,38 @@ _RESPONSES: Json = {
 }
 
 
+_ANSWERS = (Service, Liveness, Readiness, Stats, WriteQueue, Verdict, Head, Event, BatchReceipt, ProblemDetails)
+
+
 def _schemas(kinds: KindRegistry) -> Json:
-    new_event = {
-        "kind": _ref("Kind"),
-        "source": {"type": "string", "pattern": f"^{SOURCE_PATTERN.pattern}$"},
-        "payload": {"type": "object", "default": {}},
-        "timestamp": {
-            "type": ["string", "null"],
-            "format": "date-time",
-            "description": "RFC 3339; stamped when absent",
-        },
-    }
-    canonical = {
-        "event_id": _ID,
-        "kind": {"type": "string"},
-        "payload": {"type": "object"},
-        "prev_hash": _HASH,
-        "source": {"type": "string"},
-        "timestamp": {"type": "string"},
-    }
-    verdict = {
-        "valid": {"type": "boolean"},
-        "checked": _COUNT,
-        "first_break_at": {"type": ["integer", "null"]},
-        "reason": {"type": ["string", "null"]},
-        "head": {"type": "object", "properties": {"event_id": _COUNT, "hash": _HASH}},
-        "duration_ms": _COUNT,
-        "started_at": _INSTANT,
-        "verified_at": _INSTANT,
-    }
+    """The components: the Structs that bodies and answers are made of, and what is known only here, the kinds."""
+    asked = _components(NewEvent)
+    asked["NewEvent"]["properties"]["kind"] = _ref("Kind")
+    answers = _components(*_ANSWERS)
+    for struct in _ANSWERS:
+        _as_sent(answers[struct.__name__], leaves_out_null=struct.__struct_config__.omit_defaults)
     return {
         "Kind": {"type": "string", "enum": [kind.name for kind in kinds]},
-        "NewEvent": _object(new_event, required=["kind", "source"], closed=True),
-        "CanonicalEvent": _object(canonical),
-        "Event": _object({**canonical, "hash": _HASH}),
-        "BatchReceipt": _object({"count": _COUNT, "first_event_id": _ID, "last_event_id": _ID, "latest_hash": _HASH}),
-        "Verdict": _object(verdict),
-        "Readiness": _object(
-            {"status": {"enum": ["ok", "unavailable"]}, "reasons": {"type": "array", "items": {"type": "string"}}}
-        ),
-        "Stats": _object(
-            {
-                "count": _COUNT,
-                "last_event_id": _COUNT,
-                "latest_hash": {"anyOf": [_HASH, {"type": "null"}]},
-                "by_kind": _COUNTS,
-                "by_source": _COUNTS,
-                "sources": _COUNT,
-                "events_of_other_sources": _COUNT,
-                "severities": _SEVERITIES,
-                "rates_per_second": _RATES,
-                "subscribers": _COUNT,
-                "database_bytes": _COUNT,
-                "write_queue": _object({"events": _COUNT, "bytes": _COUNT}),
-                "last_verdict": {"anyOf": [_ref("Verdict"), {"type": "null"}]},
-            }
-        ),
-        "Problem": _object(
-            {
-                "title": {"type": "string"},
-                "status": {"type": "integer"},
-                "detail": {"type": "string"},
-                "type": {"type": "string"},
-            }
-        ),
+        **asked,
+        **answers,
+        "CanonicalEvent": _canonical(answers["Event"]),
     }
 
 
-def _object(properties: Json, *, required: list[str] | None = None, closed: bool = False) -> Json:
-    schema: Json = {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties) if required is None else required,
-    }
-    if closed:
-        schema["additionalProperties"] = False
-    return schema
+def _components(*structs: type) -> Json:
+    return msgspec.json.schema_components(structs, ref_template="#/components/schemas/{name}")[1]
+
+
+def _as_sent(answer: Json, *, leaves_out_null: bool) -> None:
+    """Every field is there: a Struct's defaults stand for what daemons of another version leave out."""
+    properties = answer["properties"]
+    answer["required"] = list(properties)
+    for name, field in properties.items():
+        if field.pop("default", ...) is None and leaves_out_null:
+            properties[name] = field["anyOf"][0]  # the other is null
+
+
+def _canonical(event: Json) -> Json:
+    """What an event's hash is of: all of it but the hash."""
+    properties = {name: field for name, field in event["properties"].items() if name != "hash"}
+    return {"type": "object", "properties": properties, "required": list(properties)}

@@ -1,7 +1,4 @@
-"""Errors as problem details (RFC 9457): `title`, `status`, `detail`, `type`. Never a stack trace, never a payload.
-
-`type` says nothing and comes last: producers log the first 200 characters of an answer.
-"""
+"""Errors as problem details (RFC 9457). Never a stack trace, never a payload."""
 
 from __future__ import annotations
 
@@ -16,6 +13,7 @@ from litestar.exceptions import HTTPException
 
 from audit_daemon.http.asgi import Headers
 from audit_daemon.store.protocol import IdempotencyConflict, StoreBusy, StoreUnreadable
+from audit_stream.answers import ProblemDetails
 from audit_stream.errors import EventRejected
 from audit_stream.logfile.errors import SearchStopped, StoreError
 
@@ -51,14 +49,8 @@ class Problem(Exception):
 
 def encode_problem(problem: Problem) -> bytes:
     """The body of an error answer."""
-    return msgspec.json.encode(
-        {
-            "title": HTTPStatus(problem.status).phrase,
-            "status": problem.status,
-            "detail": problem.detail,
-            "type": "about:blank",  # RFC 9457, 4.2.1: no more than what the status says, but for the detail
-        }
-    )
+    title = HTTPStatus(problem.status).phrase
+    return msgspec.json.encode(ProblemDetails(title=title, status=problem.status, detail=problem.detail))
 
 
 def problem_headers(problem: Problem) -> Headers:

@@ -11,6 +11,7 @@ from audit_daemon.http import metrics, openapi
 from audit_daemon.http.app_state import AnyRequest, AppState, state_of
 from audit_daemon.http.problems import Problem
 from audit_stream import __version__
+from audit_stream.answers import Liveness, Readiness, Service, Stats, WriteQueue
 from audit_stream.chain import GENESIS_HASH
 from audit_stream.kinds import DEFAULT_KINDS, KindRegistry
 from audit_stream.logfile.asking import NoVerdictError
@@ -40,28 +41,27 @@ _ENDPOINTS = {
 async def root(request: AnyRequest) -> Response[bytes]:
     """Name, version and endpoints."""
     return _json(
-        {
-            "name": "audit-stream",
-            "version": __version__,
-            "description": "The tamper-evident event spine of a governance stack: hash-chained, durable, SSE-tailed.",
-            "endpoints": _ENDPOINTS,
-        }
+        Service(
+            name="audit-stream",
+            version=__version__,
+            description="The tamper-evident event spine of a governance stack: hash-chained, durable, SSE-tailed.",
+            endpoints=_ENDPOINTS,
+        )
     )
 
 
 @get("/healthz")
 async def healthz(request: AnyRequest) -> Response[bytes]:
     """Alive: answers as long as the event loop turns."""
-    return _json({"status": "ok"})
+    return _json(Liveness())
 
 
 @get("/readyz")
 async def readyz(request: AnyRequest) -> Response[bytes]:
     """Able to append: 503 with the reasons when not."""
     reasons = _why_not_ready(state_of(request))
-    return _json(
-        {"status": "unavailable" if reasons else "ok", "reasons": reasons}, status_code=503 if reasons else 200
-    )
+    readiness = Readiness(status="unavailable" if reasons else "ok", reasons=reasons)
+    return _json(readiness, status_code=503 if reasons else 200)
 
 
 @get("/verify")
@@ -82,21 +82,21 @@ async def stats(request: AnyRequest) -> Response[bytes]:
     head, health = state.store.head, state.store.health
     tally = state.store.tally()
     return _json(
-        {
-            "count": head.event_id,
-            "last_event_id": head.event_id,
-            "latest_hash": None if head.hash == GENESIS_HASH else head.hash,
-            "by_kind": dict(Counter(tally.by_kind).most_common()),
-            "by_source": tally.by_source,
-            "sources": tally.sources,
-            "events_of_other_sources": tally.other_sources,
-            "severities": _own_severities(state.kinds),
-            "rates_per_second": state.rates.per_second(),
-            "subscribers": state.tail.subscribers,
-            "database_bytes": health.size_bytes,
-            "write_queue": {"events": health.queued_events, "bytes": health.queued_bytes},
-            "last_verdict": None if state.verifier.failure else state.verifier.last,
-        }
+        Stats(
+            count=head.event_id,
+            last_event_id=head.event_id,
+            latest_hash=None if head.hash == GENESIS_HASH else head.hash,
+            by_kind=dict(Counter(tally.by_kind).most_common()),
+            by_source=dict(tally.by_source),
+            sources=tally.sources,
+            events_of_other_sources=tally.other_sources,
+            severities=_own_severities(state.kinds),
+            rates_per_second=state.rates.per_second(),
+            subscribers=state.tail.subscribers,
+            database_bytes=health.size_bytes,
+            write_queue=WriteQueue(events=health.queued_events, bytes=health.queued_bytes),
+            last_verdict=None if state.verifier.failure else state.verifier.last,
+        )
     )
 
 

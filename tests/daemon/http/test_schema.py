@@ -113,7 +113,19 @@ def test_every_schema_in_it_is_a_json_schema(schema: dict[str, Any]) -> None:
         jsonschema_rs.meta.validate(each)
 
 
-@pytest.mark.parametrize(("target", "name"), [("/stats", "Stats"), ("/verify", "Verdict"), ("/readyz", "Readiness")])
+REPORTS = {
+    "/": "Service",
+    "/healthz": "Liveness",
+    "/readyz": "Readiness",
+    "/verify": "Verdict",
+    "/stats": "Stats",
+    "/events/1": "Event",
+    "/events/1/canonical": "CanonicalEvent",
+    "/nothing": "ProblemDetails",
+}
+
+
+@pytest.mark.parametrize(("target", "name"), REPORTS.items())
 def test_a_report_has_the_fields_of_its_schema_and_no_others(
     schema: dict[str, Any], client: httpx.Client, target: str, name: str
 ) -> None:

@@ -1,4 +1,4 @@
-"""What the daemon answers. A verdict is `chain.Verdict`."""
+"""What the daemon says, read: events as their bytes, all else as the Structs of `answers.py`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TypeVar
 
 import msgspec
 
-from audit_stream.chain import GENESIS, GENESIS_HASH, Head, Verdict
+from audit_stream.answers import BatchReceipt
 from audit_stream.errors import ClientError
 from audit_stream.event import Event
-from audit_stream.numbers import MAX_COUNT, Count, EventId, Rate
+from audit_stream.numbers import MAX_COUNT
 
-__all__ = ["Appended", "RawEvent", "Receipt", "Stats", "decode"]
+__all__ = ["Appended", "RawEvent", "Receipt", "decode"]
 
 _T = TypeVar("_T")
 
@@ -27,32 +27,6 @@ class RawEvent(msgspec.Struct, frozen=True):
         return decode(self.raw, Event)
 
 
-class Stats(msgspec.Struct, frozen=True, kw_only=True):
-    """What the daemon says of its log. `rates_per_second` is keyed by the span that each is taken over.
-
-    `by_source` names the 1,000 of all `sources` with the most events; `events_of_other_sources` are those of the rest.
-    `severities` are the labels of kinds that the daemon's operator has added to `DEFAULT_KINDS`, or changed.
-    """
-
-    count: Count
-    last_event_id: EventId | None = None
-    latest_hash: str | None = None
-    by_kind: dict[str, Count] = {}
-    by_source: dict[str, Count] = {}
-    sources: Count = 0
-    events_of_other_sources: Count = 0
-    severities: dict[str, str] = {}
-    rates_per_second: dict[str, Rate] = {}
-    subscribers: Count = 0
-    database_bytes: Count = 0
-    last_verdict: Verdict | None = None
-
-    @property
-    def head(self) -> Head:
-        """The end of the chain."""
-        return Head(self.last_event_id, self.latest_hash or GENESIS_HASH) if self.last_event_id else GENESIS
-
-
 class Appended(msgspec.Struct, frozen=True, kw_only=True):
     """An event that is on the daemon's disk. `replayed`: it already was, from an earlier try with the same key."""
 
@@ -60,13 +34,9 @@ class Appended(msgspec.Struct, frozen=True, kw_only=True):
     replayed: bool
 
 
-class Receipt(msgspec.Struct, frozen=True, kw_only=True):
-    """A batch that is on the daemon's disk."""
+class Receipt(BatchReceipt, frozen=True, kw_only=True):
+    """A batch that is on the daemon's disk. `replayed` as for an event."""
 
-    count: Count
-    first_event_id: EventId
-    last_event_id: EventId
-    latest_hash: str
     replayed: bool = False
 
 
