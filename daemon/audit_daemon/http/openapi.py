@@ -7,36 +7,32 @@ errors. Tests hold it to the routes, and schemathesis holds the daemon to it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from audit_daemon.http import metrics, problems
-from audit_daemon.http.queries import MAX_ID
+from audit_daemon.http.queries import MAX_ID, PAGE_PARAMETERS, STREAM_PARAMETERS, Parameter
 from audit_stream import __version__
 from audit_stream.answers import BatchReceipt, Liveness, ProblemDetails, Readiness, Service, Stats, WriteQueue
 from audit_stream.chain import Head, Verdict
 from audit_stream.event import Event, NewEvent
-from audit_stream.filters.parser import MAX_TEXT_LENGTH
 from audit_stream.kinds import KindRegistry
 from audit_stream.wire import (
-    DEFAULT_PAGE_EVENTS,
     JSON,
     KEY_PATTERN,
     MAX_BATCH_BYTES,
     MAX_BATCH_EVENTS,
     MAX_EVENT_BYTES,
-    MAX_PAGE_EVENTS,
     NDJSON,
 )
 
-__all__ = ["document"]
+__all__ = ["document", "endpoints"]
 
 Json = dict[str, Any]
 
-_COUNT: Json = {"type": "integer", "minimum": 0}
 _ID: Json = {"type": "integer", "minimum": 1, "maximum": MAX_ID}
-_INSTANT: Json = {"type": "string", "format": "date-time"}
 
 
 def document(kinds: KindRegistry) -> Json:
@@ -55,56 +51,19 @@ def document(kinds: KindRegistry) -> Json:
     }
 
 
-def _paths() -> Json:
+def endpoints() -> dict[str, str]:
+    """What `GET /` lists: method and path of each operation, and its summary."""
     return {
-        "/": _get("Name, version and endpoints", "meta", _json(_ref("Service"))),
-        "/healthz": _get("Alive", "meta", _json(_ref("Liveness"))),
-        "/readyz": _get(
-            "Able to append, or why not",
-            "meta",
-            _json(_ref("Readiness")),
-            responses={"503": {"description": "Not able to append", "content": _json(_ref("Readiness"))}},
-        ),
-        "/events": {
-            **_get(
-                "Query events: the most recent ones, oldest first, unless a cursor says otherwise",
-                "consumer",
-                {**_json({"type": "array", "items": _ref("Event")}), **_text(NDJSON)},
-                parameters=[*_FILTERS, *_PAGING],
-                headers={"Link": {"description": 'The next page, rel="next" (RFC 8288)', "schema": {"type": "string"}}},
-            ),
-            "post": _post(
-                "Append one event; 201 means that it is on disk",
-                _json(_ref("NewEvent")),
-                _ref("Event"),
-                f"At most {MAX_EVENT_BYTES} bytes.",
-            ),
-        },
-        "/events/batch": {
-            "post": _post(
-                f"Append up to {MAX_BATCH_EVENTS} events in one commit, all or none",
-                {**_json(_BATCH), **_text(NDJSON)},
-                _ref("BatchReceipt"),
-                f"At most {MAX_BATCH_BYTES} bytes.",
-            )
-        },
-        "/events/{event_id}": _get(
-            "One event", "consumer", _json(_ref("Event")), parameters=[_EVENT_ID], responses=_errors(404, 422)
-        ),
-        "/events/{event_id}/canonical": _get(
-            "The exact bytes whose SHA-256 is the event's hash",
-            "consumer",
-            _json(_ref("CanonicalEvent")),
-            parameters=[_EVENT_ID],
-            responses=_errors(404, 422),
-        ),
-        "/stream": _stream("Events as they are appended, messages named by kind"),
-        "/events/stream": _stream("The same with unnamed messages, for a browser's onmessage"),
-        "/verify": _get("Walk the whole chain", "consumer", _json(_ref("Verdict")), responses=_errors(503)),
-        "/stats": _get("Counts, rates, the last verdict", "consumer", _json(_ref("Stats"))),
-        "/metrics": _get("Prometheus metrics", "meta", _text(metrics.MEDIA_TYPE.partition(";")[0])),
-        "/schema": _get("This description", "meta", _json({"type": "object"})),
+        f"{method:<4} {path.replace('{event_id}', '{id}')}": operation["summary"]
+        for (method, path), operation in _OPERATIONS.items()
     }
+
+
+def _paths() -> Json:
+    paths: Json = {}
+    for (method, path), operation in _OPERATIONS.items():
+        paths.setdefault(path, {})[method.lower()] = operation
+    return paths
 
 
 def _get(
@@ -120,12 +79,10 @@ def _get(
     if headers:
         ok["headers"] = headers
     return {
-        "get": {
-            "summary": summary,
-            "tags": [tag],
-            "parameters": parameters or [],
-            "responses": {"200": ok, **(responses or {}), **_errors(400, 401)},
-        }
+        "summary": summary,
+        "tags": [tag],
+        "parameters": parameters or [],
+        "responses": {"200": ok, **(responses or {}), **_errors(400, 401)},
     }
 
 
@@ -156,13 +113,12 @@ def _stream(summary: str) -> Json:
         "consumer",
         _text("text/event-stream"),
         parameters=[
-            *_FILTERS,
-            _query("since_id", "Start after this event", {**_COUNT, "maximum": MAX_ID}),
+            *_query(STREAM_PARAMETERS),
             {
                 "name": "Last-Event-ID",
                 "in": "header",
                 "description": "Go on after this event; a browser sends it by itself",
-                "schema": {**_COUNT, "maximum": MAX_ID},
+                "schema": {"type": "integer", "minimum": 0, "maximum": MAX_ID},
             },
         ],
     )
@@ -184,34 +140,22 @@ def _errors(*statuses: int) -> Json:
     return {str(status): {"$ref": f"#/components/responses/{status}"} for status in statuses}
 
 
-def _query(name: str, description: str, schema: Json, *, repeatable: bool = False) -> Json:
-    parameter: Json = {"name": name, "in": "query", "description": description, "schema": schema}
-    if repeatable:
-        parameter |= {"schema": {"type": "array", "items": schema}, "style": "form", "explode": True}
-    return parameter
+def _query(parameters: Sequence[Parameter]) -> list[Json]:
+    return [
+        {
+            "name": each.name,
+            "in": "query",
+            "description": each.description,
+            "schema": {"type": "array", "items": each.schema} if each.repeatable else each.schema,
+        }
+        for each in parameters
+    ]
 
 
-_FILTERS = [
-    _query("kind", "Only these kinds", _ref("Kind"), repeatable=True),
-    _query("source", "Only these sources", {"type": "string", "minLength": 1}, repeatable=True),
-    _query("since", "Only events stamped at or after this instant", _INSTANT),
-    _query("until", "Only events stamped at or before this instant", _INSTANT),
-    _query(
-        "q",
-        "A filter in the filter language, such as severity:>=warning",
-        {"type": "string", "maxLength": MAX_TEXT_LENGTH},
-    ),
-]
-_PAGING = [
-    _query(
-        "limit",
-        "The most recent so many",
-        {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_EVENTS, "default": DEFAULT_PAGE_EVENTS},
-    ),
-    _query("since_id", "The first so many after this event", {**_COUNT, "maximum": MAX_ID}),
-    _query("before_id", "Only events before this one", _ID),
-    _query("order", "Order of the answer by event_id", {"enum": ["asc", "desc"], "default": "asc"}),
-]
+def _names(parameters: Sequence[Parameter]) -> str:
+    return " / ".join(each.name for each in parameters)
+
+
 _BATCH: Json = {"type": "array", "items": _ref("NewEvent"), "minItems": 1, "maxItems": MAX_BATCH_EVENTS}
 _EVENT_ID: Json = {"name": "event_id", "in": "path", "required": True, "schema": _ID}
 
@@ -232,6 +176,52 @@ _RESPONSES: Json = {
     "503": _problem("Not possible now; nothing was acknowledged"),
 }
 
+
+_OPERATIONS = {
+    ("GET", "/"): _get("this page", "meta", _json(_ref("Service"))),
+    ("GET", "/healthz"): _get("liveness probe", "meta", _json(_ref("Liveness"))),
+    ("GET", "/readyz"): _get(
+        "whether events can be appended, and why not",
+        "meta",
+        _json(_ref("Readiness")),
+        responses={"503": {"description": "Not able to append", "content": _json(_ref("Readiness"))}},
+    ),
+    ("POST", "/events"): _post(
+        "append one event", _json(_ref("NewEvent")), _ref("Event"), f"At most {MAX_EVENT_BYTES} bytes."
+    ),
+    ("POST", "/events/batch"): _post(
+        "append many events in one commit: a JSON array or NDJSON",
+        {**_json(_BATCH), **_text(NDJSON)},
+        _ref("BatchReceipt"),
+        f"At most {MAX_BATCH_EVENTS} events and {MAX_BATCH_BYTES} bytes; all are appended or none.",
+    ),
+    ("GET", "/events"): _get(
+        f"query events ({_names(PAGE_PARAMETERS)})",
+        "consumer",
+        {**_json({"type": "array", "items": _ref("Event")}), **_text(NDJSON)},
+        parameters=_query(PAGE_PARAMETERS),
+        headers={"Link": {"description": 'The next page, rel="next" (RFC 8288)', "schema": {"type": "string"}}},
+    ),
+    ("GET", "/events/{event_id}"): _get(
+        "fetch one event", "consumer", _json(_ref("Event")), parameters=[_EVENT_ID], responses=_errors(404, 422)
+    ),
+    ("GET", "/events/{event_id}/canonical"): _get(
+        "the exact bytes whose SHA-256 is the event's hash",
+        "consumer",
+        _json(_ref("CanonicalEvent")),
+        parameters=[_EVENT_ID],
+        responses=_errors(404, 422),
+    ),
+    ("GET", "/stream"): _stream(f"live tail via Server-Sent Events ({_names(STREAM_PARAMETERS)})"),
+    ("GET", "/events/stream"): _stream("the same with unnamed messages, for a browser's onmessage"),
+    ("GET", "/verify"): _get(
+        "verify the hash chain end-to-end", "consumer", _json(_ref("Verdict")), responses=_errors(503)
+    ),
+    ("GET", "/stats"): _get("summary stats", "consumer", _json(_ref("Stats"))),
+    ("GET", "/metrics"): _get("Prometheus metrics", "meta", _text(metrics.MEDIA_TYPE.partition(";")[0])),
+    ("GET", "/schema"): _get("OpenAPI description of all of this", "meta", _json({"type": "object"})),
+}
+"""In the order in which `GET /` lists them by their summaries."""
 
 _ANSWERS = (Service, Liveness, Readiness, Stats, WriteQueue, Verdict, Head, Event, BatchReceipt, ProblemDetails)
 

@@ -1,30 +1,123 @@
-"""Query strings: what they may say, and a clear answer to everything else."""
+"""Query strings: what they may say, here and in the schema, and a clear answer to everything else."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 from urllib.parse import parse_qsl
+
+import msgspec
 
 from audit_daemon.http.problems import Problem
 from audit_stream.errors import TimestampError
 from audit_stream.filters import Filter, FilterError, parse, plan
+from audit_stream.filters.parser import MAX_TEXT_LENGTH
 from audit_stream.kinds import EXTRA_KINDS_SETTING, KindRegistry
 from audit_stream.logfile.query import Criteria, EventQuery
 from audit_stream.timestamps import parse_rfc3339_ms
 from audit_stream.wire import DEFAULT_PAGE_EVENTS, MAX_PAGE_EVENTS
 
-__all__ = ["MAX_ID", "QueryReader", "event_id_of", "last_event_id_of", "no_parameters"]
+__all__ = [
+    "MAX_ID",
+    "PAGE_PARAMETERS",
+    "STREAM_PARAMETERS",
+    "Parameter",
+    "QueryReader",
+    "event_id_of",
+    "last_event_id_of",
+    "no_parameters",
+]
 
 MAX_ID = 2**63 - 1
 
 _MAX_FIELDS = 200
 _DIGITS = re.compile(r"[0-9]{1,19}")
 
-_FILTERS = frozenset({"kind", "source", "since", "until", "q"})
-_PAGE_PARAMETERS = _FILTERS | {"limit", "since_id", "before_id", "order"}
-_STREAM_PARAMETERS = _FILTERS | {"since_id"}
-_REPEATABLE = frozenset({"kind", "source"})
+_Fields = Mapping[str, Sequence[str]]
+
+
+class Parameter(msgspec.Struct, frozen=True, kw_only=True):
+    """A query parameter: what the schema says of it, and how its text is read, which may raise a Problem."""
+
+    name: str
+    description: str
+    schema: dict[str, Any]
+    read: Callable[[str], Any] = str
+    repeatable: bool = False
+
+    def of(self, fields: _Fields) -> Any:
+        """Its value in a query string, all of them when it is repeatable; None when it is not given."""
+        if self.name not in fields:
+            return None
+        texts = fields[self.name]
+        return frozenset(map(self.read, texts)) if self.repeatable else self.read(texts[0])
+
+
+def _number(name: str, description: str, low: int, high: int, **schema: Any) -> Parameter:
+    def read(text: str) -> int:
+        if _DIGITS.fullmatch(text) is None or not low <= int(text) <= high:
+            raise Problem(400, f"{name} must be in {low}..{high}")
+        return int(text)
+
+    bounds = {"type": "integer", "minimum": low, "maximum": high}
+    return Parameter(name=name, description=description, schema=bounds | schema, read=read)
+
+
+def _instant(name: str, description: str) -> Parameter:
+    def read(text: str) -> int:
+        try:
+            # A "+" that was not percent-encoded arrives as a space, which no RFC 3339 instant has.
+            return parse_rfc3339_ms(text.replace(" ", "+"))
+        except TimestampError as error:
+            raise Problem(400, f"{name}: {error}") from None
+
+    schema = {"type": "string", "format": "date-time"}
+    return Parameter(name=name, description=description, schema=schema, read=read)
+
+
+def _read_source(text: str) -> str:
+    if not text:
+        raise Problem(400, "source: is empty; leave it out to read all sources")
+    return text
+
+
+def _read_order(text: str) -> str:
+    if text not in ("asc", "desc"):
+        raise Problem(400, "order must be asc or desc")
+    return text
+
+
+_KIND = Parameter(
+    name="kind", description="Only these kinds", schema={"$ref": "#/components/schemas/Kind"}, repeatable=True
+)
+_SOURCE = Parameter(
+    name="source",
+    description="Only these sources",
+    schema={"type": "string", "minLength": 1},
+    read=_read_source,
+    repeatable=True,
+)
+_SINCE = _instant("since", "Only events stamped at or after this instant")
+_UNTIL = _instant("until", "Only events stamped at or before this instant")
+_Q = Parameter(
+    name="q",
+    description="A filter in the filter language, such as severity:>=warning",
+    schema={"type": "string", "maxLength": MAX_TEXT_LENGTH},
+)
+_SINCE_ID = _number("since_id", "Only events after this one, and the first so many of them", 0, MAX_ID)
+_BEFORE_ID = _number("before_id", "Only events before this one", 1, MAX_ID)
+_LIMIT = _number("limit", "The most recent so many", 1, MAX_PAGE_EVENTS, default=DEFAULT_PAGE_EVENTS)
+_ORDER = Parameter(
+    name="order",
+    description="Order of the answer by event_id",
+    schema={"enum": ["asc", "desc"], "default": "asc"},
+    read=_read_order,
+)
+
+_FILTERS = (_KIND, _SOURCE, _SINCE, _UNTIL, _Q)
+PAGE_PARAMETERS = (*_FILTERS, _SINCE_ID, _BEFORE_ID, _LIMIT, _ORDER)
+STREAM_PARAMETERS = (*_FILTERS, _SINCE_ID)
 
 
 class QueryReader:
@@ -39,11 +132,10 @@ class QueryReader:
 
     def page(self, query_string: bytes) -> EventQuery:
         """What `GET /events` asks for."""
-        fields = _fields(query_string, _PAGE_PARAMETERS)
-        since_id = _number(fields, "since_id", 0, MAX_ID)
-        before_id = _number(fields, "before_id", 1, MAX_ID)
-        newest_first = _order(fields) == "desc"
-        limit = _number(fields, "limit", 1, MAX_PAGE_EVENTS)
+        fields = _fields(query_string, PAGE_PARAMETERS)
+        since_id, before_id = _SINCE_ID.of(fields), _BEFORE_ID.of(fields)
+        newest_first = _ORDER.of(fields) == "desc"
+        limit = _LIMIT.of(fields)
         return EventQuery(
             criteria=self._criteria(fields),
             min_id=1 if since_id is None else min(since_id + 1, MAX_ID),
@@ -55,31 +147,26 @@ class QueryReader:
 
     def stream(self, query_string: bytes) -> tuple[Criteria, int | None, bool]:
         """What a stream asks for: its criteria, where it wants to go on (`since_id`), and whether it names a time."""
-        fields = _fields(query_string, _STREAM_PARAMETERS)
+        fields = _fields(query_string, STREAM_PARAMETERS)
         criteria = self._criteria(fields)
         by_time = criteria.since_ms is not None or (
             criteria.filter is not None and plan(criteria.filter).since_ms is not None
         )
-        return criteria, _number(fields, "since_id", 0, MAX_ID), by_time
+        return criteria, _SINCE_ID.of(fields), by_time
 
-    def _criteria(self, fields: Mapping[str, Sequence[str]]) -> Criteria:
-        for kind in fields.get("kind", ()):
-            if not self._is_known_kind(kind):
-                raise Problem(
-                    400, f"kind: not a known kind; GET /schema lists them, {EXTRA_KINDS_SETTING} adds to them"
-                )
-        if any(not source for source in fields.get("source", ())):
-            raise Problem(400, "source: is empty; leave it out to read all sources")
+    def _criteria(self, fields: _Fields) -> Criteria:
+        kinds = _KIND.of(fields)
+        if not all(map(self._is_known_kind, kinds or ())):
+            raise Problem(400, f"kind: not a known kind; GET /schema lists them, {EXTRA_KINDS_SETTING} adds to them")
         return Criteria(
-            kinds=frozenset(fields["kind"]) if "kind" in fields else None,
-            sources=frozenset(fields["source"]) if "source" in fields else None,
-            since_ms=_instant(fields, "since"),
-            until_ms=_instant(fields, "until"),
-            filter=self._filter(fields),
+            kinds=kinds,
+            sources=_SOURCE.of(fields),
+            since_ms=_SINCE.of(fields),
+            until_ms=_UNTIL.of(fields),
+            filter=self._filter(_Q.of(fields) or ""),
         )
 
-    def _filter(self, fields: Mapping[str, Sequence[str]]) -> Filter | None:
-        text = fields.get("q", [""])[0]
+    def _filter(self, text: str) -> Filter | None:
         if not text.strip():
             return None
         try:
@@ -90,7 +177,7 @@ class QueryReader:
 
 def no_parameters(query_string: bytes) -> None:
     """Refuse whatever a query string says, for endpoints without parameters."""
-    _fields(query_string, frozenset())
+    _fields(query_string, ())
 
 
 def event_id_of(text: str) -> int:
@@ -113,7 +200,7 @@ def last_event_id_of(value: str | None) -> int | None:
     return int(value)
 
 
-def _fields(query_string: bytes, known: frozenset[str]) -> dict[str, list[str]]:
+def _fields(query_string: bytes, parameters: Sequence[Parameter]) -> dict[str, list[str]]:
     if not query_string:
         return {}
     try:
@@ -124,6 +211,7 @@ def _fields(query_string: bytes, known: frozenset[str]) -> dict[str, list[str]]:
         raise Problem(400, "the query string is not percent-encoded UTF-8") from None
     except ValueError:
         raise Problem(400, f"the query string has more than {_MAX_FIELDS} parameters") from None
+    known = {parameter.name: parameter for parameter in parameters}
     fields: dict[str, list[str]] = {}
     for name, value in pairs:
         if name not in known:
@@ -132,33 +220,6 @@ def _fields(query_string: bytes, known: frozenset[str]) -> dict[str, list[str]]:
             raise Problem(400, f"{shown}: unknown parameter; known: {allowed}")
         fields.setdefault(name, []).append(value)
     for name, values in fields.items():
-        if len(values) > 1 and name not in _REPEATABLE:
+        if len(values) > 1 and not known[name].repeatable:
             raise Problem(400, f"{name}: is given {len(values)} times; give it once")
     return fields
-
-
-def _number(fields: Mapping[str, Sequence[str]], name: str, low: int, high: int) -> int | None:
-    if name not in fields:
-        return None
-    text = fields[name][0]
-    if _DIGITS.fullmatch(text) is None or not low <= int(text) <= high:
-        raise Problem(400, f"{name} must be in {low}..{high}")
-    return int(text)
-
-
-def _order(fields: Mapping[str, Sequence[str]]) -> str:
-    order = fields.get("order", ["asc"])[0]
-    if order not in ("asc", "desc"):
-        raise Problem(400, "order must be asc or desc")
-    return order
-
-
-def _instant(fields: Mapping[str, Sequence[str]], name: str) -> int | None:
-    if name not in fields:
-        return None
-    # A "+" that was not percent-encoded arrives as a space; no RFC 3339 instant has one, so it can only be that.
-    text = fields[name][0].replace(" ", "+")
-    try:
-        return parse_rfc3339_ms(text)
-    except TimestampError as error:
-        raise Problem(400, f"{name}: {error}") from None

@@ -19,23 +19,6 @@ from audit_stream.wire import JSON
 
 __all__ = ["healthz", "metrics_page", "readyz", "root", "schema", "stats", "verify"]
 
-_ENDPOINTS = {
-    "GET  /": "this page",
-    "GET  /healthz": "liveness probe",
-    "GET  /readyz": "whether events can be appended, and why not",
-    "POST /events": "append one event",
-    "POST /events/batch": "append many events in one commit: a JSON array or NDJSON",
-    "GET  /events": "query events (kind / source / since / until / q / since_id / before_id / limit / order)",
-    "GET  /events/{id}": "fetch one event",
-    "GET  /events/{id}/canonical": "the exact bytes whose SHA-256 is the event's hash",
-    "GET  /stream": "live tail via Server-Sent Events (kind / source / since / until / q / since_id)",
-    "GET  /events/stream": "the same with unnamed messages, for a browser's onmessage",
-    "GET  /verify": "verify the hash chain end-to-end",
-    "GET  /stats": "summary stats",
-    "GET  /metrics": "Prometheus metrics",
-    "GET  /schema": "OpenAPI description of all of this",
-}
-
 
 @get("/")
 async def root(request: AnyRequest) -> Response[bytes]:
@@ -45,7 +28,7 @@ async def root(request: AnyRequest) -> Response[bytes]:
             name="audit-stream",
             version=__version__,
             description="The tamper-evident event spine of a governance stack: hash-chained, durable, SSE-tailed.",
-            endpoints=_ENDPOINTS,
+            endpoints=openapi.endpoints(),
         )
     )
 
