@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 __all__ = [
+    "DEFAULT_HOST",
     "DEFAULT_PAGE_EVENTS",
+    "DEFAULT_PORT",
     "DEFAULT_URL",
     "JSON",
     "KEY_PATTERN",
@@ -17,7 +19,9 @@ __all__ = [
     "URL_VARIABLE",
 ]
 
-DEFAULT_URL = "http://127.0.0.1:8093"
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 8093
+DEFAULT_URL = f"http://{DEFAULT_HOST}:{DEFAULT_PORT}"
 """Where a daemon without any setting listens."""
 
 URL_VARIABLE = "AUDIT_STREAM_URL"

@@ -1,15 +1,15 @@
 """The daemon's settings: flags, then environment variables, then a TOML file, then the defaults below.
 
-`FIELDS` is the one list of them; the command's flags, the reader below and the page `docs/settings.md` follow it, and
-a test fails when one is missing from the page.
+`Settings` is the one list of them: a field's annotation says its variable, how it is read and what it is for. The
+command's flags and the reader below are made of it, and a test fails when one is missing from `docs/settings.md`.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -17,7 +17,7 @@ from audit_daemon.access import ANONYMOUS_SETTING, Grant, parse_grants
 from audit_daemon.http.cors import CORS_SETTING
 from audit_stream.errors import KindError
 from audit_stream.kinds import DEFAULT_KINDS, EXTRA_KINDS_SETTING, KindRegistry
-from audit_stream.wire import MAX_BATCH_BYTES, MAX_BATCH_EVENTS
+from audit_stream.wire import DEFAULT_HOST, DEFAULT_PORT, MAX_BATCH_BYTES, MAX_BATCH_EVENTS
 
 __all__ = ["CONFIG_VARIABLE", "FIELDS", "Field", "Settings", "SettingsError", "load", "make_default_directory"]
 
@@ -28,40 +28,19 @@ class SettingsError(Exception):
     """A setting that cannot be used; the text names it, where it came from, and what to do."""
 
 
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a daemon runs with. Times are in seconds, sizes in events or bytes, as the names say."""
-
-    host: str = "127.0.0.1"
-    port: int = 8093
-    db_path: Path
-    cors_origins: frozenset[str] = frozenset()
-    kinds: KindRegistry = DEFAULT_KINDS
-    anonymous: tuple[Grant, ...] = ()
-    verify_interval_s: float = 300.0
-    idempotency_ttl_s: float = 86_400.0
-    queue_events: int = 50_000
-    queue_bytes: int = 64 << 20
-    buffer_bytes: int = 128 << 20
-    log_level: str = "info"
-    log_format: str = "auto"
-
-
 class Field(msgspec.Struct, frozen=True, kw_only=True):
-    """One setting: its name in `Settings`, its variable, and how its text is read.
+    """One setting: its variable, how its text is read, and what it is for. `FIELDS` adds its name and default.
 
-    `key` is its name in the TOML file, and with dashes its flag.
+    `key` is what users call it, in the TOML file and with dashes as a flag; by default its name in `Settings`.
     """
 
-    name: str
     variable: str
     parse: Callable[[str], Any]
-    default: str
     help: str
-
-    @property
-    def key(self) -> str:
-        """What users call it, where that is not the name in `Settings`."""
-        return {"db_path": "db", "kinds": "extra_kinds"}.get(self.name, self.name)
+    key: str = ""
+    name: str = ""
+    default: str = ""
+    """As it would be typed; "" for none, or one that help and page put in words."""
 
     @property
     def flag(self) -> str:
@@ -79,6 +58,10 @@ def _port(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) > 65_535:
         raise ValueError("use a port number from 0 to 65535; 0 takes any free one")
     return int(text)
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser()
 
 
 _LARGEST = 1e12
@@ -122,87 +105,116 @@ def _choice(*choices: str) -> Callable[[str], str]:
     return parse
 
 
-FIELDS = (
-    Field(name="host", variable="HOST", parse=_host, default="127.0.0.1", help="Address to listen on."),
-    Field(name="port", variable="PORT", parse=_port, default="8093", help="Port to listen on; 0 takes any free one."),
-    Field(
-        name="db_path",
-        variable="AUDIT_STREAM_DB_PATH",
-        parse=lambda text: Path(text).expanduser(),
-        default="",
-        help="The SQLite file, in a directory that exists; default audit-stream/audit.db in the user's data directory.",
-    ),
-    Field(
-        name="cors_origins",
-        variable=CORS_SETTING,
-        parse=_origins,
-        default="",
-        help="Origins whose pages may read and post, separated by commas; * for all.",
-    ),
-    Field(
-        name="kinds",
-        variable=EXTRA_KINDS_SETTING,
-        parse=_kinds,
-        default="",
-        help="Kinds to accept beside the built-in ones: name or name:severity, separated by commas.",
-    ),
-    Field(
-        name="anonymous",
-        variable=ANONYMOUS_SETTING,
-        parse=parse_grants,
-        default="",
-        help="Networks beside loopback that are answered: append@CIDR or read@CIDR, separated by commas.",
-    ),
-    Field(
-        name="verify_interval_s",
-        variable="AUDIT_STREAM_VERIFY_INTERVAL_S",
-        parse=_at_least(0, float),
-        default="300",
-        help="Seconds between the daemon's own verifications; 0 verifies on demand only.",
-    ),
-    Field(
-        name="idempotency_ttl_s",
-        variable="AUDIT_STREAM_IDEMPOTENCY_TTL_S",
-        parse=_at_least(1, float),
-        default="86400",
-        help="Seconds for which an Idempotency-Key is remembered.",
-    ),
-    Field(
-        name="queue_events",
-        variable="AUDIT_STREAM_QUEUE_EVENTS",
-        parse=_at_least(MAX_BATCH_EVENTS, int),
-        default="50000",
-        help="Events that may wait for the disk before producers get 503.",
-    ),
-    Field(
-        name="queue_bytes",
-        variable="AUDIT_STREAM_QUEUE_BYTES",
-        parse=_at_least(2 * MAX_BATCH_BYTES, int),
-        default=str(64 << 20),
-        help="Bytes that may wait for the disk before producers get 503.",
-    ),
-    Field(
-        name="buffer_bytes",
-        variable="AUDIT_STREAM_BUFFER_BYTES",
-        parse=_at_least(2 * MAX_BATCH_BYTES, int),
-        default=str(128 << 20),
-        help="Bytes of bodies and answers that may be under way before producers get 503.",
-    ),
-    Field(
-        name="log_level",
-        variable="AUDIT_STREAM_LOG_LEVEL",
-        parse=_choice("debug", "info", "warning", "error"),
-        default="info",
-        help="The least severe log line to print: debug, info, warning or error.",
-    ),
-    Field(
-        name="log_format",
-        variable="AUDIT_STREAM_LOG_FORMAT",
-        parse=_choice("auto", "console", "json"),
-        default="auto",
-        help="console, json, or auto: console on a terminal, JSON lines otherwise.",
-    ),
-)
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What a daemon runs with. Times are in seconds, sizes in events or bytes, as the names say."""
+
+    host: Annotated[str, Field(variable="HOST", parse=_host, help="Address to listen on.")] = DEFAULT_HOST
+    port: Annotated[int, Field(variable="PORT", parse=_port, help="Port to listen on; 0 takes any free one.")] = (
+        DEFAULT_PORT
+    )
+    db_path: Annotated[
+        Path,
+        Field(
+            key="db",
+            variable="AUDIT_STREAM_DB_PATH",
+            parse=_path,
+            help="The SQLite file, in a directory that exists; default audit-stream/audit.db in the user's data "
+            "directory.",
+        ),
+    ]
+    cors_origins: Annotated[
+        frozenset[str],
+        Field(
+            variable=CORS_SETTING,
+            parse=_origins,
+            help="Origins whose pages may read and post, separated by commas; * for all.",
+        ),
+    ] = frozenset()
+    kinds: Annotated[
+        KindRegistry,
+        Field(
+            key="extra_kinds",
+            variable=EXTRA_KINDS_SETTING,
+            parse=_kinds,
+            help="Kinds to accept beside the built-in ones: name or name:severity, separated by commas.",
+        ),
+    ] = DEFAULT_KINDS
+    anonymous: Annotated[
+        tuple[Grant, ...],
+        Field(
+            variable=ANONYMOUS_SETTING,
+            parse=parse_grants,
+            help="Networks beside loopback that are answered: append@CIDR or read@CIDR, separated by commas.",
+        ),
+    ] = ()
+    verify_interval_s: Annotated[
+        float,
+        Field(
+            variable="AUDIT_STREAM_VERIFY_INTERVAL_S",
+            parse=_at_least(0, float),
+            help="Seconds between the daemon's own verifications; 0 verifies on demand only.",
+        ),
+    ] = 300.0
+    idempotency_ttl_s: Annotated[
+        float,
+        Field(
+            variable="AUDIT_STREAM_IDEMPOTENCY_TTL_S",
+            parse=_at_least(1, float),
+            help="Seconds for which an Idempotency-Key is remembered.",
+        ),
+    ] = 86_400.0
+    queue_events: Annotated[
+        int,
+        Field(
+            variable="AUDIT_STREAM_QUEUE_EVENTS",
+            parse=_at_least(MAX_BATCH_EVENTS, int),
+            help="Events that may wait for the disk before producers get 503.",
+        ),
+    ] = 50_000
+    queue_bytes: Annotated[
+        int,
+        Field(
+            variable="AUDIT_STREAM_QUEUE_BYTES",
+            parse=_at_least(2 * MAX_BATCH_BYTES, int),
+            help="Bytes that may wait for the disk before producers get 503.",
+        ),
+    ] = 64 << 20
+    buffer_bytes: Annotated[
+        int,
+        Field(
+            variable="AUDIT_STREAM_BUFFER_BYTES",
+            parse=_at_least(2 * MAX_BATCH_BYTES, int),
+            help="Bytes of bodies and answers that may be under way before producers get 503.",
+        ),
+    ] = 128 << 20
+    log_level: Annotated[
+        str,
+        Field(
+            variable="AUDIT_STREAM_LOG_LEVEL",
+            parse=_choice("debug", "info", "warning", "error"),
+            help="The least severe log line to print: debug, info, warning or error.",
+        ),
+    ] = "info"
+    log_format: Annotated[
+        str,
+        Field(
+            variable="AUDIT_STREAM_LOG_FORMAT",
+            parse=_choice("auto", "console", "json"),
+            help="console, json, or auto: console on a terminal, JSON lines otherwise.",
+        ),
+    ] = "auto"
+
+
+def _fields() -> Iterator[Field]:
+    for each in msgspec.structs.fields(Settings):
+        (field,) = each.type.__metadata__
+        default = f"{each.default:g}" if isinstance(each.default, float) else each.default
+        typed = str(default) if isinstance(default, str | int) else ""
+        yield msgspec.structs.replace(field, name=each.name, key=field.key or each.name, default=typed)
+
+
+FIELDS = tuple(_fields())
+"""The settings in the order of `Settings`: what the flags, the reader below and the page follow."""
 
 
 def load(flags: Mapping[str, str | None], environ: Mapping[str, str] = os.environ) -> Settings:
