@@ -1,4 +1,4 @@
-"""What can go wrong in the shared language.
+"""The root of all errors of ours, in every package, and what can go wrong in the shared language.
 
     AuditStreamError
     ├── EventRejected       what a producer sent is not an event; names the field
@@ -7,7 +7,8 @@
     ├── ChainError          an exported chain does not verify; carries the verdict's reason
     └── ClientError         the daemon could not be reached, or its answer was not what it should be
 
-The filter language adds `filters.FilterError`.
+The filter language adds `filters.FilterError`, a log's file `logfile.errors.StoreError` and what is under it, its
+verification `logfile.asking.NoVerdictError`; the daemon and the console have theirs where they are raised.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ __all__ = ["AuditStreamError", "ChainError", "ClientError", "EventRejected", "Ki
 
 
 class AuditStreamError(Exception):
-    """Every error that this package raises on purpose."""
+    """Every error that our packages raise on purpose; a test finds one that is not under it."""
 
 
 class EventRejected(AuditStreamError):

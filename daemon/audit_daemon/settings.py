@@ -15,7 +15,7 @@ import msgspec
 
 from audit_daemon.access import ANONYMOUS_SETTING, Grant, parse_grants
 from audit_daemon.http.cors import CORS_SETTING
-from audit_stream.errors import KindError
+from audit_stream.errors import AuditStreamError, KindError
 from audit_stream.kinds import DEFAULT_KINDS, EXTRA_KINDS_SETTING, KindRegistry
 from audit_stream.wire import DEFAULT_HOST, DEFAULT_PORT, MAX_BATCH_BYTES, MAX_BATCH_EVENTS
 
@@ -24,7 +24,7 @@ __all__ = ["CONFIG_VARIABLE", "FIELDS", "Field", "Settings", "SettingsError", "l
 CONFIG_VARIABLE = "AUDIT_STREAM_CONFIG"
 
 
-class SettingsError(Exception):
+class SettingsError(AuditStreamError):
     """A setting that cannot be used; the text names it, where it came from, and what to do."""
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from audit_stream.chain import GENESIS, Head, Verdict
+from audit_stream.errors import AuditStreamError
 from audit_stream.logfile.size import size_bytes
 from audit_stream.own_python import own_python
 
@@ -29,7 +30,7 @@ _END_S = 1.0
 """How long a process that was killed is waited for; one that hangs in the kernel ends when its disk answers."""
 
 
-class NoVerdictError(Exception):
+class NoVerdictError(AuditStreamError):
     """The file could not be checked, which says nothing about the chain; the text is the reason."""
 
 

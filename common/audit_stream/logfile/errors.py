@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from audit_stream.errors import AuditStreamError
+
 __all__ = ["SearchStopped", "StoreError", "StoreUnusable"]
 
 
-class StoreError(Exception):
+class StoreError(AuditStreamError):
     """What a store can answer instead of what was asked.
 
     StoreError

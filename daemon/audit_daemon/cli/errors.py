@@ -6,6 +6,8 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from audit_stream.errors import AuditStreamError
+
 __all__ = ["COULD_NOT", "FINDING", "OK", "CommandError", "UnknownOption", "store_errors"]
 
 OK = 0
@@ -15,7 +17,7 @@ COULD_NOT = 2
 """A wrong option, a missing file, a daemon that does not answer: nothing is known of the chain."""
 
 
-class CommandError(Exception):
+class CommandError(AuditStreamError):
     """Ends the command with one line for people and an exit code."""
 
     def __init__(self, message: str, exit_code: int = COULD_NOT) -> None:

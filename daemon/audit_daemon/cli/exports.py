@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 from audit_stream.chain import verify_export
-from audit_stream.errors import ChainError
+from audit_stream.errors import AuditStreamError, ChainError
 from audit_stream.restoring import Change, Restorer
 
 __all__ = ["Chain", "Doubtful", "UnreadableExport"]
@@ -38,11 +38,11 @@ _FIELDS: dict[str, type] = {
 }
 
 
-class UnreadableExport(Exception):
+class UnreadableExport(AuditStreamError):
     """The file is no export; the text says where it stops being one."""
 
 
-class Doubtful(Exception):
+class Doubtful(AuditStreamError):
     """Events whose bytes cannot be told, each with why; `more` says that there may be more of them.
 
     They link to their neighbours, so that it is not said that anybody broke the chain.

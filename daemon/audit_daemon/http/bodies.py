@@ -10,6 +10,7 @@ from audit_daemon.http.asgi import Receive
 from audit_daemon.http.budget import Budget, BudgetExceeded, Reservation
 from audit_daemon.http.connection import BODY_DEADLINE_S
 from audit_daemon.http.problems import RETRY_AFTER_S, Problem
+from audit_stream.errors import AuditStreamError
 
 __all__ = ["CLOSE", "Body", "HungUp", "overloaded"]
 
@@ -22,7 +23,7 @@ _GRACE_S = 1.0
 """How long every body may take before it can be called stalled."""
 
 
-class HungUp(Exception):
+class HungUp(AuditStreamError):
     """The producer closed the connection before its body was whole: nothing is stored, nobody is answered."""
 
 

@@ -13,13 +13,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from time import monotonic
 
+from audit_stream.errors import AuditStreamError
+
 __all__ = ["Budget", "BudgetExceeded", "Reservation"]
 
 _LOOKS_IN_VAIN = 64
 """Reservations in use that are looked at before giving up: ten thousand of them must not make a refusal slow."""
 
 
-class BudgetExceeded(Exception):
+class BudgetExceeded(AuditStreamError):
     """There is no room for this now. Nothing has changed."""
 
 

@@ -14,7 +14,7 @@ from litestar.exceptions import HTTPException
 from audit_daemon.http.asgi import Headers
 from audit_daemon.store.protocol import IdempotencyConflict, StoreBusy, StoreUnreadable
 from audit_stream.answers import ProblemDetails
-from audit_stream.errors import EventRejected
+from audit_stream.errors import AuditStreamError, EventRejected
 from audit_stream.logfile.errors import SearchStopped, StoreError
 
 __all__ = [
@@ -37,7 +37,7 @@ _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS,
 _SQLITE_EXHAUSTED = frozenset({sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM})
 
 
-class Problem(Exception):
+class Problem(AuditStreamError):
     """An answer that is an error: raise it anywhere in a handler."""
 
     def __init__(self, status: int, detail: str, *, headers: dict[str, str] | None = None) -> None:

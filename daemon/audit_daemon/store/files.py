@@ -16,6 +16,8 @@ import os
 import struct
 from pathlib import Path
 
+from audit_stream.errors import AuditStreamError
+
 __all__ = ["Files", "FilesChanged", "log_of"]
 
 _INDEX = struct.Struct("=14xHII8x8s")
@@ -26,7 +28,7 @@ _SALT_IN_LOG_HEADER, _SALT_IN_FRAME_HEADER, _SALT_BYTES = 16, 8, 8
 _LOOKS = 10
 
 
-class FilesChanged(Exception):
+class FilesChanged(AuditStreamError):
     """A file of the store was deleted, replaced or cut; the text says which."""
 
 

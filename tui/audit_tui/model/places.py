@@ -8,6 +8,8 @@ from datetime import UTC, datetime, time, timedelta
 
 import msgspec
 
+from audit_stream.errors import AuditStreamError
+
 __all__ = ["GoTo", "PlaceError", "parse_place"]
 
 _MAX_DIGITS = 18
@@ -27,7 +29,7 @@ _MS = timedelta(milliseconds=1)
 _DAY = timedelta(days=1)
 
 
-class PlaceError(ValueError):
+class PlaceError(AuditStreamError, ValueError):
     """A text that names no place; the message says what to write."""
 
 

@@ -13,10 +13,12 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
+from audit_stream.errors import AuditStreamError
+
 __all__ = ["TooLarge", "locked", "private_directory", "read_small", "replace", "set_aside", "sync_directory"]
 
 
-class TooLarge(Exception):
+class TooLarge(AuditStreamError):
     """The file is longer than any that this program writes, or is no file at all."""
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Mapping
 
+from audit_stream.errors import AuditStreamError
+
 __all__ = ["DEFAULT_KEYS", "FIXED_KEYS", "SCREEN_KEYS", "KeymapError", "checked_keys"]
 
 DEFAULT_KEYS: Mapping[str, str] = {
@@ -84,7 +86,7 @@ FIXED_KEYS = frozenset({"escape", "tab", "shift+tab", "ctrl+c"})
 _MODIFIERS = {"ctrl", "shift", "alt", "super", "hyper", "meta"}
 
 
-class KeymapError(ValueError):
+class KeymapError(AuditStreamError, ValueError):
     """A remapping that cannot be used; `field` is the binding id, the text says what to do."""
 
     def __init__(self, field: str, reason: str) -> None:
