@@ -15,6 +15,7 @@ from audit_stream.filters import Filter, FilterError, parse, plan
 from audit_stream.filters.parser import MAX_TEXT_LENGTH
 from audit_stream.kinds import EXTRA_KINDS_SETTING, KindRegistry
 from audit_stream.logfile.query import Criteria, EventQuery
+from audit_stream.numbers import MAX_COUNT
 from audit_stream.timestamps import parse_rfc3339_ms
 from audit_stream.wire import DEFAULT_PAGE_EVENTS, MAX_PAGE_EVENTS
 
@@ -29,7 +30,7 @@ __all__ = [
     "no_parameters",
 ]
 
-MAX_ID = 2**63 - 1
+MAX_ID = MAX_COUNT
 
 _MAX_FIELDS = 200
 _DIGITS = re.compile(r"[0-9]{1,19}")
@@ -105,7 +106,7 @@ _Q = Parameter(
     description="A filter in the filter language, such as severity:>=warning",
     schema={"type": "string", "maxLength": MAX_TEXT_LENGTH},
 )
-_SINCE_ID = _number("since_id", "Only events after this one, and the first so many of them", 0, MAX_ID)
+_SINCE_ID = _number("since_id", "Only events after this one; of a page the first so many", 0, MAX_ID)
 _BEFORE_ID = _number("before_id", "Only events before this one", 1, MAX_ID)
 _LIMIT = _number("limit", "The most recent so many", 1, MAX_PAGE_EVENTS, default=DEFAULT_PAGE_EVENTS)
 _ORDER = Parameter(
