@@ -266,11 +266,7 @@ class Session:
             self.notices.append(f"{left:,} events came meanwhile: going on at the live end")
             return False
         self._catch_up_to = self.stats.head.event_id
-        self._state(
-            Connection(state=ConnectionState.CATCHING_UP, left=left)
-            if left > 0 and len(self.ring)
-            else Connection(state=ConnectionState.LIVE)
-        )
+        self._connected(left)
         self._failures = 0
         self._up.set()
         self._intake.comparison_wanted.set()
@@ -283,14 +279,12 @@ class Session:
             await asyncio.sleep(0)
 
     def _note_catching_up(self, event_id: int) -> None:
-        if self.connection.state is not ConnectionState.CATCHING_UP:
-            return
-        left = self._catch_up_to - event_id
-        self._state(
-            Connection(state=ConnectionState.CATCHING_UP, left=left)
-            if left > 0
-            else Connection(state=ConnectionState.LIVE)
-        )
+        if self.connection.state is ConnectionState.CATCHING_UP:
+            self._connected(self._catch_up_to - event_id)
+
+    def _connected(self, left: int) -> None:
+        behind = Connection(state=ConnectionState.CATCHING_UP, left=left)
+        self._state(behind if left > 0 and len(self.ring) else Connection(state=ConnectionState.LIVE))
 
     def _lost(self, reason: str, retry_in_s: float, *, refused: bool = False) -> None:
         self._up.clear()

@@ -84,21 +84,19 @@ class FindingLog:
         event_id: int | None = None,
     ) -> None:
         """Append a finding; with `merge` it becomes one with the last when that is by the same finder and as good."""
-        last = self.entries[-1] if self.entries else None
-        merged = last if merge and last is not None and last.by is by and last.good == good else None
-        if merged is not None:
-            self.entries.pop()
-        self.entries.append(
-            Finding(
-                first_ms=now.wall_ms if merged is None else merged.first_ms,
-                last_ms=now.wall_ms,
-                by=by,
-                what=what,
-                good=good,
-                times=1 if merged is None else merged.times + 1,
-                checked=checked,
-                head=head,
-                duration_ms=duration_ms,
-                event_id=event_id,
-            )
+        finding = Finding(
+            first_ms=now.wall_ms,
+            last_ms=now.wall_ms,
+            by=by,
+            what=what,
+            good=good,
+            checked=checked,
+            head=head,
+            duration_ms=duration_ms,
+            event_id=event_id,
         )
+        last = self.entries[-1] if self.entries else None
+        if merge and last is not None and last.by is by and last.good == good:
+            self.entries[-1] = msgspec.structs.replace(finding, first_ms=last.first_ms, times=last.times + 1)
+        else:
+            self.entries.append(finding)
