@@ -458,7 +458,7 @@ def test_no_history_that_contradicts_what_was_seen_and_not_accepted_is_ever_veri
             await until(lambda: session.connection.state is ConnectionState.RETRYING)
             log.come_back()
             await until(lambda: session.connection.state is ConnectionState.LIVE and session.ring.head == log.head)
-            for _ in range(2):  # of the first the walk may have begun before
+            for _ in range(2):  # of the first the verification may have begun before
                 before = session.integrity.verdicts.latest
                 await until(lambda before=before: session.integrity.verdicts.latest is not before)  # type: ignore[misc]
             await until(

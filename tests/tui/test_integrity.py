@@ -86,7 +86,7 @@ class Rig:
     def wait(self, seconds: float) -> None:
         self.now_s += seconds
 
-    def walk(self, verdict: Verdict, *, takes_s: float = 0.0) -> None:
+    def verify(self, verdict: Verdict, *, takes_s: float = 0.0) -> None:
         self.integrity.verification_started(self.now_s)
         self.wait(takes_s)
         self.integrity.verification_ended(verdict, **self.times)
@@ -118,60 +118,60 @@ class Rig:
 
 
 def _verified(rig: Rig) -> None:
-    rig.walk(valid(100))
+    rig.verify(valid(100))
 
 
 def _grown(rig: Rig) -> None:
-    rig.walk(valid(100))
+    rig.verify(valid(100))
     rig.receive(120)
     rig.wait(12)
 
 
 def _gap(rig: Rig) -> None:
-    rig.walk(valid(100))
+    rig.verify(valid(100))
     rig.receive(200, linked_from=150)
 
 
-def _walking(rig: Rig) -> None:
+def _verifying(rig: Rig) -> None:
     rig.integrity.verification_started(rig.now_s)
     rig.wait(3)
 
 
 def _stale(rig: Rig) -> None:
-    rig.walk(valid(100))
+    rig.verify(valid(100))
     rig.wait(240)
 
 
-def _stale_and_walking(rig: Rig) -> None:
+def _stale_and_verifying(rig: Rig) -> None:
     _stale(rig)
     rig.integrity.verification_started(rig.now_s)
 
 
 def _offline(rig: Rig) -> None:
-    rig.walk(valid(100))
+    rig.verify(valid(100))
     rig.integrity.disconnected("no daemon answers")
     rig.integrity.badge(rig.now_s)
     rig.wait(7)
 
 
 def _offline_red(rig: Rig) -> None:
-    rig.walk(broken(42))
+    rig.verify(broken(42))
     rig.integrity.disconnected("no daemon answers")
 
 
 def _offline_seen_red(rig: Rig) -> None:
-    rig.walk(broken(42))
+    rig.verify(broken(42))
     rig.acknowledge()
     rig.integrity.disconnected("no daemon answers")
 
 
 def _ahead(rig: Rig) -> None:
-    rig.walk(valid(105))
+    rig.verify(valid(105))
 
 
 def _evicted(rig: Rig) -> None:
     del rig.seen[100]
-    rig.walk(valid(100))
+    rig.verify(valid(100))
 
 
 def _not_asked(rig: Rig) -> None:
@@ -183,12 +183,12 @@ def _failed(rig: Rig) -> None:
 
 
 def _failed_after_good(rig: Rig) -> None:
-    rig.walk(valid(100))
+    rig.verify(valid(100))
     rig.fail()
 
 
 def _broken(rig: Rig) -> None:
-    rig.walk(broken(142))
+    rig.verify(broken(142))
 
 
 def _own(rig: Rig) -> None:
@@ -201,18 +201,18 @@ def _own_twice(rig: Rig) -> None:
 
 
 def _repaired(rig: Rig) -> None:
-    rig.walk(broken(42))
-    rig.walk(valid(100))
+    rig.verify(broken(42))
+    rig.verify(valid(100))
 
 
 def _seen(rig: Rig) -> None:
-    rig.walk(broken(142))
+    rig.verify(broken(142))
     rig.acknowledge()
 
 
 def _seen_and_repaired(rig: Rig) -> None:
     _seen(rig)
-    rig.walk(valid(100))
+    rig.verify(valid(100))
 
 
 def _rewritten(rig: Rig) -> None:
@@ -224,27 +224,27 @@ def _gone(rig: Rig) -> None:
 
 
 def _shorter(rig: Rig) -> None:
-    rig.walk(valid(50))
+    rig.verify(valid(50))
 
 
 def _contradicted(rig: Rig) -> None:
-    rig.walk(valid(100, "b"))
+    rig.verify(valid(100, "b"))
 
 
 def _verified_as_it_is_now(rig: Rig) -> None:
     rig.seen[90] = hash_at(90, "b")
     rig.differ(head(90), head(90, "b"))
-    rig.walk(valid(100))
+    rig.verify(valid(100))
 
 
 def _put_back(rig: Rig) -> None:
-    rig.walk(valid(100, "b"))
-    rig.walk(valid(100))
+    rig.verify(valid(100, "b"))
+    rig.verify(valid(100))
 
 
 def _stream_stands_still(rig: Rig) -> None:
     for newest in range(100, 106):
-        rig.walk(valid(newest))
+        rig.verify(valid(newest))
         rig.wait(30)
 
 
@@ -254,16 +254,16 @@ def _stream_and_verdicts_stand_still(rig: Rig) -> None:
 
 
 def _valid_and_broken(rig: Rig) -> None:
-    rig.walk(msgspec.structs.replace(valid(100), first_break_at=42))
+    rig.verify(msgspec.structs.replace(valid(100), first_break_at=42))
 
 
 def _nameless(rig: Rig) -> None:
-    rig.walk(Verdict(valid=True, checked=100, first_break_at=None, reason=None))
+    rig.verify(Verdict(valid=True, checked=100, first_break_at=None, reason=None))
 
 
 STATES: list[tuple[Callable[[Rig], None], State, str]] = [
     (_not_asked, State.UNVERIFIED, "UNVERIFIED no verdict yet"),
-    (_walking, State.VERIFYING, "VERIFYING for 3 s"),
+    (_verifying, State.VERIFYING, "VERIFYING for 3 s"),
     (_verified, State.VERIFIED, "VERIFIED 100 events · now"),
     (_grown, State.VERIFIED, "VERIFIED 120 events · 12 s ago"),
     (_evicted, State.VERIFIED, "VERIFIED 100 events · now"),
@@ -275,7 +275,7 @@ STATES: list[tuple[Callable[[Rig], None], State, str]] = [
     (_stale, State.STALE, "STALE last verdict 4 min ago"),
     (_stream_stands_still, State.UNVERIFIED, "UNVERIFIED #105 not received yet"),
     (_stream_and_verdicts_stand_still, State.STALE, "STALE last verdict 4 min ago"),
-    (_stale_and_walking, State.STALE, "STALE last verdict 4 min ago, verifying"),
+    (_stale_and_verifying, State.STALE, "STALE last verdict 4 min ago, verifying"),
     (_offline, State.OFFLINE, "OFFLINE for 7 s"),
     (_offline_red, State.BROKEN, "BROKEN at #42 · they disagree"),
     (_offline_seen_red, State.OFFLINE, "OFFLINE · BROKEN at #42 · they disagree · acknowledged"),
@@ -304,16 +304,16 @@ def test_what_happens_decides_the_state(happens: Callable[[Rig], None], state: S
 
 def _found_by_both(rig: Rig) -> None:
     rig.find_broken(42)
-    rig.walk(broken(42))
+    rig.verify(broken(42))
 
 
 def _overlooked(rig: Rig) -> None:
     rig.find_broken(42)
-    rig.walk(valid(100))
+    rig.verify(valid(100))
 
 
 def _accused(rig: Rig) -> None:
-    rig.walk(broken(42))
+    rig.verify(broken(42))
 
 
 @pytest.mark.parametrize("happens", [*(row[0] for row in STATES), _found_by_both, _overlooked, _accused])
@@ -355,7 +355,7 @@ def test_a_log_not_connected_to_yet_is_offline() -> None:
 
 def test_an_empty_log_is_verified() -> None:
     rig = Rig(0)
-    rig.walk(valid(0))
+    rig.verify(valid(0))
     assert rig.badge.text == "VERIFIED 0 events · now"
     rig.receive(1)
     assert rig.badge.text == "VERIFIED 1 event · now"
@@ -365,27 +365,27 @@ def test_an_empty_log_is_verified() -> None:
 
 def test_a_verdict_on_events_not_received_yet_counts_once_they_are() -> None:
     rig = Rig()
-    rig.walk(valid(105))
+    rig.verify(valid(105))
     rig.receive(107)
     assert rig.badge.text == "VERIFIED 107 events · now"
 
 
 def test_a_verdict_on_events_not_received_yet_is_compared_once_they_are() -> None:
     rig = Rig()
-    rig.walk(valid(105, "b"))
+    rig.verify(valid(105, "b"))
     rig.receive(107)
     assert rig.badge.state is State.REWRITTEN
 
 
 def test_a_later_verdict_not_received_yet_leaves_the_earlier_one() -> None:
     rig = Rig()
-    rig.walk(valid(100))
+    rig.verify(valid(100))
     rig.wait(30)
-    rig.walk(valid(105))
+    rig.verify(valid(105))
     assert rig.badge.text == "VERIFIED 100 events · 30 s ago"
 
 
-def test_a_verdict_need_not_know_of_events_that_came_in_during_its_walk() -> None:
+def test_a_verdict_need_not_know_of_events_that_came_in_during_its_verification() -> None:
     rig = Rig()
     rig.integrity.verification_started(rig.now_s)
     rig.receive(150)
@@ -396,7 +396,7 @@ def test_a_verdict_need_not_know_of_events_that_came_in_during_its_walk() -> Non
 def test_both_finding_the_same_break_ring_once_and_are_both_named() -> None:
     rig = Rig(41)
     rig.find_broken(42)
-    rig.walk(broken(42))
+    rig.verify(broken(42))
     assert rig.rings() == [42]
     assert "both" in rig.badge.detail
     assert rig.badge.disagreement == ""
@@ -407,14 +407,14 @@ def test_a_daemon_that_says_valid_of_what_the_console_found_broken_is_a_new_alar
     rig.find_broken(42)
     assert rig.rings() == [42]
     rig.acknowledge()
-    rig.walk(valid(100))
+    rig.verify(valid(100))
     assert rig.rings() == [42]
     assert rig.badge.state is State.BROKEN
     assert rig.badge.is_alarm
     assert rig.badge.disagreement == "the daemon says valid, this console found #42 broken"
 
 
-def test_a_walk_that_began_before_the_console_found_the_break_is_no_disagreement() -> None:
+def test_a_verification_that_began_before_the_console_found_the_break_is_no_disagreement() -> None:
     rig = Rig()
     rig.integrity.verification_started(rig.now_s)
     rig.find_broken(42)
@@ -426,24 +426,24 @@ def test_a_walk_that_began_before_the_console_found_the_break_is_no_disagreement
 def test_a_daemon_that_breaks_later_than_the_console_disagrees_too() -> None:
     rig = Rig()
     rig.find_broken(42)
-    rig.walk(broken(142))
+    rig.verify(broken(142))
     assert rig.badge.disagreement == "the daemon says the first break is #142, this console found #42 broken"
 
 
 def test_a_daemon_that_says_broken_where_the_console_saw_links_disagrees_in_one_alarm() -> None:
     rig = Rig()
-    rig.walk(broken(42))
+    rig.verify(broken(42))
     assert "this console received it whole" in rig.badge.disagreement
     assert rig.rings() == [42]
 
 
 def test_the_disagreement_does_not_ring_again_with_each_verdict_or_when_the_event_leaves_memory() -> None:
     rig = Rig()
-    rig.walk(broken(42))
+    rig.verify(broken(42))
     rig.rings()
     rig.acknowledge()
     del rig.seen[42]
-    rig.walk(broken(42))
+    rig.verify(broken(42))
     assert rig.rings() == []
     assert rig.badge.is_acknowledged
     assert rig.badge.disagreement
@@ -451,12 +451,12 @@ def test_the_disagreement_does_not_ring_again_with_each_verdict_or_when_the_even
 
 def test_the_same_break_does_not_ring_again_and_a_new_one_does() -> None:
     rig = Rig(10)
-    rig.walk(broken(42))
+    rig.verify(broken(42))
     assert rig.rings() == [42]
-    rig.walk(broken(42))
+    rig.verify(broken(42))
     assert rig.rings() == []
     rig.acknowledge()
-    rig.walk(broken(17))
+    rig.verify(broken(17))
     assert rig.rings() == [17]
     assert rig.badge.is_alarm
     assert rig.badge.text == "BROKEN at #17 and 1 more"
@@ -464,19 +464,19 @@ def test_the_same_break_does_not_ring_again_and_a_new_one_does() -> None:
 
 def test_a_break_that_was_repaired_and_acknowledged_rings_when_it_comes_back() -> None:
     rig = Rig(10)
-    rig.walk(broken(42))
-    rig.walk(valid(10))
+    rig.verify(broken(42))
+    rig.verify(valid(10))
     rig.acknowledge()
     rig.rings()
-    rig.walk(broken(42))
+    rig.verify(broken(42))
     assert rig.rings() == [42]
 
 
 def test_acknowledging_clears_only_what_was_shown() -> None:
     rig = Rig(10)
-    rig.walk(broken(42))
+    rig.verify(broken(42))
     rig.integrity.badge(rig.now_s)
-    rig.walk(broken(17))
+    rig.verify(broken(17))
     rig.integrity.acknowledge(rig.now_s)
     assert rig.badge.is_alarm
     assert rig.badge.event_id == 17
@@ -484,7 +484,7 @@ def test_acknowledging_clears_only_what_was_shown() -> None:
 
 def test_a_rewritten_history_and_a_break_are_acknowledged_one_after_the_other() -> None:
     rig = Rig()
-    rig.walk(broken(142))
+    rig.verify(broken(142))
     rig.differ(head(90), None)
     assert rig.badge.text == "REWRITTEN at #90"
     assert rig.acknowledge() is True
@@ -507,7 +507,7 @@ def test_a_stream_that_is_broken_from_end_to_end_rings_once_and_stays_bounded() 
 
 def test_an_event_loaded_again_whole_holds_again_and_waits_for_a_person() -> None:
     rig = Rig()
-    rig.walk(valid(100))
+    rig.verify(valid(100))
     rig.find_broken(42)
     rig.integrity.holds_again(42, rig.now_s)
     assert rig.badge.text == "was BROKEN at #42, holds again: acknowledge"
@@ -527,10 +527,10 @@ def test_several_remembered_heads_that_differ_are_one_alarm_at_the_earliest() ->
 
 def test_what_was_seen_before_a_rewriting_was_acknowledged_does_not_ring_again() -> None:
     rig = Rig()
-    rig.walk(valid(100, "b"))
+    rig.verify(valid(100, "b"))
     rig.acknowledge()
     rig.rings()
-    rig.walk(valid(99, "b"))
+    rig.verify(valid(99, "b"))
     assert rig.rings() == []
     assert rig.badge.is_acknowledged
 
@@ -543,7 +543,7 @@ def test_a_history_accepted_in_place_of_another_is_verified_once_it_agrees_with_
     rig.seen.clear()
     rig.seen.update({event_id: hash_at(event_id, "b") for event_id in range(1, 51)})
     rig.integrity.chain_grew(1, head(50, "b"))
-    rig.walk(valid(50, "b"))
+    rig.verify(valid(50, "b"))
     assert rig.badge.state is State.VERIFIED
     rig.differ(head(50, "b"), None)
     assert rig.badge.is_alarm
@@ -555,7 +555,7 @@ def test_a_rewritten_history_is_not_believed_because_its_alarm_was_silenced() ->
     assert rig.acknowledge()
     for _ in range(3):
         rig.wait(30)
-        rig.walk(valid(100))
+        rig.verify(valid(100))
         assert (rig.badge.text, rig.badge.is_alarm) == ("REWRITTEN at #90 · acknowledged", False)
         assert rig.rings() == []
     assert rig.integrity.is_rewritten
@@ -567,12 +567,12 @@ def test_a_rewritten_history_is_believed_with_the_first_verdict_after_a_person_a
     rig.accept()
     assert not rig.integrity.is_rewritten
     assert rig.badge.state is State.UNVERIFIED
-    rig.walk(valid(100))
+    rig.verify(valid(100))
     assert rig.badge.text == "VERIFIED 100 events · now"
     assert rig.integrity.findings[-2].what == "accepted the history that there is now, after REWRITTEN at #90"
 
 
-def test_a_walk_that_was_under_way_when_a_history_was_accepted_does_not_contradict_it() -> None:
+def test_a_verification_that_was_under_way_when_a_history_was_accepted_does_not_contradict_it() -> None:
     rig = Rig()
     rig.differ(head(100), None)
     rig.integrity.verification_started(rig.now_s)  # when 100 events had been seen
@@ -585,7 +585,7 @@ def test_a_walk_that_was_under_way_when_a_history_was_accepted_does_not_contradi
 
 def test_accepting_when_nothing_was_rewritten_changes_nothing() -> None:
     rig = Rig()
-    rig.walk(valid(100))
+    rig.verify(valid(100))
     rig.find_broken(42)
     rig.accept()
     assert (rig.badge.state, rig.badge.is_alarm) == (State.BROKEN, True)
@@ -602,25 +602,25 @@ def test_a_history_rewritten_again_rings_again_though_nobody_has_acknowledged_th
 @pytest.mark.parametrize(("takes_s", "period_s"), [(0.1, 30.0), (3.0, 30.0), (20.0, 200.0)])
 def test_verification_fills_at_most_a_tenth_of_the_time(takes_s: float, period_s: float) -> None:
     rig = Rig()
-    rig.walk(valid(100), takes_s=takes_s)
+    rig.verify(valid(100), takes_s=takes_s)
     assert rig.integrity.verdicts.period_s == pytest.approx(period_s)
     assert rig.integrity.verdicts.next_in_s(rig.now_s) == pytest.approx(period_s - takes_s)
 
 
-def test_what_the_daemon_says_a_walk_took_stretches_the_period_but_cannot_stop_verification() -> None:
+def test_what_the_daemon_says_a_verification_took_stretches_the_period_but_cannot_stop_verification() -> None:
     rig = Rig()
-    rig.walk(valid(100, duration_ms=10_000))
+    rig.verify(valid(100, duration_ms=10_000))
     assert rig.integrity.verdicts.period_s == 100.0
-    rig.walk(valid(100, duration_ms=10**15))
+    rig.verify(valid(100, duration_ms=10**15))
     assert rig.integrity.verdicts.period_s == 3600.0
-    rig.walk(valid(100, duration_ms=-(10**15)))
+    rig.verify(valid(100, duration_ms=-(10**15)))
     assert rig.integrity.verdicts.period_s == 30.0
 
 
 @pytest.mark.parametrize("takes_s", [0.1, 20.0, 400.0])
 def test_an_overdue_verdict_is_not_green_and_one_that_is_not_due_yet_is(takes_s: float) -> None:
     rig = Rig()
-    rig.walk(valid(100), takes_s=takes_s)
+    rig.verify(valid(100), takes_s=takes_s)
     due_s = rig.integrity.verdicts.period_s
     rig.wait(due_s)
     assert rig.badge.text.startswith("VERIFIED")
@@ -633,11 +633,11 @@ def test_an_overdue_verdict_is_not_green_and_one_that_is_not_due_yet_is(takes_s:
 
 def test_a_verdict_that_was_refused_is_unknown_until_the_next_one() -> None:
     rig = Rig()
-    rig.walk(valid(100))
+    rig.verify(valid(100))
     rig.fail("the verification has not ended in time")
     assert rig.badge.text.startswith("STALE")
     assert "The last try failed: the verification has not ended in time." in rig.badge.detail
-    rig.walk(valid(100))
+    rig.verify(valid(100))
     assert rig.badge.text.startswith("VERIFIED")
 
 
@@ -652,7 +652,7 @@ def test_good_verdicts_in_a_row_are_one_finding() -> None:
     rig = Rig()
     for newest in (100, 110, 120):
         rig.receive(newest)
-        rig.walk(valid(newest))
+        rig.verify(valid(newest))
         rig.wait(30)
     (finding,) = rig.integrity.findings
     assert (finding.times, finding.checked, finding.last_ms - finding.first_ms) == (3, 120, 60_000)
@@ -660,7 +660,7 @@ def test_good_verdicts_in_a_row_are_one_finding() -> None:
 
 def test_the_log_says_who_found_what_and_who_acknowledged() -> None:
     rig = Rig(41)
-    rig.walk(valid(41))
+    rig.verify(valid(41))
     rig.find_broken(42)
     rig.acknowledge()
     rig.fail("silent")
@@ -677,23 +677,23 @@ def test_the_log_says_who_found_what_and_who_acknowledged() -> None:
 def test_the_log_of_findings_is_bounded() -> None:
     rig = Rig(10)
     for _ in range(MAX_FINDINGS):
-        rig.walk(broken(42))
-        rig.walk(valid(10))
+        rig.verify(broken(42))
+        rig.verify(valid(10))
     assert len(rig.integrity.findings) == MAX_FINDINGS
 
 
 def test_what_the_daemon_says_is_escaped_and_cut() -> None:
     rig = Rig(10)
-    rig.walk(broken(42, "\x1b[2J" + "x" * 10_000))
+    rig.verify(broken(42, "\x1b[2J" + "x" * 10_000))
     assert "\x1b" not in rig.badge.detail
     assert len(rig.badge.detail) < 400
     assert "\x1b" not in rig.integrity.findings[-1].what
 
 
 STEPS: dict[str, Callable[[Rig, int], object]] = {
-    "valid": lambda rig, n: rig.walk(valid(n)),
-    "other": lambda rig, n: rig.walk(valid(n, "b")),
-    "broken": lambda rig, n: rig.walk(broken(n)),
+    "valid": lambda rig, n: rig.verify(valid(n)),
+    "other": lambda rig, n: rig.verify(valid(n, "b")),
+    "broken": lambda rig, n: rig.verify(broken(n)),
     "own": lambda rig, n: rig.find_broken(n),
     "holds": lambda rig, n: rig.integrity.holds_again(n, rig.now_s),
     "differ": lambda rig, n: rig.differ(head(n), head(n, "b")),
@@ -805,15 +805,15 @@ def test_the_events_around_a_break_stand_in_columns_whatever_their_numbers() -> 
 
 def test_a_daemon_that_has_not_checked_all_of_it_has_not_verified_it() -> None:
     rig = Rig(60)
-    rig.walk(msgspec.structs.replace(valid(60), checked=5))
+    rig.verify(msgspec.structs.replace(valid(60), checked=5))
     assert (rig.badge.state, rig.badge.text) == (State.UNVERIFIED, "UNVERIFIED 5 of 60 events checked")
-    rig.walk(msgspec.structs.replace(valid(60), checked=60))
+    rig.verify(msgspec.structs.replace(valid(60), checked=60))
     assert rig.badge.state is State.VERIFIED
 
 
 def test_an_export_of_a_part_of_the_log_is_checked_whole_with_the_events_it_has() -> None:
     rig = Rig(60, first_seen=51, verifier=FILE)
-    rig.walk(msgspec.structs.replace(valid(60), checked=10))
+    rig.verify(msgspec.structs.replace(valid(60), checked=10))
     assert rig.badge.text.startswith("VERIFIED 10 events")
 
 
