@@ -1,21 +1,20 @@
 """The chain: each event's hash covers its canonical bytes, which hold the previous event's hash.
 
-`docs/chain.md` says what that proves and what it cannot. Pure functions on bytes; no I/O.
+`docs/chain.md` says what that proves and what it cannot; `event_check.py` checks it. Pure functions on bytes; no I/O.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Annotated, Any
+from collections.abc import Iterable, Iterator
+from typing import Annotated
 
 import msgspec
 
-from audit_stream.canonical import UnlinkedEvent, canonical_bytes, hash_of, join
-from audit_stream.errors import ChainError
+from audit_stream.canonical import UnlinkedEvent, hash_of, join
 from audit_stream.numbers import Count, DurationMs, EventId
 from audit_stream.timestamps import Instant
 
-__all__ = ["GENESIS", "GENESIS_HASH", "ChainedEvent", "Hash", "Head", "Verdict", "check_link", "link", "verify_export"]
+__all__ = ["GENESIS", "GENESIS_HASH", "ChainedEvent", "Hash", "Head", "Verdict", "link"]
 
 GENESIS_HASH = "0" * 64
 """The prev_hash of event 1."""
@@ -69,39 +68,3 @@ def link(head: Head, events: Iterable[UnlinkedEvent]) -> Iterator[ChainedEvent]:
         canonical = join(event_id, prepared, prev_hash)
         prev_hash = hash_of(canonical)
         yield ChainedEvent(event_id, prepared, canonical, prev_hash)
-
-
-def check_link(expected_id: int, expected_prev: str, *, event_id: int, prev_hash: str) -> str | None:
-    """Why an event does not follow the one before it, in the words of 0.1.0; None when it does."""
-    if event_id != expected_id:
-        return f"event_id should be {expected_id}, got {event_id}"
-    if prev_hash != expected_prev:
-        return f"prev_hash mismatch at event #{expected_id}"
-    return None
-
-
-def verify_export(
-    events: Iterable[dict[str, Any]], *, hashed: Callable[[dict[str, Any]], bytes | None] | None = None
-) -> Iterator[tuple[bytes, dict[str, Any]]]:
-    """Check events as `GET /events` exports them, from event 1 on; yields each one's canonical bytes and fields.
-
-    The export of audit-stream 0.1.0 is not canonical text, so the bytes are encoded anew; that the hash fits them
-    proves that they are the bytes which were hashed. `hashed` gives the bytes that have an event's hash, None when it
-    finds none, for those who look further than the canonical form. Raises ChainError at the first event that does not
-    fit.
-    """
-    expected_id, expected_prev = 1, GENESIS_HASH
-    for fields in events:
-        reason = check_link(expected_id, expected_prev, event_id=fields["event_id"], prev_hash=fields["prev_hash"])
-        if reason is not None:
-            raise ChainError(expected_id, reason)
-        canonical = (hashed or _canonical_if_it_fits)(fields)
-        if canonical is None:
-            raise ChainError(expected_id, f"hash mismatch at event #{expected_id}")
-        yield canonical, fields
-        expected_id, expected_prev = expected_id + 1, fields["hash"]
-
-
-def _canonical_if_it_fits(fields: dict[str, Any]) -> bytes | None:
-    canonical = canonical_bytes(fields)
-    return canonical if hash_of(canonical) == fields["hash"] else None

@@ -11,10 +11,11 @@ from typing import Any
 import msgspec
 
 from audit_stream.canonical import canonical_event, hash_of, prepare, splice_hash
-from audit_stream.chain import GENESIS, Head, Verdict, check_link, link
+from audit_stream.chain import GENESIS, Head, Verdict, link
 from audit_stream.client import EVERYTHING, Live, Lost, OtherHistory, RawEvent, Selection, Stats, Tailed
 from audit_stream.errors import ClientError
 from audit_stream.event import Event
+from audit_stream.event_check import check_link
 from audit_stream.filters import FilterError, matches, parse
 from audit_stream.timestamps import format_rfc3339_ms, parse_rfc3339_ms
 

@@ -10,14 +10,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from audit_stream.canonical import canonical_event
 from audit_stream.client import RawEvent
 from audit_stream.event import Event
+from audit_stream.event_check import EventCheck, check_served
 from audit_stream.filters import matches, parse
 from audit_stream.kinds import DEFAULT_KINDS, Severity
 from audit_tui.model.detail import (
     curl_line,
     field_filter,
-    inspect,
     local_time,
     same_source_filter,
     utc_time,
@@ -34,15 +35,19 @@ def row_of(raw: bytes) -> Row:
     return read_row(RawEvent(raw), DEFAULT_KINDS)
 
 
+def inspect(row: Row, before: Row | None) -> EventCheck:
+    return check_served(row.raw, before)
+
+
 def test_an_intact_event_fits_and_is_linked() -> None:
     first, second = rows(2)
     found = inspect(second, first)
     assert (found.hash_fits, found.link_holds, found.words) == (True, True, "✓ linked")
-    assert found.hash_computed == second.hash
+    assert found.computed_hash == second.hash
     assert found.expected_prev == first.hash
     assert found.not_canonical == ""
-    assert (found.served_bytes, found.canonical) == (len(second.raw), second.canonical)
-    assert (found.severity, found.time_ms) == (Severity.WARNING, START_MS + 1000)
+    assert found.canonical == canonical_event(second.raw)
+    assert (second.severity, second.time_ms) == (Severity.WARNING, START_MS + 1000)
 
 
 def test_the_first_event_is_linked_by_its_zeros() -> None:
@@ -62,7 +67,7 @@ def test_an_edited_event_does_not_fit_its_hash() -> None:
     raw = make_log(2).raw
     found = inspect(row_of(tampered(raw[1], source="someone-else")), row_of(raw[0]))
     assert not found.hash_fits
-    assert found.hash_computed != found.hash_served
+    assert found.computed_hash != found.carried_hash
     assert "hash does not fit" in found.words
 
 
@@ -78,7 +83,7 @@ def test_bytes_whose_hash_is_not_last_are_not_canonical_and_say_why() -> None:
     fields = json.loads(make_log(1).raw[0])
     found = inspect(row_of(json.dumps({"hash": fields.pop("hash"), **fields}).encode()), None)
     assert found.canonical is None
-    assert found.hash_computed is None
+    assert found.computed_hash is None
     assert not found.hash_fits
     assert "last key" in found.not_canonical
 
@@ -92,7 +97,7 @@ def test_bytes_that_encoding_anew_changes_are_not_canonical() -> None:
 
 def test_a_timestamp_that_is_no_instant_has_no_time() -> None:
     raw = tampered(make_log(1).raw[0], timestamp="yesterday")
-    assert inspect(row_of(raw), None).time_ms is None
+    assert row_of(raw).time_ms is None
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from audit_stream.canonical import hash_of, join, splice_hash
 from audit_stream.chain import GENESIS_HASH
 from audit_stream.client import RawEvent
 from audit_stream.event import EventReader
+from audit_stream.event_check import check_served
 from audit_stream.kinds import DEFAULT_KINDS
-from audit_tui.model.detail import inspect
 from audit_tui.model.rows import check_after, read_row
 
 CHEAP, COSTLY = b"9e200", b"9e307"  # msgspec takes four hundred times as long for the second
@@ -24,7 +24,8 @@ def served(number: bytes) -> RawEvent:
 def looked_at(event: RawEvent) -> None:
     row = read_row(event, DEFAULT_KINDS)
     check_after(None, row)
-    assert inspect(row, None).words == "✓ linked"
+    found = check_served(row.raw, None)
+    assert (found.words, found.not_canonical) == ("✓ linked", "")
 
 
 def seconds(event: RawEvent) -> float:

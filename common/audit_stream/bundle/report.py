@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import pairwise
 
 import msgspec
 
 from audit_stream.bundle.file import Bundle, read_event
-from audit_stream.canonical import canonical_event, hash_of
-from audit_stream.chain import GENESIS_HASH, Head, Verdict
+from audit_stream.chain import Head, Verdict
 from audit_stream.display import counted, safe
 from audit_stream.event import Event
+from audit_stream.event_check import check_served
 
 __all__ = ["Fault", "Report", "check"]
 
@@ -46,8 +45,7 @@ def check(bundle: Bundle) -> Report:
     """Recompute every hash and link, and compare with the heads."""
     events = [read_event(raw) for raw in bundle.events]
     faults = [
-        *_hash_faults(bundle.events, events),
-        *_link_faults(events),
+        *_faults(bundle.events, events),
         *_head_faults(events, bundle.head, "known"),
         *(fault for head in bundle.remembered for fault in _head_faults(events, head, "remembered")),
     ]
@@ -62,22 +60,9 @@ def check(bundle: Bundle) -> Report:
     )
 
 
-def _hash_faults(raws: Iterable[bytes], events: Iterable[Event]) -> Iterable[Fault]:
-    for raw, event in zip(raws, events, strict=True):
-        try:
-            fits = hash_of(canonical_event(raw)) == event.hash
-        except ValueError:
-            fits = False
-        if not fits:
-            yield Fault(event.event_id, f"hash mismatch at event #{event.event_id}")
-
-
-def _link_faults(events: list[Event]) -> Iterable[Fault]:
-    if events[0].event_id == 1 and events[0].prev_hash != GENESIS_HASH:
-        yield Fault(1, "prev_hash mismatch at event #1")
-    for before, event in pairwise(events):
-        if event.event_id == before.event_id + 1 and event.prev_hash != before.hash:
-            yield Fault(event.event_id, f"prev_hash mismatch at event #{event.event_id}")
+def _faults(raws: Iterable[bytes], events: list[Event]) -> Iterable[Fault]:
+    for raw, event, before in zip(raws, events, [None, *events[:-1]], strict=True):
+        yield from (Fault(event.event_id, reason) for reason in check_served(raw, before, event=event).reasons)
 
 
 def _head_faults(events: Iterable[Event], head: Head, what: str) -> Iterable[Fault]:

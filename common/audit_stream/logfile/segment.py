@@ -19,6 +19,7 @@ import msgspec
 
 from audit_stream.canonical import hash_of
 from audit_stream.chain import GENESIS_HASH
+from audit_stream.event_check import EventCheck, hash_mismatch
 from audit_stream.logfile.canonical_form import encoded, event_fields, first_not_canonical
 from audit_stream.logfile.spans import SPAN_EVENTS
 from audit_stream.timestamps import time_ms_or_none
@@ -327,23 +328,20 @@ def _examine(
     None when it holds after all: an imported event can have a form that the fast path does not know.
     """
     event_id, series_id, series_seq, time_ms, hash_, canonical = row
-    reason = f"hash mismatch at event #{expected}"
-    if event_id != expected:
-        if event_id > expected or expected == 1:
-            reason = f"event_id should be {expected}, got {event_id}"
-        return Break(event_id=expected, reason=reason)
-    if not isinstance(canonical, bytes) or not isinstance(hash_, bytearray):
-        return Break(event_id=expected, reason=reason)
-    hash_holds = hash_of(canonical).encode("ascii") == hash_
+    if event_id > expected or (event_id != expected and expected == 1):
+        return Break(event_id=expected, reason=f"event_id should be {expected}, got {event_id}")
+    if event_id != expected or not isinstance(canonical, bytes) or not isinstance(hash_, bytearray):
+        return Break(event_id=expected, reason=hash_mismatch(expected))
+    carried, computed = hash_.decode("ascii", "backslashreplace"), hash_of(canonical)
     fields = event_fields(canonical)
     if fields is None:
-        if hash_holds:
-            reason = f"the hashed bytes are no event at event #{expected}"
-        return Break(event_id=expected, reason=reason)
+        no_event = f"the hashed bytes are no event at event #{expected}"
+        return Break(event_id=expected, reason=no_event if carried == computed else hash_mismatch(expected))
+    found = EventCheck(expected, canonical, computed, carried, prev_hash, fields["prev_hash"])
+    if not found.holds:
+        return Break(event_id=expected, reason=found.reasons[0])
     known = series.get(series_id) if isinstance(series_id, int) else None
     checks = (
-        (fields["prev_hash"] == prev_hash, f"prev_hash mismatch at event #{expected}"),
-        (hash_holds, reason),
         (fields["event_id"] == expected, f"event_id should be {expected}, got {fields['event_id']}"),
         (known is not None and known.kind == fields["kind"], f"kind column mismatch at event #{expected}"),
         (known is not None and known.source == fields["source"], f"source column mismatch at event #{expected}"),

@@ -11,8 +11,8 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
-from audit_stream.chain import verify_export
 from audit_stream.errors import AuditStreamError, ChainError
+from audit_stream.event_check import verify_export
 from audit_stream.restoring import Change, Restorer
 
 __all__ = ["Chain", "Doubtful", "UnreadableExport"]

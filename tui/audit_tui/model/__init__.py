@@ -21,6 +21,7 @@ What may be believed
 What is asked for
     filter_text.py, completion.py, find.py, places.py    typed texts
     columns.py, detail.py, detail_text.py, outline.py    what is shown of an event
-    divergence.py, collect.py, exporting.py, handover.py two histories compared; evidence; files; marked events
+    event_diff.py, divergence.py                         two events, and two histories, compared
+    collect.py, exporting.py, handover.py                evidence; files; marked events
     connection.py                                        the connection in words
 """

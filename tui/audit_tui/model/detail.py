@@ -1,4 +1,4 @@
-"""What the console recomputes of one event, and what it writes about it: filters, a curl line, its times."""
+"""What the console writes about an event: filters, a curl line, its times."""
 
 from __future__ import annotations
 
@@ -6,101 +6,15 @@ import shlex
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-import msgspec
-
-from audit_stream.canonical import canonical_bytes, hash_of
-from audit_stream.chain import GENESIS_HASH
-from audit_stream.kinds import Severity
-from audit_stream.numbers import read_float
-from audit_stream.timestamps import time_ms_or_none
 from audit_tui.log import is_address
 from audit_tui.model.rows import Row
 
-__all__ = ["Inspection", "curl_line", "field_filter", "inspect", "local_time", "same_source_filter", "utc_time"]
+__all__ = ["curl_line", "field_filter", "local_time", "same_source_filter", "utc_time"]
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 _MAX_TERM = 2_000
 """Characters of a term: half of what a filter may have, so that others fit beside it."""
-
-
-class Inspection(msgspec.Struct, frozen=True, kw_only=True):
-    """One event as served, beside what this console makes of its bytes.
-
-    `hash_computed` and `canonical` are None when the bytes are not in the form that was hashed; `not_canonical` then
-    says why. It also says so (with both set) when encoding the fields anew gives other bytes: whoever wrote these did
-    not use the canonical form. `expected_prev` is the hash of the event before, None while that is not known.
-    `time_ms` is None for an imported timestamp that is no instant.
-    """
-
-    event_id: int
-    severity: Severity
-    timestamp: str
-    time_ms: int | None
-    served_bytes: int
-    canonical: bytes | None
-    not_canonical: str
-    hash_served: str
-    hash_computed: str | None
-    prev_hash: str
-    expected_prev: str | None
-
-    @property
-    def hash_fits(self) -> bool:
-        """Whether the hash served is that of the bytes served."""
-        return self.hash_computed == self.hash_served
-
-    @property
-    def link_holds(self) -> bool | None:
-        """Whether prev_hash is the hash of the event before; None while that is not known."""
-        return None if self.expected_prev is None else self.prev_hash == self.expected_prev
-
-    @property
-    def words(self) -> str:
-        """The verdict with its mark: what holds, what does not, and what is not known."""
-        if not self.hash_fits:
-            return "✗ BROKEN: the hash does not fit the bytes"
-        if self.link_holds is None:
-            return "~ hash fits, link not checked"
-        return "✓ linked" if self.link_holds else "✗ BROKEN: prev_hash is not the hash of the event before"
-
-
-def inspect(row: Row, before: Row | None) -> Inspection:
-    """Recompute the event's hash and compare its link; `before` tells only when its id is the one right before."""
-    event = row.event
-    canonical, reason = _canonical(row)
-    if row.event_id == 1:
-        expected: str | None = GENESIS_HASH
-    else:
-        expected = before.hash if before is not None and before.event_id == row.event_id - 1 else None
-    return Inspection(
-        event_id=row.event_id,
-        severity=row.severity,
-        timestamp=event.timestamp,
-        time_ms=time_ms_or_none(event.timestamp),
-        served_bytes=len(row.raw),
-        canonical=canonical,
-        not_canonical=reason,
-        hash_served=event.hash,
-        hash_computed=None if canonical is None else hash_of(canonical),
-        prev_hash=event.prev_hash,
-        expected_prev=expected,
-    )
-
-
-_content = msgspec.json.Decoder(float_hook=read_float)
-
-
-def _canonical(row: Row) -> tuple[bytes | None, str]:
-    try:
-        canonical = row.canonical
-    except ValueError as error:
-        return None, str(error)
-    try:
-        anew = canonical_bytes(_content.decode(row.raw))
-    except (ValueError, RecursionError) as error:
-        return canonical, f"its fields cannot be encoded anew: {error}"
-    return canonical, "" if anew == canonical else "encoding its fields anew gives other bytes"
 
 
 def utc_time(time_ms: int) -> str:

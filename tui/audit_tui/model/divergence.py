@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
+from itertools import islice
 
 import msgspec
 
@@ -13,24 +12,12 @@ from audit_stream.chain import Head, Verdict
 from audit_stream.client import RawEvent
 from audit_stream.display import safe
 from audit_tui.log import Log
-from audit_tui.model.rows import MALFORMED, no_event
+from audit_tui.model.event_diff import FieldPair, compare_events
+from audit_tui.model.rows import read_event
 
-__all__ = ["Divergence", "FieldPair", "diverge"]
+__all__ = ["Divergence", "diverge"]
 
 _MAX_FIELDS = 200
-_MAX_VALUE = 400
-_ABSENT = "(absent)"
-_TOP = ("event_id", "timestamp", "kind", "source")
-_LINKS = ("prev_hash", "hash")
-
-
-class FieldPair(msgspec.Struct, frozen=True):
-    """A field of two events: values as JSON, cut and safe to show; "(absent)" where there is none."""
-
-    field: str
-    one: str
-    other: str
-    differs: bool
 
 
 class Divergence(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,19 +75,9 @@ class Divergence(msgspec.Struct, frozen=True, kw_only=True):
         return "This assumes that both chains are valid, as their last verdicts say."
 
     def fields(self) -> list[FieldPair]:
-        """The first events that differ, field by field."""
-        one, other = _flat(self.first_one), _flat(self.first_other)
-        names = list(dict.fromkeys([*one, *other]))
-        names.sort(key=lambda name: name in _LINKS)  # the hashes last: they differ whenever anything does
-        return [
-            FieldPair(
-                safe(name)[:_MAX_VALUE],
-                _cut(one.get(name, _ABSENT)),
-                _cut(other.get(name, _ABSENT)),
-                one.get(name) != other.get(name),
-            )
-            for name in names[:_MAX_FIELDS]
-        ]
+        """The first events that differ, field by field. Raises ClientError when one of them is no event."""
+        one, other = (None if raw is None else read_event(raw) for raw in (self.first_one, self.first_other))
+        return list(islice(compare_events(one, other), _MAX_FIELDS))
 
     def as_text(self) -> str:
         """All of it in plain lines, for a ticket."""
@@ -156,33 +133,3 @@ async def _both(one: Log, other: Log, event_id: int) -> tuple[bytes | None, byte
     """The event of this id as each log serves it: bytes, so that an edit that kept the hash is seen as well."""
     found: list[RawEvent | None] = list(await asyncio.gather(one.event(event_id), other.event(event_id)))
     return (None if found[0] is None else found[0].raw), (None if found[1] is None else found[1].raw)
-
-
-def _flat(raw: bytes | None) -> dict[str, str]:
-    """Every field of an event by its path, as JSON. Lists stay whole."""
-    if raw is None:
-        return {}
-    try:
-        fields: dict[str, Any] = msgspec.json.decode(raw, type=dict[str, Any])
-    except MALFORMED as error:
-        raise no_event(error) from None
-    first = {name: _json(fields[name]) for name in _TOP if name in fields}
-    last = {name: _json(fields[name]) for name in _LINKS if name in fields}
-    return first | dict(_leaves("payload", fields.get("payload"))) | last
-
-
-def _leaves(path: str, value: object) -> Iterator[tuple[str, str]]:
-    if isinstance(value, dict) and value:
-        for key, inner in value.items():
-            yield from _leaves(f"{path}.{key}", inner)
-    else:
-        yield path, _json(value)
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _cut(text: str) -> str:
-    shown = safe(text[: _MAX_VALUE + 1])
-    return shown if len(shown) <= _MAX_VALUE else f"{shown[: _MAX_VALUE - 1]}…"

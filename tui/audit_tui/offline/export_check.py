@@ -12,30 +12,14 @@ from typing import BinaryIO
 
 import msgspec
 
-from audit_stream.chain import GENESIS, Head, Verdict, check_link
-from audit_stream.event import Event, system_clock_ms
+from audit_stream.chain import GENESIS, Head, Verdict
+from audit_stream.event import system_clock_ms
+from audit_stream.event_check import EventCheck, check_served
 from audit_stream.timestamps import format_rfc3339_ms
 from audit_tui.model.part_verdict import NAMED_LINKS, PartVerdict
-from audit_tui.model.rows import hash_fits
 from audit_tui.offline.export_file import ExportFile, as_served, read_event
 
 __all__ = ["ExportCheck"]
-
-
-class _Links(msgspec.Struct):
-    event_id: int
-    prev_hash: str
-    hash: str
-
-
-_links = msgspec.json.Decoder(_Links)
-
-
-def _read(raw: bytes) -> _Links | Event | None:
-    try:
-        return _links.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return read_event(raw)
 
 
 class ExportCheck:
@@ -84,18 +68,24 @@ class ExportCheck:
             return event_id, f"event #{event_id} is in the file twice"
         if event_id > self._expected:
             self._skip_to(event_id)
-        raw = as_served(self._export.read(file, self._index))
-        event = None if raw is None else _read(raw)
-        if raw is None or event is None or event.event_id != event_id:
+        found = self._look_at(file)
+        if found is None or found.event_id != event_id:
             return self._expected, f"event #{event_id} cannot be read: the file has changed"
-        if self._before is not None:
-            reason = check_link(self._expected, self._before.hash, event_id=event_id, prev_hash=event.prev_hash)
-            if reason is not None:
-                return self._expected, reason
-        if not hash_fits(raw, event.hash):
-            return event_id, f"hash mismatch at event #{event_id}"
-        self._before, self._expected, self._index = Head(event_id, event.hash), event_id + 1, self._index + 1
+        if not found.holds:
+            return event_id, found.reasons[0]
+        self._before, self._expected, self._index = Head(event_id, found.carried_hash), event_id + 1, self._index + 1
         return None
+
+    def _look_at(self, file: BinaryIO) -> EventCheck | None:
+        """The next event beside the one before it; None when there is none at its place any more."""
+        raw = as_served(self._export.read(file, self._index))
+        if raw is None:
+            return None
+        try:
+            return check_served(raw, self._before)
+        except (msgspec.DecodeError, UnicodeDecodeError):  # it holds half a character
+            event = read_event(raw)
+            return None if event is None else check_served(raw, self._before, event=event)
 
     def _skip_to(self, event_id: int) -> None:
         """Events are missing before this one: what links it to those that were checked cannot be seen."""

@@ -17,9 +17,10 @@ from textual.widgets import Footer, Static
 
 from audit_stream.display import safe
 from audit_stream.errors import ClientError
+from audit_stream.event_check import EventCheck, check_served
 from audit_stream.kinds import KindRegistry
 from audit_tui.log import Log
-from audit_tui.model.detail import Inspection, curl_line, field_filter, inspect, same_source_filter
+from audit_tui.model.detail import curl_line, field_filter, same_source_filter
 from audit_tui.model.detail_text import DetailLine, Tone, byte_sections, hash_lines, header_lines, verdict_line
 from audit_tui.model.outline import key_text, value_text
 from audit_tui.model.rows import Row, check_after
@@ -207,20 +208,20 @@ class DetailScreen(ClosesOnce[None]):
         self._check_link()
 
     def _show_checks(self) -> None:
-        found = inspect(self.row, self._before)
-        self.query_one("#header", Static).update("\n".join(header_lines(self.row, found)))
+        found = check_served(self.row.raw, self._before)
+        self.query_one("#header", Static).update("\n".join(header_lines(self.row)))
         self.query_one("#verdict", Static).update(self._verdict(found))
-        self.query_one("#hashes-text", Static).update(_content(hash_lines(found, self._why_unknown)))
+        self.query_one("#hashes-text", Static).update(_content(hash_lines(self.row, found, self._why_unknown)))
         self._show_bytes(found)
 
-    def _verdict(self, found: Inspection) -> Content:
+    def _verdict(self, found: EventCheck) -> Content:
         """What this copy is found to be, after what others say of the event, which may speak of other bytes."""
         own, said = verdict_line(found), self._said_of(self.row.event_id)
         if not said or own.tone is Tone.BAD:
             return _content([own])
         return Content.assemble((f"✗ {said} (b)", _STYLES[Tone.BAD]), "; this copy: ", _content([own]))
 
-    def _show_bytes(self, found: Inspection) -> None:
+    def _show_bytes(self, found: EventCheck) -> None:
         if self._section == "bytes":
             self.query_one(BytesView).show(byte_sections(self.row, found))
 
@@ -252,7 +253,7 @@ class DetailScreen(ClosesOnce[None]):
         """Show a section."""
         self._section = name
         self._show_section()
-        self._show_bytes(inspect(self.row, self._before))
+        self._show_bytes(check_served(self.row.raw, self._before))
 
     def action_close(self) -> None:
         """Back to where one came from."""
