@@ -103,7 +103,10 @@ class Ring:
             if self._is_costly(event, criteria):
                 break
             cursor = event.event_id
-            if _fits(event, criteria) and (criteria.filter is None or self._passes(event, criteria)):
+            made = event.prepared
+            if criteria.admits(made.kind, made.source, made.time_ms) and (
+                criteria.filter is None or self._passes(event, criteria)
+            ):
                 frames.append(self._frame(event, page_format))
                 size_bytes += len(frames[-1])
             if criteria.filter is not None and perf_counter() > ends:
@@ -129,7 +132,9 @@ class Ring:
             return False
         block, offset = divmod(event.event_id, _BLOCK_EVENTS)
         verdicts = self._verdicts.get((criteria, block))
-        return (verdicts is None or not verdicts[0] >> offset & 1) and _fits(event, criteria)
+        if verdicts is not None and verdicts[0] >> offset & 1:
+            return False
+        return criteria.admits(event.prepared.kind, event.prepared.source, event.prepared.time_ms)
 
     def _frame(self, event: ChainedEvent, page_format: PageFormat) -> bytes:
         frames = self._frames.setdefault(event.event_id, {})
@@ -184,17 +189,6 @@ def _values(filter_: Filter) -> int:
         len(test.values) if isinstance(test, PayloadHas) else len(test.substrings)
         for test in tests
         if isinstance(test, PayloadHas | TextContains)
-    )
-
-
-def _fits(event: ChainedEvent, criteria: Criteria) -> bool:
-    """Whether the event fits all but the filter."""
-    kind, source, time_ms = event.prepared.kind, event.prepared.source, event.prepared.time_ms
-    return (
-        (criteria.kinds is None or kind in criteria.kinds)
-        and (criteria.sources is None or source in criteria.sources)
-        and (criteria.since_ms is None or (time_ms is not None and time_ms >= criteria.since_ms))
-        and (criteria.until_ms is None or (time_ms is not None and time_ms <= criteria.until_ms))
     )
 
 

@@ -2,11 +2,11 @@
 
 errors.py    what a file can answer instead
 asking.py    a verdict from another process, by a deadline
-opening.py   what makes a file one of ours, and a connection that cannot write
+opening.py   what belongs to a log, what makes it one of ours, and a connection that cannot write
 query.py     what can be asked for, and how a page is laid out
-selected.py  a reader's selection as such a query
 search.py    which events a query selects
-reader.py    pages of events, in one SQLite step each
+reader.py    the head, events and pages of events, as they are served
+index.py     what a search needs, loaded from a file that no daemon holds; the whole log for an export
 series.py    the (kind, source) pairs and their counts
 spans.py     which stretches of the log can hold a time
 segment.py   checks a stretch of the log, event by event; the meaning of a verdict
@@ -16,7 +16,6 @@ walk.py      splits the log over the cores, joins the stretches, checks the ends
 process.py   the walk as a program of its own; JSON lines on standard output
 forked.py    no descendant of a process that forks outlives it
 served.py    an event as it is served, whatever is in its row
-size.py      how large the file is
 
 The daemon's `store` makes the tables and writes them.
 """

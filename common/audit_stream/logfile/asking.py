@@ -14,7 +14,7 @@ import msgspec
 
 from audit_stream.chain import GENESIS, Head, Verdict
 from audit_stream.errors import AuditStreamError
-from audit_stream.logfile.size import size_bytes
+from audit_stream.logfile.opening import size_bytes
 from audit_stream.own_python import own_python
 
 __all__ = ["STALL_S", "Answer", "NoVerdictError", "ask", "deadline_s", "shown"]

@@ -25,7 +25,7 @@ from audit_stream.chain import Head
 from audit_stream.logfile.asking import STALL_S, Answer, shown
 from audit_stream.logfile.errors import StoreUnusable
 from audit_stream.logfile.forked import adopt_orphans, die_with_parent
-from audit_stream.logfile.size import size_bytes
+from audit_stream.logfile.opening import size_bytes
 from audit_stream.logfile.walk import walk
 
 _NICENESS = 19

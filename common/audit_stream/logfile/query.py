@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from string import Formatter
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from audit_stream.filters import Filter
+from audit_stream.event import system_clock_ms
+from audit_stream.timestamps import parse_rfc3339_ms
 
-__all__ = ["EVERYTHING", "Criteria", "EventQuery", "Page", "PageFormat"]
+if TYPE_CHECKING:
+    from audit_stream.client import Selection
+    from audit_stream.filters import Filter
+else:
+    Filter = Any  # 30 ms to import: a console that opens a file shows it first
+
+__all__ = ["EVERYTHING", "MAX_ID", "Criteria", "EventQuery", "Page", "PageFormat", "criteria_of"]
+
+MAX_ID = 2**63 - 1
+"""What SQLite can number."""
 
 
 class Criteria(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
@@ -27,8 +38,33 @@ class Criteria(msgspec.Struct, frozen=True, kw_only=True, cache_hash=True):
         """Whether events must be looked at one by one to find those that fit."""
         return any(bound is not None for bound in (self.filter, self.since_ms, self.until_ms))
 
+    def admits(self, kind: str, source: str, time_ms: int | None) -> bool:
+        """Whether an event fits all but the filter. `time_ms` is None for a time that is not RFC 3339."""
+        return (
+            (self.kinds is None or kind in self.kinds)
+            and (self.sources is None or source in self.sources)
+            and (self.since_ms is None or (time_ms is not None and time_ms >= self.since_ms))
+            and (self.until_ms is None or (time_ms is not None and time_ms <= self.until_ms))
+        )
+
 
 EVERYTHING = Criteria()
+
+
+def criteria_of(wanted: Selection) -> Criteria:
+    """What a daemon would make of the same selection. Raises FilterError or TimestampError."""
+    filter_ = None
+    if wanted.q.strip():
+        from audit_stream.filters import parse  # as above
+
+        filter_ = parse(wanted.q, now_ms=system_clock_ms())
+    return Criteria(
+        kinds=frozenset(wanted.kinds) or None,
+        sources=frozenset(wanted.sources) or None,
+        since_ms=parse_rfc3339_ms(wanted.since) if wanted.since else None,
+        until_ms=parse_rfc3339_ms(wanted.until) if wanted.until else None,
+        filter=filter_,
+    )
 
 
 class EventQuery(msgspec.Struct, frozen=True, kw_only=True):

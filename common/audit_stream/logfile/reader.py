@@ -1,23 +1,39 @@
-"""Reading the log: stored bytes in the format that is served. `search.py` finds which events a query selects.
+"""Reading the log: its head, its events in the format that is served, and a file page by page.
 
-A page is one SQLite step, which keeps reads cheap beside a busy event loop: rows are laid out and joined inside SQLite
-(`group_concat`), because Python gives up its interpreter lock around every row that it fetches.
+`search.py` finds which events a query selects. A page is laid out in one SQLite step (`group_concat`), which keeps
+reads cheap beside a busy event loop, because Python gives up its interpreter lock around every row that it fetches.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from string import Formatter
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from audit_stream.chain import Head
-from audit_stream.logfile.query import PageFormat
+from audit_stream.chain import GENESIS, Head
+from audit_stream.logfile.query import EVERYTHING, MAX_ID, EventQuery, Page, PageFormat
 from audit_stream.logfile.served import are_served_events, served_event
 
-__all__ = ["counts_that_fit", "fetch_event", "fetch_events", "fits", "load_head"]
+if TYPE_CHECKING:
+    from audit_stream.logfile.index import Index
+
+__all__ = [
+    "counts_that_fit",
+    "fetch_each",
+    "fetch_event",
+    "fetch_events",
+    "fits",
+    "last_event",
+    "load_head",
+    "next_page",
+]
+
+_WINDOW_IDS = 16_384
+"""Looked through for a page: some 0.2 s for the slowest filter, after which others have their turn."""
 
 _SERVED_EXTRA_BYTES = 160
 """What an event takes beside its canonical bytes at most: its hash, and a stream's lines around it."""
@@ -42,6 +58,54 @@ def load_head(connection: sqlite3.Connection) -> Head:
     if row is None:
         raise sqlite3.DatabaseError("the record of the log's head is gone")
     return Head(row[0], row[1])
+
+
+def last_event(connection: sqlite3.Connection) -> Head:
+    """The last event that is there, whatever the file's own record of its head says."""
+    row = connection.execute(
+        "SELECT event_id, CAST(hash AS BLOB) FROM events ORDER BY event_id DESC LIMIT 1"
+    ).fetchone()
+    return GENESIS if row is None or row[0] < 1 else Head(row[0], _text(row[1]))
+
+
+def next_page(connection: sqlite3.Connection, query: EventQuery, index: Callable[[], Index]) -> Page:
+    """The next events that are there and fit, in the order of reading: at most `query.limit`, perhaps none.
+
+    For a file that somebody may have edited: an event may be missing, or have any number. `more` says whether to go on
+    beyond `reached`. `index` is asked for unless the query admits everything.
+    """
+    forward, limit = query.forward, query.limit
+    low, high = max(query.min_id, 1), MAX_ID if query.max_id is None else min(query.max_id, MAX_ID)
+    if query.criteria == EVERYTHING:
+        ids: Sequence[int] = _ids_between(connection, low, high, forward=forward, limit=limit)
+        reached = ids[-1] if len(ids) == limit else None
+    else:
+        start = _ids_between(connection, low, high, forward=forward, limit=1)  # a hole, however wide, costs nothing
+        page = index().find(connection, _window(query, start[0], low, high)) if start else None
+        ids, reached = (page.ids, page.reached) if page is not None else ((), None)
+    end = high if forward else low
+    if reached is None:
+        return Page(ids=ids, more=False, reached=end)
+    reached = max(reached, low) if forward else min(reached, high)  # it gets on, whatever the file's pages say
+    return Page(ids=ids, more=reached != end, reached=reached)
+
+
+def _window(query: EventQuery, start: int, low: int, high: int) -> EventQuery:
+    """As much of [low, high] as is looked through for a page."""
+    if query.forward:
+        low, high = start, min(high, start + _WINDOW_IDS - 1)
+    else:
+        low, high = max(low, start - _WINDOW_IDS + 1), start
+    return msgspec.structs.replace(query, min_id=low, max_id=high, newest_first=not query.forward)
+
+
+def _ids_between(connection: sqlite3.Connection, low: int, high: int, *, forward: bool, limit: int) -> list[int]:
+    (ids,) = connection.execute(
+        "SELECT json_group_array(event_id) FROM (SELECT event_id FROM events WHERE event_id BETWEEN ? AND ?"  # noqa: S608 - one of two words
+        f" ORDER BY event_id {'ASC' if forward else 'DESC'} LIMIT ?)",
+        (low, high, limit),
+    ).fetchone()
+    return msgspec.json.decode(ids, type=list[int])
 
 
 def fetch_event(connection: sqlite3.Connection, event_id: int) -> tuple[bytes, str] | None:
@@ -126,19 +190,32 @@ def _joined(
     return page if page is not None and page.count(b"\n") == line_feeds and _is_utf8(page) else None
 
 
+def fetch_each(connection: sqlite3.Connection, ids: Sequence[int]) -> list[tuple[int, bytes]]:
+    """The number of its row and the event as it is served, of those of `ids` that are there; as for `fetch_events`."""
+    if not ids:
+        return []
+    chosen, values = _chosen(ids)
+    return [(id_, event) for id_, _, event in _each(connection, f"(SELECT events.* FROM {chosen}) e", values)]  # noqa: S608 - constants
+
+
 def _one_by_one(
     connection: sqlite3.Connection, rows: str, values: tuple[object, ...], page_format: PageFormat
 ) -> bytes:
     """The same page, whatever is in its rows."""
+    return page_format.between.encode().join(
+        page_format.render(kind=kind, event_id=id_, event=event) for id_, kind, event in _each(connection, rows, values)
+    )
+
+
+def _each(connection: sqlite3.Connection, rows: str, values: tuple[object, ...]) -> list[tuple[int, str, bytes]]:
     found = connection.execute(
         "SELECT event_id, CAST(canonical AS BLOB), CAST(hash AS BLOB),"  # noqa: S608 - as above
         f" (SELECT CAST(kind AS BLOB) FROM series s WHERE s.series_id = e.series_id) FROM {rows}",
         values,
     ).fetchall()
-    return page_format.between.encode().join(
-        page_format.render(kind=_text(kind), event_id=id_, event=served_event(id_, canonical or b"", _text(hash_)))
-        for id_, canonical, hash_, kind in found
-    )
+    return [
+        (id_, _text(kind), served_event(id_, canonical or b"", _text(hash_))) for id_, canonical, hash_, kind in found
+    ]
 
 
 def _text(value: bytes | None) -> str:

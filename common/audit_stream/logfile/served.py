@@ -11,7 +11,7 @@ from audit_stream.canonical import splice_hash
 from audit_stream.chain import GENESIS_HASH
 from audit_stream.logfile.canonical_form import encoded, event_fields
 
-__all__ = ["are_served_events", "is_json", "served_event"]
+__all__ = ["are_served_events", "is_json", "served_event", "with_claimed_hash"]
 
 
 class _Object(msgspec.Struct):
@@ -57,12 +57,11 @@ def served_event(event_id: int, canonical: bytes, hash_: str) -> bytes:
     checks its hash. Numbers that are none (NaN, infinities), which 0.1.0 hashed, are null, as it served them. The bytes
     themselves are at `/events/{id}/canonical`.
     """
-    storable = json.dumps(hash_.encode("utf-8", "backslashreplace").decode())[1:-1]
     if canonical.endswith(b"}") and is_json(canonical) and event_fields(canonical) is not None:
-        return splice_hash(canonical, storable)
+        return with_claimed_hash(canonical, hash_)
     fields = event_fields(canonical)
     if fields is not None and encoded(fields).encode("ascii") == canonical:
-        return splice_hash(encoded(json.loads(canonical, parse_constant=lambda _: None)).encode("ascii"), storable)
+        return with_claimed_hash(encoded(json.loads(canonical, parse_constant=lambda _: None)).encode("ascii"), hash_)
     why = f"the {len(canonical)} bytes that are stored here are no event: GET /verify, and /events/{event_id}/canonical"
     return splice_hash(
         encoded(
@@ -77,6 +76,15 @@ def served_event(event_id: int, canonical: bytes, hash_: str) -> bytes:
         ).encode("ascii"),
         GENESIS_HASH,
     )
+
+
+def with_claimed_hash(canonical: bytes, hash_: str) -> bytes:
+    """The event with the hash that it claims: JSON, as long as `canonical` is.
+
+    A hash that is none is escaped, so that the event can be read, and is found broken.
+    """
+    storable = hash_.encode("utf-8", "backslashreplace").decode()  # half a character cannot be read again
+    return splice_hash(canonical, json.dumps(storable)[1:-1])
 
 
 def is_json(canonical: bytes) -> bool:

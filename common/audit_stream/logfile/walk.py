@@ -17,9 +17,9 @@ from pathlib import Path
 import msgspec
 
 from audit_stream.chain import GENESIS, GENESIS_HASH, Head, Verdict
-from audit_stream.logfile import opening
 from audit_stream.logfile.errors import StoreUnusable
 from audit_stream.logfile.forked import die_with_parent
+from audit_stream.logfile.opening import open_log, open_reader
 from audit_stream.logfile.segment import Break, SegmentState, check_segment, state_before
 from audit_stream.logfile.spans import SPAN_EVENTS
 from audit_stream.logfile.tables import difference
@@ -31,6 +31,7 @@ _PARALLEL_FROM_EVENTS = 50_000
 """Below this a second process costs more than it saves."""
 
 _MAX_WORKERS = 4
+_CACHE_KIB = 16_384
 
 
 def walk(
@@ -100,22 +101,13 @@ def _look(
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    if not path.is_file():
-        raise StoreUnusable(f"{path} does not exist: give the daemon's database with --db")
     try:
-        connection = _reader(path)
-        try:
-            opening.check(connection, path)
-        except BaseException:
-            connection.close()
-            raise
+        return _strict(open_log(path, cache_kib=_CACHE_KIB))
     except sqlite3.DatabaseError as error:
         raise StoreUnusable(f"cannot read {path}: {error}") from error
-    return connection
 
 
-def _reader(path: Path) -> sqlite3.Connection:
-    connection = opening.open_reader(path, cache_kib=16_384)
+def _strict(connection: sqlite3.Connection) -> sqlite3.Connection:
     connection.text_factory = bytearray  # a forged text need not be UTF-8, and a blob is no text
     return connection
 
@@ -320,7 +312,7 @@ def _work(path: Path, first_id: int, last_id: int, pipe: Connection, parent: int
 
 
 def _check(path: Path, first_id: int, last_id: int) -> Iterator[int | _Segment]:
-    with closing(_reader(path)) as connection:
+    with closing(_strict(open_reader(path, cache_kib=_CACHE_KIB))) as connection:
         before = state_before(connection, first_id)
         state = msgspec.structs.replace(before, series_seqs=dict(before.series_seqs))
         broken = None

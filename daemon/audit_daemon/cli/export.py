@@ -16,6 +16,8 @@ from audit_daemon.cli.options import Kinds, Since, Sources, Until, UrlOrDb, Word
 from audit_daemon.cli.refusals import refusals
 from audit_daemon.cli.terminal import Progress, note, progress
 from audit_stream.client import Client, Selection
+from audit_stream.logfile.index import read_log
+from audit_stream.logfile.query import criteria_of
 
 __all__ = ["export"]
 
@@ -87,12 +89,9 @@ async def _from_daemon(url: str, wanted: Selection) -> AsyncGenerator[_Chunk]:
 
 
 async def _from_file(path: Path, wanted: Selection) -> AsyncGenerator[_Chunk]:
-    from audit_daemon.store.bulk import read_log
-    from audit_stream.logfile.selected import file_query
-
     with store_errors():
-        for lines, last_id, head_id in read_log(path, file_query(wanted)):
-            yield lines, last_id, head_id
+        for chunk in read_log(path, criteria_of(wanted)):
+            yield chunk
 
 
 def _last_id(lines: bytes) -> int:

@@ -5,7 +5,7 @@ sqlite.py    SqliteStore: opens, starts and closes the parts below
 schema.py    the file's tables and the connection that writes them
 writer.py    the writer thread: number, link, hash, INSERT, COMMIT, then tell every waiter
 checkpoint.py  moves the write-ahead log into the database without holding up the writer
-bulk.py      whole logs at once: imports, exports
+bulk.py      a whole chain at once, for imports
 lock.py      one daemon a file
 files.py     whether the files that are open are still those that are there
 rescue.py    what was acknowledged, saved when they are not

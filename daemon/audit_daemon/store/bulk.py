@@ -1,39 +1,30 @@
-"""Whole logs at once, without a daemon: writing a chain that was verified elsewhere, reading one for export.
+"""A chain that was verified elsewhere, written at once and without a daemon.
 
-`write_chain` is one transaction, so that a crash leaves an empty store and never half a chain that looks whole.
-`read_log` reads in short transactions, beside a daemon or without one; the log only grows, so what it read stays true.
+It is one transaction, so that a crash leaves an empty store and never half a chain that looks whole.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from audit_daemon.store import schema
 from audit_daemon.store.acknowledged import Acknowledged, check_not_shorter
 from audit_daemon.store.lock import FileLock
 from audit_stream.chain import Head
-from audit_stream.filters import register
-from audit_stream.logfile import opening
 from audit_stream.logfile.errors import StoreUnusable
-from audit_stream.logfile.query import EventQuery, PageFormat
-from audit_stream.logfile.reader import fetch_events, load_head
-from audit_stream.logfile.search import find_ids
+from audit_stream.logfile.reader import load_head
 from audit_stream.logfile.series import SeriesRegistry
 from audit_stream.logfile.spans import Spans
 from audit_stream.timestamps import time_ms_or_none
 
-__all__ = ["append_events", "read_log", "write_chain"]
+__all__ = ["append_events", "write_chain"]
 
 _ROWS = 4096
-_PAGE_EVENTS = 5_000
-_LINES = PageFormat("{event}\n")
 
 
 def write_chain(path: Path, events: Iterable[tuple[bytes, dict[str, Any]]]) -> Head:
@@ -80,26 +71,3 @@ def append_events(connection: sqlite3.Connection, events: Iterable[tuple[bytes, 
     connection.executemany("INSERT INTO series VALUES (?, ?, ?)", series.new_rows)
     connection.executemany("INSERT INTO spans VALUES (?, ?, ?)", spans.rows)
     connection.execute("COMMIT")
-
-
-def read_log(path: Path, query: EventQuery) -> Iterator[tuple[bytes, int, int]]:
-    """What a query selects, in chunks: NDJSON lines, the id up to which they deal with the log, the log's last id.
-
-    `query` reads forward; its limit does not count. Raises StoreUnusable or sqlite3.Error.
-    """
-    if not path.is_file():
-        raise StoreUnusable(f"{path} does not exist: give the daemon's database with --db")
-    with closing(opening.open_reader(path)) as connection:
-        opening.check(connection, path)
-        register(connection)
-        head_id = load_head(connection).event_id
-        series, spans = SeriesRegistry(), Spans()
-        series.load(connection)
-        spans.load(connection, head_id)
-        after_id, more = 0, True
-        while more:
-            step = msgspec.structs.replace(query, min_id=after_id + 1, max_id=head_id, limit=_PAGE_EVENTS)
-            page = find_ids(connection, step, series=series, spans=spans, head_id=head_id)
-            more = page.more
-            after_id = page.ids[-1] if more else head_id
-            yield fetch_events(connection, page.ids, _LINES), after_id, head_id

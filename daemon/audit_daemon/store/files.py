@@ -17,8 +17,9 @@ import struct
 from pathlib import Path
 
 from audit_stream.errors import AuditStreamError
+from audit_stream.logfile.opening import write_ahead_log_of
 
-__all__ = ["Files", "FilesChanged", "log_of"]
+__all__ = ["Files", "FilesChanged"]
 
 _INDEX = struct.Struct("=14xHII8x8s")
 """Of the index's header: page size, frames in the log, pages in the database, salt."""
@@ -40,7 +41,7 @@ class Files:
     """
 
     def __init__(self, database: Path) -> None:
-        self._names = [str(database), str(log_of(database)), f"{database}-shm"]
+        self._names = [str(database), str(write_ahead_log_of(database)), f"{database}-shm"]
         self._descriptors: list[int] = []
         self._identities: list[tuple[int, int]] = []
         try:
@@ -109,11 +110,6 @@ class Files:
     def _frame(self, number: int) -> int:
         """Where a frame of the log begins; the first is 1."""
         return _LOG_HEADER_BYTES + (number - 1) * (_FRAME_HEADER_BYTES + self._page_bytes)
-
-
-def log_of(database: Path) -> Path:
-    """Where SQLite keeps the write-ahead log of a database."""
-    return database.with_name(database.name + "-wal")
 
 
 def _read(index: bytes | mmap.mmap) -> tuple[int, int, int, bytes]:

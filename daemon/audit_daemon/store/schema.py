@@ -7,11 +7,10 @@ import sqlite3
 from pathlib import Path
 
 from audit_daemon.store.acknowledged import check_not_shorter
-from audit_daemon.store.files import log_of
 from audit_daemon.store.own_file import check_own
 from audit_stream.chain import GENESIS
 from audit_stream.logfile.errors import StoreUnusable
-from audit_stream.logfile.opening import APPLICATION_ID, SCHEMA_VERSION, check, configured
+from audit_stream.logfile.opening import APPLICATION_ID, SCHEMA_VERSION, check, configured, write_ahead_log_of
 from audit_stream.logfile.tables import TABLES, difference
 
 __all__ = ["create", "open_writer", "prepare_directory", "size_of", "sync_directory", "why"]
@@ -54,7 +53,7 @@ def create(path: Path) -> None:
     for suffix in ("-wal", "-shm"):
         _check_usable(path.with_name(path.name + suffix))
     if not size_of(path):
-        if size_of(log := log_of(path)):
+        if size_of(log := write_ahead_log_of(path)):
             raise StoreUnusable(
                 f"{path} is {'empty' if path.exists() else 'missing'}, but {log.name} lies beside it: it holds the "
                 "newest events of a database that was moved or deleted. Put that back, or move the log away to begin a "

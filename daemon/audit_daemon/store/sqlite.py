@@ -18,7 +18,7 @@ import structlog
 
 from audit_daemon.store import schema
 from audit_daemon.store.acknowledged import check_not_shorter
-from audit_daemon.store.files import FilesChanged, log_of
+from audit_daemon.store.files import FilesChanged
 from audit_daemon.store.lock import FileLock
 from audit_daemon.store.packed_ids import BLOCK_IDS, packed
 from audit_daemon.store.protocol import AppendResult, Health, IdempotencyKey, StoreUnreadable
@@ -28,7 +28,7 @@ from audit_stream.canonical import UnlinkedEvent
 from audit_stream.chain import GENESIS, ChainedEvent, Head
 from audit_stream.event import system_clock_ms
 from audit_stream.logfile.errors import SearchStopped, StoreUnusable
-from audit_stream.logfile.opening import open_reader
+from audit_stream.logfile.opening import open_reader, size_bytes, write_ahead_log_of
 from audit_stream.logfile.query import Criteria, EventQuery, Page, PageFormat
 from audit_stream.logfile.reader import counts_that_fit, fetch_event, fetch_events, fits
 from audit_stream.logfile.search import MAX_MERGED_SERIES, Search, find_ids
@@ -124,8 +124,8 @@ class SqliteStore:
             queued_bytes=self._writer.queued_bytes,
             commits=self._writer.commits,
             failed_commits=self._writer.failed_commits,
-            size_bytes=schema.size_of(self.path) + (log_bytes := schema.size_of(log_of(self.path))),
-            log_bytes=log_bytes,
+            size_bytes=size_bytes(self.path),
+            log_bytes=schema.size_of(write_ahead_log_of(self.path)),
         )
 
     def counts(self) -> Mapping[tuple[str, str], int]:

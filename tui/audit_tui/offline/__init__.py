@@ -6,9 +6,7 @@ export.py         events as `GET /events` or `audit-stream export` gives them
 export_file.py    where they stand in the file, and what they are
 export_check.py   the verdict on them
 recognise.py      what a file is, by how it begins
-one_thread.py     the thread that reads
-serving.py        one event in the form that a daemon serves
-wanted.py         which events are selected
+reading.py        the thread that reads, what is selected, and the order of an answer
 """
 
 from audit_tui.offline.database import DatabaseLog

@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncGenerator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 import msgspec
 
@@ -15,17 +15,12 @@ from audit_stream.chain import Head, Verdict
 from audit_stream.client import EVERYTHING, Live, Lost, RawEvent, Selection, Stats, Tailed
 from audit_stream.errors import ClientError
 from audit_stream.logfile.asking import NoVerdictError, ask
-from audit_stream.wire import DEFAULT_PAGE_EVENTS
-from audit_tui.offline.database_file import MAX_ID, DatabaseFile, Version
-from audit_tui.offline.one_thread import OneThread
-from audit_tui.offline.wanted import criteria_of
-
-if TYPE_CHECKING:
-    from audit_stream.logfile.query import Criteria
+from audit_stream.logfile.query import Criteria, EventQuery
+from audit_tui.offline.database_file import DatabaseFile, Version
+from audit_tui.offline.reading import STEP_EVENTS, OneThread, checked_criteria, in_steps
 
 __all__ = ["DatabaseLog"]
 
-_STEP_EVENTS = 500
 _RETRY_S = 5.0
 
 
@@ -82,7 +77,7 @@ class DatabaseLog:
         raw = await self._thread.run(partial(self._file.event, event_id))
         return None if raw is None else RawEvent(raw)
 
-    async def events(
+    def events(
         self,
         selection: Selection = EVERYTHING,
         *,
@@ -92,26 +87,17 @@ class DatabaseLog:
         newest_first: bool = False,
     ) -> AsyncGenerator[RawEvent]:
         """Events as `Client.events` gives them; where rows are missing, those that are there."""
-        criteria = await self._thread.run(partial(criteria_of, selection))
-        low, high = (since_id or 0) + 1, MAX_ID if before_id is None else before_id - 1
-        recent = since_id is None and not newest_first
-        if recent and limit is None:
-            limit = DEFAULT_PAGE_EVENTS
-        forward = not recent and not newest_first
-        found: list[bytes] = []
-        async with contextlib.aclosing(self._read(criteria, low, high, forward=forward, limit=limit)) as steps:
-            async for step in steps:
-                if recent:  # read from the newest on, answered oldest first
-                    found += [raw for _, raw in step]
-                    continue
-                for _, raw in step:
-                    yield RawEvent(raw)
-        for raw in reversed(found):
-            yield RawEvent(raw)
+        return in_steps(
+            partial(self._steps, selection),
+            limit=limit,
+            since_id=since_id,
+            before_id=before_id,
+            newest_first=newest_first,
+        )
 
     async def tail(self, selection: Selection = EVERYTHING, *, since_id: int | None = None) -> AsyncGenerator[Tailed]:
         """Everything after event `since_id`, also what a daemon beside this appends later, or another file's."""
-        criteria = await self._thread.run(partial(criteria_of, selection))
+        criteria = await self._thread.run(partial(checked_criteria, selection))
         start = None if since_id is None else Head(since_id, "")
         version: Version | None = None
         while True:
@@ -125,7 +111,8 @@ class DatabaseLog:
                     if version is None:
                         yield Live(after_id=place.event_id)
                     last = await self._thread.run(self._file.last)
-                    async with contextlib.aclosing(self._read(criteria, place.event_id + 1, last.event_id)) as steps:
+                    reading = self._read(criteria, place.event_id + 1, last.event_id)
+                    async with contextlib.aclosing(reading) as steps:
                         async for step in steps:
                             for event_id, raw in step:
                                 start = Head(event_id, "")
@@ -141,16 +128,23 @@ class DatabaseLog:
         """Close the file; a step that is being read ends first."""
         await self._thread.end(self._file.close)
 
+    async def _steps(
+        self, selection: Selection, low: int, high: int, *, forward: bool, limit: int | None
+    ) -> AsyncGenerator[list[RawEvent]]:
+        criteria = await self._thread.run(partial(checked_criteria, selection))
+        async with contextlib.aclosing(self._read(criteria, low, high, forward=forward, limit=limit)) as steps:
+            async for step in steps:
+                yield [RawEvent(raw) for _, raw in step]
+
     async def _read(
-        self, criteria: Criteria | None, low: int, high: int, *, forward: bool = True, limit: int | None = None
+        self, criteria: Criteria, low: int, high: int, *, forward: bool = True, limit: int | None = None
     ) -> AsyncGenerator[list[tuple[int, bytes]]]:
-        """The events of [low, high] step by step, so that other questions are answered during a long search."""
-        while limit is None or limit > 0:
-            count = _STEP_EVENTS if limit is None else min(limit, _STEP_EVENTS)
-            find = partial(self._file.find, criteria, low, high, forward=forward, limit=count)
-            found = await self._thread.run(find)
-            yield found.events
-            if found.reached is None:
-                return
-            low, high = (found.reached + 1, high) if forward else (low, found.reached - 1)
-            limit = None if limit is None else limit - len(found.events)
+        """The rows' numbers and events of [low, high], step by step."""
+        more = low <= high
+        while more and (limit is None or limit > 0):
+            count = STEP_EVENTS if limit is None else min(limit, STEP_EVENTS)
+            query = EventQuery(criteria=criteria, min_id=low, max_id=high, limit=count, forward=forward)
+            events, more, reached = await self._thread.run(partial(self._file.find, query))
+            yield events
+            low, high = (reached + 1, high) if forward else (low, reached - 1)
+            limit = None if limit is None else limit - len(events)

@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import AsyncGenerator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from audit_stream.chain import Verdict
 from audit_stream.client import EVERYTHING, Live, RawEvent, Selection, Stats, Tailed
+from audit_stream.logfile.query import Criteria
 from audit_stream.timestamps import time_ms_or_none
-from audit_stream.wire import DEFAULT_PAGE_EVENTS
 from audit_tui.offline.export_check import ExportCheck
 from audit_tui.offline.export_file import ExportFile, as_served, fingerprint, read_event, scan
-from audit_tui.offline.one_thread import OneThread
-from audit_tui.offline.wanted import criteria_of
-
-if TYPE_CHECKING:
-    from audit_stream.logfile.query import Criteria
+from audit_tui.offline.reading import STEP_EVENTS, OneThread, checked_criteria, in_steps
 
 __all__ = ["ExportLog"]
-
-_STEP_EVENTS = 500
 
 
 class ExportLog:
@@ -60,16 +54,16 @@ class ExportLog:
         check = await self._thread.run(lambda: ExportCheck(self._path, self._current()))
         verdict: Verdict | None = None
         while verdict is None:  # step by step: keys and pages come between
-            verdict = await self._thread.run(partial(check.step, _STEP_EVENTS))
+            verdict = await self._thread.run(partial(check.step, STEP_EVENTS))
         self._last_verdict = verdict
         return verdict
 
     async def event(self, event_id: int, /) -> RawEvent | None:
         """One event, None when the file has none of this id."""
-        found = await self._thread.run(lambda: self._read([event_id], None))
+        found = await self._thread.run(lambda: self._read([event_id], Criteria()))
         return found[0] if found else None
 
-    async def events(
+    def events(
         self,
         selection: Selection = EVERYTHING,
         *,
@@ -79,27 +73,13 @@ class ExportLog:
         newest_first: bool = False,
     ) -> AsyncGenerator[RawEvent]:
         """Events as `Client.events` gives them."""
-        criteria = await self._thread.run(partial(criteria_of, selection))
-        recent = since_id is None and not newest_first
-        if recent and limit is None:
-            limit = DEFAULT_PAGE_EVENTS
-        ids = await self._thread.run(partial(self._ids, (since_id or 0) + 1, before_id))
-        if recent or newest_first:
-            ids = ids[::-1]
-        found: list[RawEvent] = []
-        for start in range(0, len(ids), _STEP_EVENTS):
-            step = await self._thread.run(partial(self._read, ids[start : start + _STEP_EVENTS], criteria))
-            step = step[:limit]
-            limit = None if limit is None else limit - len(step)
-            if recent:  # read from the newest on, answered oldest first
-                found += step
-            else:
-                for served in step:
-                    yield served
-            if limit == 0:
-                break
-        for served in reversed(found):
-            yield served
+        return in_steps(
+            partial(self._steps, selection),
+            limit=limit,
+            since_id=since_id,
+            before_id=before_id,
+            newest_first=newest_first,
+        )
 
     async def tail(self, selection: Selection = EVERYTHING, *, since_id: int | None = None) -> AsyncGenerator[Tailed]:
         """What the file holds after event `since_id`; then nothing more comes."""
@@ -113,6 +93,20 @@ class ExportLog:
         """End the thread, after the step that it is at."""
         await self._thread.end()
 
+    async def _steps(
+        self, selection: Selection, low: int, high: int, *, forward: bool, limit: int | None
+    ) -> AsyncGenerator[list[RawEvent]]:
+        criteria = await self._thread.run(partial(checked_criteria, selection))
+        ids = await self._thread.run(partial(self._ids, low, high))
+        if not forward:
+            ids = ids[::-1]
+        for start in range(0, len(ids), STEP_EVENTS):
+            step = await self._thread.run(partial(self._read, ids[start : start + STEP_EVENTS], criteria))
+            yield step[:limit]
+            limit = None if limit is None else limit - len(step)
+            if limit is not None and limit <= 0:
+                return
+
     # In the thread
 
     def _current(self) -> ExportFile:
@@ -124,7 +118,7 @@ class ExportLog:
     def _stats(self) -> Stats:
         export = self._current()
         last_id = export.ids[-1] if export.ids else None
-        last = self._read([last_id], None) if last_id is not None else []
+        last = self._read([last_id], Criteria()) if last_id is not None else []
         event = read_event(last[0].raw) if last else None
         return Stats(
             count=len(export.ids),
@@ -136,12 +130,11 @@ class ExportLog:
             last_verdict=self._last_verdict,
         )
 
-    def _ids(self, low: int, before_id: int | None) -> Sequence[int]:
+    def _ids(self, low: int, high: int) -> Sequence[int]:
         ids = self._current().ids
-        high = len(ids) if before_id is None else bisect_left(ids, before_id)
-        return ids[bisect_left(ids, low) : high]
+        return ids[bisect_left(ids, low) : bisect_right(ids, high)]
 
-    def _read(self, ids: Sequence[int], criteria: Criteria | None) -> list[RawEvent]:
+    def _read(self, ids: Sequence[int], criteria: Criteria) -> list[RawEvent]:
         """Those of `ids` that are there and fit, each once: of several with one id, the first in the file."""
         export = self._current()
         found, before = [], None
@@ -152,27 +145,17 @@ class ExportLog:
                     continue
                 before = event_id
                 raw = as_served(export.read(file, index))
-                if raw is not None and (criteria is None or _fits(raw, criteria)):
+                if raw is not None and (criteria == Criteria() or _fits(raw, criteria)):
                     found.append(RawEvent(raw))
         return found
 
 
 def _fits(raw: bytes, criteria: Criteria) -> bool:
     event = read_event(raw)
-    if event is None:
+    if event is None or not criteria.admits(event.kind, event.source, time_ms_or_none(event.timestamp)):
         return False
-    if criteria.since_ms is not None or criteria.until_ms is not None:
-        at_ms = time_ms_or_none(event.timestamp)
-        if at_ms is None:
-            return False
-        low, high = criteria.since_ms, criteria.until_ms
-        if (low is not None and at_ms < low) or (high is not None and at_ms > high):
-            return False
-    if criteria.filter is not None:
-        from audit_stream.filters import matches
+    if criteria.filter is None:
+        return True
+    from audit_stream.filters import matches  # loaded with the filter
 
-        if not matches(criteria.filter, event):
-            return False
-    return (criteria.kinds is None or event.kind in criteria.kinds) and (
-        criteria.sources is None or event.source in criteria.sources
-    )
+    return matches(criteria.filter, event)

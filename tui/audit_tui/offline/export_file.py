@@ -19,8 +19,8 @@ import msgspec
 from audit_stream.canonical import canonical_bytes, canonical_event, hash_of
 from audit_stream.errors import ClientError
 from audit_stream.event import Event
+from audit_stream.logfile.served import with_claimed_hash
 from audit_stream.numbers import read_float
-from audit_tui.offline.serving import served
 
 __all__ = ["ExportFile", "Fingerprint", "NotAnEvent", "as_served", "fingerprint", "read_event", "scan"]
 
@@ -155,7 +155,7 @@ def as_served(raw: bytes) -> bytes | None:
     fields = _fields(raw)
     if fields is None:
         return None
-    return served(canonical_bytes(fields), fields["hash"])
+    return with_claimed_hash(canonical_bytes(fields), fields["hash"])
 
 
 def _is_cut(item: bytes, last_byte: bytes) -> bool:
