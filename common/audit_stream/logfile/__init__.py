@@ -14,6 +14,7 @@ canonical_form.py   whether payloads are in canonical form, thousands at a time
 tables.py    its tables, and whether a file has just these
 walk.py      splits the log over the cores, joins the stretches, checks the ends
 process.py   the walk as a program of its own; JSON lines on standard output
+giving_way.py   a job in a process of low priority
 forked.py    no descendant of a process that forks outlives it
 served.py    an event as it is served, whatever is in its row
 

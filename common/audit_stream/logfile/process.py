@@ -2,48 +2,35 @@
 
 Prints JSON lines: `{"started":true}` right before the first byte is read, then at most every second that it gets on,
 `{"checked":N,"total":M}`, then an `Answer` (`asking.py`), which repeats the arguments.
-It gives way to everything else, so that appends keep their processor; see `giving_way`.
+It gives way to everything else, so that appends keep their processor; see `giving_way.py`.
 """
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
 import os
 import signal
 import sqlite3
 import sys
 import time
-from collections.abc import Callable, Iterator
 from functools import partial
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import msgspec
 
 from audit_stream.chain import Head
-from audit_stream.logfile.asking import STALL_S, Answer, shown
+from audit_stream.logfile.asking import Answer, shown
 from audit_stream.logfile.errors import StoreUnusable
 from audit_stream.logfile.forked import adopt_orphans, die_with_parent
+from audit_stream.logfile.giving_way import Tell, giving_way
 from audit_stream.logfile.opening import size_bytes
 from audit_stream.logfile.walk import walk
-
-_NICENESS = 19
-_HURRIED_NICENESS = 10
-"""A tenth of a processor that another wants too: a walk over 10,000 events takes 0.4 s beside a loop a core."""
 
 _PATIENCE_S = 0.5
 _SLOW_BYTES_PER_S = 30_000_000
 """A tenth of what a walk reads in a second on two processors of its own (324 MB)."""
 
 
-_IDLE_STALL_S = STALL_S / 3
-"""Without progress at idle priority, a job is begun anew before whoever waits for it gives it up."""
-
 _TELL_EVERY_S = 1.0
-
-Tell = Callable[[bytes], None]
-"""Passes on a line that says how far a job has come."""
 
 
 def main(arguments: list[str]) -> int:
@@ -57,31 +44,6 @@ def main(arguments: list[str]) -> int:
     answer = msgspec.json.decode(giving_way(walk_it, _print, patience_s=_patience_s(Path(path))), type=Answer)
     _print(msgspec.json.encode(msgspec.structs.replace(answer, asked=shown(arguments))))
     return 2 if answer.verdict is None else 0
-
-
-def giving_way(job: Callable[[Tell], bytes], tell: Tell, *, patience_s: float) -> bytes:
-    """What the job returns; what it tells is passed on. It runs only when nothing else wants the processor.
-
-    When others want it all the time, such a job gets next to nothing of it (sched(7), SCHED_IDLE), and a verdict that
-    never comes is worth less than a producer that waits a little. So after `patience_s`, or a while without progress,
-    it is begun anew, with a low priority. A process of its own is ended for that: without privileges it could not raise
-    its priority again.
-    """
-    if not hasattr(os, "SCHED_IDLE") or "fork" not in multiprocessing.get_all_start_methods():
-        _be_nice(_NICENESS)
-        return job(tell)
-    try:
-        with _forked(job, _be_idle) as pipe:
-            answer = _received(pipe, tell, deadline=time.monotonic() + patience_s)
-        if answer is not None:
-            return answer
-        with _forked(job, partial(_be_nice, _HURRIED_NICENESS)) as pipe:
-            answer = _received(pipe, tell)
-            assert answer is not None
-            return answer
-    except OSError:  # no process left for another one
-        _be_nice(_HURRIED_NICENESS)
-        return job(tell)
 
 
 def _walk(path: Path, acknowledged: Head, tell: Tell) -> bytes:
@@ -103,71 +65,6 @@ def _walk(path: Path, acknowledged: Head, tell: Tell) -> bytes:
 
 def _patience_s(path: Path) -> float:
     return _PATIENCE_S + size_bytes(path) / _SLOW_BYTES_PER_S
-
-
-@contextlib.contextmanager
-def _forked(job: Callable[[Tell], bytes], give_way: Callable[[], None]) -> Iterator[Connection]:
-    """The job in a process that has given way, and the pipe that it answers in; gone on exit, with its own workers."""
-    context = multiprocessing.get_context("fork")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_run, args=(job, give_way, sender, os.getpid()))
-    try:
-        with sender:  # the process has its own
-            process.start()
-        assert process.pid is not None
-        with contextlib.suppress(OSError):
-            os.setpgid(process.pid, process.pid)
-        yield receiver
-    finally:
-        if process.pid is not None:
-            # Killed: a process that gets no processor would not come to handle any other signal.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.kill()
-            process.join()
-            with contextlib.suppress(ChildProcessError):  # its workers, when it could not wait for them itself
-                while True:
-                    os.waitpid(-process.pid, 0)
-        receiver.close()
-
-
-def _run(job: Callable[[Tell], bytes], give_way: Callable[[], None], pipe: Connection, parent: int) -> None:
-    die_with_parent(parent)
-    with contextlib.suppress(OSError):
-        os.setpgid(0, 0)  # as the parent does: whoever comes first
-    # Whoever reads what the verifying process writes shall see the end of it when that one has ended.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    give_way()
-    with contextlib.suppress(BrokenPipeError):  # whoever asked was stopped
-        answer = job(lambda line: pipe.send((False, line)))
-        pipe.send((True, answer))
-
-
-def _received(pipe: Connection, tell: Tell, *, deadline: float | None = None) -> bytes | None:
-    """The job's answer, after all that it tells; None when it does not come until then, or gets nowhere."""
-    while True:
-        if deadline is not None and not pipe.poll(max(0.0, min(_IDLE_STALL_S, deadline - time.monotonic()))):
-            return None
-        try:
-            is_answer, line = pipe.recv()
-        except EOFError:
-            sys.exit(1)  # it was killed, such as when the memory ran out, or standard error has why
-        if is_answer:
-            return bytes(line)
-        tell(line)
-
-
-def _be_idle() -> None:
-    _be_nice(_NICENESS)
-    # Linux: preempted at once by whatever wakes up, which a nice process is not.
-    with contextlib.suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-
-
-def _be_nice(niceness: int) -> None:
-    if hasattr(os, "nice"):
-        with contextlib.suppress(OSError):
-            os.nice(niceness)
 
 
 def _print(line: bytes) -> None:

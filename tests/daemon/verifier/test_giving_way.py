@@ -14,8 +14,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from audit_stream.logfile import process
-from audit_stream.logfile.process import Tell, giving_way
+from audit_stream.logfile import giving_way as module
+from audit_stream.logfile.giving_way import Tell, giving_way
 from tests.daemon_process import DEADLINE_S, start_daemon
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="only Linux has an idle priority")
@@ -52,7 +52,7 @@ def test_what_a_job_tells_is_passed_on_in_its_order() -> None:
 def test_a_job_that_gets_nowhere_at_idle_priority_is_begun_anew_before_its_patience_ends(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(process, "_IDLE_STALL_S", 0.01)
+    monkeypatch.setattr(module, "_IDLE_STALL_S", 0.01)
     scheduler, *_ = json.loads(giving_way(starved_at_idle_priority, ignore, patience_s=100 * DEADLINE_S))
     assert scheduler == os.SCHED_OTHER
 
@@ -78,13 +78,13 @@ def test_a_job_that_dies_has_no_answer() -> None:
 
 NO_PROCESS_LEFT = """
 import os
-from audit_stream.logfile import process
+from audit_stream.logfile.giving_way import giving_way
 
 def refuse():
     raise BlockingIOError(11, "Resource temporarily unavailable")
 
 os.fork = refuse
-print(process.giving_way(lambda tell: f"{os.getpid()} {os.nice(0)}".encode(), print, patience_s=600).decode())
+print(giving_way(lambda tell: f"{os.getpid()} {os.nice(0)}".encode(), print, patience_s=600).decode())
 """
 
 
@@ -96,10 +96,11 @@ def test_without_another_process_it_is_done_here() -> None:
 
 WORKERS = """
 import multiprocessing, os, signal, sys
-from audit_stream.logfile import process
+from audit_stream.logfile.forked import adopt_orphans, die_with_parent
+from audit_stream.logfile.giving_way import giving_way
 
 def work(parent):
-    process.die_with_parent(parent)
+    die_with_parent(parent)
     print(os.getppid(), os.getpid(), file=sys.stderr, flush=True)
     signal.pause()
 
@@ -112,8 +113,8 @@ def job(tell):
     worker.join()
     return b"done"
 
-process.adopt_orphans()
-print(process.giving_way(job, print, patience_s=float(sys.argv[1])).decode(), flush=True)
+adopt_orphans()
+print(giving_way(job, print, patience_s=float(sys.argv[1])).decode(), flush=True)
 try:
     print(os.waitpid(-1, 0))
 except ChildProcessError:
