@@ -18,11 +18,11 @@ import uvicorn
 
 from audit_daemon import logs
 from audit_daemon.daemon import Daemon
-from audit_daemon.http.asgi import Receive, Scope, Send
-from audit_daemon.http.connection import GuardedProtocol, whole_answer
+from audit_daemon.http.asgi import Receive, Scope, Send, answer
+from audit_daemon.http.connection import NO_MEMORY, GuardedProtocol, on_loop_error, whole_answer
 from audit_daemon.http.gateway import Gateway
 from audit_daemon.http.listener import Listener, Places, raise_descriptor_limit
-from audit_daemon.http.problems import Problem
+from audit_daemon.http.problems import Problem, encode_problem, problem_headers
 from audit_daemon.http.sending import CountedProtocol
 from audit_daemon.settings import Settings, SettingsError
 from audit_stream import __version__
@@ -72,6 +72,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and log the address once requests are answered, so that whoever reads the line can connect."""
+        asyncio.get_running_loop().set_exception_handler(on_loop_error)
         try:
             await super().startup([])  # the application; no sockets for uvicorn
             self._listener = Listener(self._listening, places=self._places, connect=self._connect)
@@ -157,7 +158,10 @@ def serve(settings: Settings) -> int:
 
 
 def _cancellable(app: Gateway) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
-    """The application, whose requests may be cancelled: uvicorn would log each with a traceback."""
+    """The application, whose requests may be cancelled, and may run out of memory.
+
+    uvicorn would log either with a traceback, and answer the latter with a 500.
+    """
 
     async def cancellable(scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -165,6 +169,10 @@ def _cancellable(app: Gateway) -> Callable[[Scope, Receive, Send], Awaitable[Non
         except asyncio.CancelledError:
             if scope["type"] != "http":
                 raise
+        except MemoryError:
+            if scope["type"] != "http":
+                raise
+            await answer(send, NO_MEMORY.status, problem_headers(NO_MEMORY), encode_problem(NO_MEMORY))
 
     return cancellable
 

@@ -10,6 +10,7 @@ Every byte of a peer is bounded, and every wait for one:
 And what peers may rely on:
 
 - A request that is no HTTP gets problem details like every other error; uvicorn answers in plain text.
+- When memory is used up, what comes in is answered with a 503 that was made before.
 - A peer that closes its sending side still gets its answers. One that is gone altogether is noticed, even behind a
   request that waits for its turn.
 - An offer to upgrade is ignored (RFC 9110, 7.8). Java's HttpClient offers h2c with every first request, and the
@@ -23,6 +24,8 @@ disconnected, message_event), its flow control and what it does after an answer.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
 import select
 from collections.abc import Callable
 from typing import Any, cast
@@ -36,7 +39,7 @@ from audit_daemon.http.listener import Places
 from audit_daemon.http.problems import Problem, encode_problem, problem_headers, problem_of
 from audit_daemon.http.transport import CoalescingTransport
 
-__all__ = ["BODY_DEADLINE_S", "HEAD_DEADLINE_S", "GuardedProtocol", "whole_answer"]
+__all__ = ["BODY_DEADLINE_S", "HEAD_DEADLINE_S", "NO_MEMORY", "GuardedProtocol", "on_loop_error", "whole_answer"]
 
 MAX_HEAD_BYTES = 64 << 10
 """Request line and headers; room for a filter of 4 KiB in its percent-encoded form and for any proxy's headers."""
@@ -90,6 +93,9 @@ _STOPPED_IN_A_POST = Problem(
     "the daemon stopped before this was done: whether it was stored is unknown; send it again with an Idempotency-Key",
     headers={"Retry-After": "1"},
 )
+NO_MEMORY = Problem(
+    503, "the daemon is short of memory: nothing of this request was acknowledged", headers={"Retry-After": "1"}
+)
 
 
 def whole_answer(problem: Problem) -> bytes:
@@ -97,6 +103,18 @@ def whole_answer(problem: Problem) -> bytes:
     body = encode_problem(problem)
     headers = [*problem_headers(problem), (b"content-length", b"%d" % len(body)), (b"connection", b"close")]
     return STATUS_LINE[problem.status] + b"".join(b"%b: %b\r\n" % header for header in headers) + b"\r\n" + body
+
+
+_NO_MEMORY_ANSWER = whole_answer(NO_MEMORY)  # made now, as there may be no memory for it then
+
+
+def on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """The event loop's handler of errors: who is cut off because the loop has no memory to read is told so."""
+    protocol = context.get("protocol")
+    if isinstance(protocol, GuardedProtocol) and isinstance(context.get("exception"), MemoryError):
+        protocol.refuse_unread()
+    else:
+        loop.default_exception_handler(context)
 
 
 class _Flow(FlowControl):
@@ -164,8 +182,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come in: parse them, answer what is no HTTP."""
-        self._received = self._received + data if self._received else data
-        self._parse()
+        self._parse(data)
 
     def eof_received(self) -> bool:  # type: ignore[override]  # asyncio's own is bool | None
         """The peer sends nothing more: close, unless an answer is due to it."""
@@ -258,14 +275,15 @@ class GuardedProtocol(HttpToolsProtocol):
             return True
         if cycle.response_started or self.flow.write_paused:
             return False
-        cycle.waiting_for_100_continue = False
-        cycle.response_started = cycle.response_complete = True
         content = [STATUS_LINE[status]]
         for name, value in (*self.server_state.default_headers, *headers):
             content += (name, b": ", value, b"\r\n")
         closing = b"" if cycle.keep_alive else b"connection: close\r\n"
         content += (b"content-length: %d\r\n%b\r\n" % (len(body), closing), body)
-        self.transport.write(b"".join(content))
+        data = b"".join(content)  # whoever catches a MemoryError up to here can still answer
+        cycle.waiting_for_100_continue = False
+        cycle.response_started = cycle.response_complete = True
+        self.transport.write(data)
         cycle.message_event.set()
         if not cycle.keep_alive:
             self.transport.close()
@@ -283,8 +301,30 @@ class GuardedProtocol(HttpToolsProtocol):
             _disconnect(cycle)
             self._answer(_STOPPED_IN_A_POST if cycle.scope["method"] == "POST" else _STOPPING)
 
-    def _parse(self) -> None:
+    def refuse_unread(self) -> None:
+        """Say that there is no memory, past the loop, which is about to cut the peer off; unless it is being answered.
+
+        Its request, if one was under way, ends with the connection.
+        """
+        cycle: RequestResponseCycle | None = self.cycle
+        is_answered = cycle is not None and not cycle.response_complete and not cycle.more_body
+        if is_answered or self._refused is not None or self.transport.get_write_buffer_size():
+            return
+        with contextlib.suppress(OSError, MemoryError):
+            os.write(self.transport.get_extra_info("socket").fileno(), _NO_MEMORY_ANSWER)
+
+    def _parse(self, more: bytes = b"") -> None:
         """Parse what has come in up to the end of a request; the rest waits for the answer, or for the next turn."""
+        try:
+            self._received = self._received + more if self._received else more
+            self._parse_received()
+        except MemoryError:
+            try:
+                self._refuse(NO_MEMORY)
+            except MemoryError:
+                self.transport.abort()
+
+    def _parse_received(self) -> None:
         if self.transport.is_closing():
             self._received = b""
             return
@@ -466,7 +506,7 @@ class GuardedProtocol(HttpToolsProtocol):
                 self._answer(problem)
 
     def _answer(self, problem: Problem) -> None:
-        self.transport.write(whole_answer(problem))
+        self.transport.write(_NO_MEMORY_ANSWER if problem is NO_MEMORY else whole_answer(problem))
         self.transport.close()
 
 
@@ -481,6 +521,8 @@ def _problem_of_parser(error: httptools.HttpParserError) -> Problem:
     cause = error.__context__
     if isinstance(cause, Problem):
         return cause
-    if isinstance(cause, (MemoryError, OSError)):
+    if isinstance(cause, MemoryError):
+        return NO_MEMORY
+    if isinstance(cause, OSError):
         return problem_of(cause)
     return _NOT_HTTP

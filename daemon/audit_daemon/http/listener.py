@@ -141,25 +141,35 @@ class Listener:
                 accepted, _ = self._socket.accept()
             except (BlockingIOError, InterruptedError):
                 return
-            except OSError as error:
+            except (OSError, MemoryError) as error:
                 if is_exhaustion(error):
-                    self._wait_for_descriptors(error)
+                    self._wait_for_room(error)
                     return
                 continue  # accept(2) reports what happened to a peer on its way to us
             if self._places.enter():
-                task = self._loop.create_task(self._open(accepted))
-                self._connecting.add(task)
-                task.add_done_callback(self._connecting.discard)
+                self._begin(accepted)
             else:
                 self._refuse(accepted)
                 self._log("all places are taken by peers with requests", places=self._places.taken)
 
+    def _begin(self, accepted: socket.socket) -> None:
+        opening = self._open(accepted)
+        try:
+            task = self._loop.create_task(opening)
+        except MemoryError:
+            opening.close()
+            self._places.leave()
+            self._refuse(accepted)
+            return
+        self._connecting.add(task)
+        task.add_done_callback(self._connecting.discard)
+
     async def _open(self, accepted: socket.socket) -> None:
         try:
             await self._loop.connect_accepted_socket(self._connect, accepted)
-        except (OSError, RuntimeError):  # it is gone already, or there is no memory for it
-            accepted.close()
+        except (OSError, RuntimeError, MemoryError):  # it is gone already, or there is no memory for it
             self._places.leave()
+            self._refuse(accepted)
 
     def _refuse(self, accepted: socket.socket) -> None:
         with accepted, contextlib.suppress(OSError):
@@ -167,9 +177,11 @@ class Listener:
             accepted.send(self._refusal)
             accepted.shutdown(socket.SHUT_WR)
 
-    def _wait_for_descriptors(self, error: OSError) -> None:
-        """Something else has used up the descriptors: make room if there is a place to free, or say so to a peer."""
-        self._log("cannot accept connections", reason=error.strerror)
+    def _wait_for_room(self, error: OSError | MemoryError) -> None:
+        """Descriptors or memory are used up: make room if there is a place to free, or say so to a peer."""
+        self._retry = self._loop.call_later(_RETRY_S, self._loop.add_reader, self._socket, self._accept)
+        self._loop.remove_reader(self._socket)  # or the loop would turn and turn
+        self._log("cannot accept connections", reason=getattr(error, "strerror", None) or type(error).__name__)
         if not self._places.make_room() and self._spare is not None:
             os.close(self._spare)
             self._spare = None
@@ -177,8 +189,6 @@ class Listener:
                 self._refuse(self._socket.accept()[0])
             with contextlib.suppress(OSError):
                 self._spare = os.open(os.devnull, os.O_RDONLY)
-        self._loop.remove_reader(self._socket)  # or the loop would turn and turn
-        self._retry = self._loop.call_later(_RETRY_S, self._loop.add_reader, self._socket, self._accept)
 
     def _log(self, event: str, **facts: object) -> None:
         if self._loop.time() - self._logged_s >= _LOG_EVERY_S:
