@@ -12,7 +12,7 @@ is done or its time is over, and what it has found so far is an answer too: all 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import perf_counter
 
 import msgspec
@@ -109,7 +109,8 @@ class Search:
         return Page(ids=found, more=more or not self._is_done, reached=reached)
 
     def _search_block(self, connection: sqlite3.Connection, way: _Way) -> None:
-        way.gather(connection)
+        if not way.prepare(connection):
+            return
         began = perf_counter()
         self.is_divisible = self._block > 1 and way.tests
         try:
@@ -156,8 +157,9 @@ class _Way:
         self._series: list[int] | None = None  # whose index entries are merged
         self._gathered: list[int] = []  # what they gave, up to the id `_gathered_to`
         self._gathered_to = 0
+        self._merged = 0  # of these series, in the gathering under way
         self._walked: tuple[str, tuple[object, ...]] = ("", ())  # what each event's series must be like
-        self._choose_series(registry, head)
+        self._choosing = self._choose_series(registry, head)
         self._gathers = 256 if self._where else min(query.limit + 1, LARGEST_BLOCK)
 
     @property
@@ -170,14 +172,24 @@ class _Way:
         """Whether nothing is left to search."""
         return not self._ranges
 
-    def gather(self, connection: sqlite3.Connection) -> None:
-        """Have candidates to test, where they come from the index. Takes as long for one as for thousands."""
-        if self._series is None or self._gathered or not self._ranges:
-            return
+    def prepare(self, connection: sqlite3.Connection) -> bool:
+        """Do some of what comes before testing; True when there is nothing left of it for the next candidates."""
+        return next(self._choosing, True) is True and self._gather(connection)
+
+    def _gather(self, connection: sqlite3.Connection) -> bool:
+        """Have candidates to test, where they come from the index: from one group of series at a time.
+
+        Takes as long for one candidate as for thousands. True when there are some.
+        """
+        if self._series is None or not self._ranges or (self._gathered and not self._merged):
+            return True
         low, high = self._ranges[0]
-        for start in range(0, len(self._series), MAX_MERGED_SERIES):
-            some = self._series[start : start + MAX_MERGED_SERIES]
-            self._gathered += self._merge(connection, some, low, high, self._gathers)
+        some = self._series[self._merged : self._merged + MAX_MERGED_SERIES]
+        self._gathered += self._merge(connection, some, low, high, self._gathers)
+        self._merged += len(some)
+        if self._merged < len(self._series):
+            return False
+        self._merged = 0
         if len(self._series) > MAX_MERGED_SERIES:
             self._gathered.sort(reverse=not self._forward)
         del self._gathered[self._gathers :]
@@ -185,6 +197,7 @@ class _Way:
         if len(self._gathered) == self._gathers:
             self._gathered_to = self._gathered[-1]
         self._gathers = min(2 * self._gathers, LARGEST_BLOCK)
+        return True
 
     def test(self, connection: sqlite3.Connection, size: int) -> Sequence[int]:
         """Those that fit among the next candidates, about `size` of them, in the order of reading."""
@@ -255,11 +268,12 @@ class _Way:
             values += filter_plan.params
         return " AND ".join(terms), tuple(values)
 
-    def _choose_series(self, registry: SeriesRegistry, head: int) -> None:
+    def _choose_series(self, registry: SeriesRegistry, head: int) -> Iterator[None]:
         """Decide how to keep to the series that the query admits: by the index, or event by event.
 
         Merging series costs a look-up for each in every block, going through the events costs each of them. Which
-        sources fit a pattern is looked up only where that costs less than the events.
+        sources fit a pattern is looked up only where that costs less than the events, some sources at a time, and
+        only until so many fit that the events cost less: with more of them that does not change any more.
         """
         criteria, filter_plan = self._query.criteria, self._plan
         all_kinds = registry.kinds()
@@ -282,13 +296,16 @@ class _Way:
             wanted = registry.named(kinds, filter(fits, sources))
             if self._merges(len(wanted), registry.events_of(wanted), passed, head):
                 self._series = wanted
-        elif pattern:
-            if count <= max(passed, MAX_MERGED_SERIES):
-                wanted = registry.select(kinds, fits)
-                if self._merges(len(wanted), registry.events_of(wanted), passed, head):
-                    self._series = wanted
-        elif self._merges(count, events, passed, head):
-            self._series = registry.select(kinds, _any_source)
+        elif count <= max(passed, MAX_MERGED_SERIES) if pattern else self._merges(count, events, passed, head):
+            wanted, events = [], 0
+            for some in registry.select(kinds, fits):
+                wanted += some
+                events += registry.events_of(some)
+                if not self._merges(len(wanted), events, passed, head):
+                    break
+                yield
+            else:
+                self._series = wanted
         if self._series is None:
             self._walked = _series_condition(kinds, sources, filter_plan.source_text if filter_plan else "")
         elif not self._series:

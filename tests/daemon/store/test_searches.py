@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 import sqlite3
 import threading
@@ -19,8 +20,9 @@ from audit_daemon.store import searches as searches_module
 from audit_daemon.store.searches import Searches, SearchesBusy
 from audit_stream.canonical import UnlinkedEvent, prepare, splice_hash
 from audit_stream.event import Event
-from audit_stream.filters import matches, parse, register
+from audit_stream.filters import Plan, matches, parse, register
 from audit_stream.logfile import search as search_module
+from audit_stream.logfile import series as series_module
 from audit_stream.logfile.errors import SearchStopped
 from audit_stream.logfile.opening import open_reader
 from audit_stream.logfile.query import Criteria, EventQuery, Page
@@ -101,6 +103,7 @@ def made_to(plan: str, block: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(search_module, "_FIRST_BLOCK", min(block, 16))
         patch.setattr(search_module, "LARGEST_BLOCK", block)
+        patch.setattr(series_module, "LOOKED_AT_ONCE", 9)
         if plan != "by cost":
             patch.setattr(search_module, "MAX_MERGED_SERIES", 7)
             patch.setattr(search_module, "_LOOKUP_EVENTS", 0 if plan == "by the index" else 10**9)
@@ -188,6 +191,109 @@ def test_a_stream_of_steps_is_the_filtered_log(log: Log, criteria: Criteria, see
         found += search.page.ids
         cursor = search.page.reached
     assert found == log.expected(EventQuery(criteria=criteria, forward=True))
+
+
+def crowd(count: int) -> SeriesRegistry:
+    """So many sources, two kinds by turns, with an event each."""
+    registry = SeriesRegistry()
+    update = registry.begin()
+    for number in range(count):
+        update.number((KINDS[number % 2], f"source-{number:06}"))
+    update.apply()
+    return registry
+
+
+@pytest.mark.parametrize(
+    ("text", "limit", "looked_at"),
+    [
+        ("source:*-00001*", 100, 30_000),  # few fit: all are looked at, and their index entries merged
+        ("source:nobody*", 100, 30_000),
+        ("-source:source-*", 100, 30_000),
+        ("source:*9 payload.n:1", 100, 30_000),
+        ("source:source-* payload.n:1", 100, 6_144),  # too many: it is not looked how many there are
+        ("source:source-*", 5, 2_048),
+        ("severity:info", 5, 0),
+        ("severity:info payload.n:1", 5, 0),
+    ],
+)
+def test_of_many_sources_some_are_looked_at_in_each_step_and_no_more_than_it_takes_to_choose(
+    monkeypatch: pytest.MonkeyPatch, text: str, limit: int, looked_at: int
+) -> None:
+    looks = [0]
+
+    def counted(plan: Plan, source: str, really: Callable[[Plan, str], bool] = Plan.source_matches) -> bool:
+        looks[0] += 1
+        return really(plan, source)
+
+    monkeypatch.setattr(Plan, "source_matches", counted)
+    monkeypatch.setattr(search_module, "_ids", lambda *_: [])  # an empty file would do
+    query = EventQuery(criteria=Criteria(filter=parse(text, now_ms=0)), limit=limit)
+    search = Search(query, series=crowd(30_000), spans=Spans(), head_id=30_000)
+    steps = [0]
+    with closing(sqlite3.connect(":memory:")) as connection:
+        while not search.step(connection, lambda: True):
+            steps.append(looks[0])
+    assert max(after - before for before, after in itertools.pairwise([*steps, looks[0]])) <= 2_048
+    assert looks[0] == looked_at
+
+
+def test_series_are_merged_in_groups_with_a_step_for_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    merged: list[str] = []
+
+    def merge(_: object, statement: str, __: object) -> list[int]:
+        merged.append(statement)
+        return []
+
+    monkeypatch.setattr(search_module, "_ids", merge)
+    query = EventQuery(criteria=Criteria(filter=parse("source:*9 payload.n:1", now_ms=0)), limit=5)
+    search = Search(query, series=crowd(30_000), spans=Spans(), head_id=30_000)
+    before = 0
+    with closing(sqlite3.connect(":memory:")) as connection:
+        while not search.step(connection, lambda: True):
+            assert len(merged) - before <= 1
+            before = len(merged)
+    assert len(merged) == 30
+
+
+def test_a_filter_that_admits_very_many_series_passes_by_the_events_once(tmp_path: Path) -> None:
+    """Counted in SQLite's own steps: no more of them than where there are two sources."""
+    counted = [steps_over(tmp_path, sources=sources) for sources in (2, 6_000)]
+    assert all(many < 3 * few for few, many in zip(*counted, strict=True))
+    with made_to("by the index", 8_192):  # which it would do otherwise
+        merged = steps_over(tmp_path, sources=6_000)
+    assert all(many > 3 * few for few, many in zip(counted[0], merged, strict=True))
+
+
+def steps_over(folder: Path, *, sources: int, count: int = 6_000) -> list[int]:
+    """SQLite's steps, in hundreds, for searches that no event fits, over a log with so many sources."""
+    path = folder / f"{sources}.db"
+    if not path.exists():
+        time = {"timestamp": format_rfc3339_ms(START_MS), "time_ms": START_MS}
+        build(
+            path,
+            [
+                prepare(kind=KINDS[number % 4], source=f"s-{number % sources}", payload={"n": 10_000 + number}, **time)  # type: ignore[arg-type]
+                for number in range(count)
+            ],
+        )
+    steps: list[int] = []
+    with closing(open_reader(path)) as connection:
+        register(connection)
+        series, spans = SeriesRegistry(), Spans()
+        series.load(connection)
+        spans.load(connection, count)
+
+        def look() -> int:
+            steps[-1] += 1
+            return 0
+
+        for text in ("severity:>=warning payload.n:7777", "severity:info word", "kind:other payload.n:1"):
+            query = EventQuery(criteria=Criteria(filter=parse(text, now_ms=0)), limit=1_000)
+            steps.append(0)
+            connection.set_progress_handler(look, 100)
+            assert not find_ids(connection, query, series=series, spans=spans, head_id=count).ids
+            connection.set_progress_handler(None, 0)
+    return steps
 
 
 class FakeSearch:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import chain
 
 import pytest
 from hypothesis import given, settings
@@ -19,6 +20,7 @@ transactions = st.lists(st.lists(pairs, max_size=20), max_size=12)
 def small_tally(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(series_module, "SHOWN_SOURCES", 3)
     monkeypatch.setattr(series_module, "SHOWN_SERIES", 5)
+    monkeypatch.setattr(series_module, "LOOKED_AT_ONCE", 3)
 
 
 def filled(committed: list[list[tuple[str, str]]]) -> SeriesRegistry:
@@ -72,7 +74,9 @@ def test_series_are_found_by_name_and_by_pattern(
     wanted = {(kind, source) for kind, source in events if kind in kinds}
     assert registry.size(kinds) == (len(wanted), sum(kind in kinds for kind, _ in events))
     named = registry.named(kinds, sources)
-    assert sorted(named) == sorted(registry.select(kinds, sources.__contains__))
+    selected = list(registry.select(kinds, sources.__contains__))
+    assert sorted(named) == sorted(chain.from_iterable(selected))
+    assert len(selected) == sum(-(-registry.size([kind])[0] // 3) for kind in kinds)
     assert len(named) == len({pair for pair in wanted if pair[1] in sources})
     assert registry.events_of(named) == sum(kind in kinds and source in sources for kind, source in events)
 
