@@ -14,9 +14,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from audit_tui.storage import atomic
-from audit_tui.storage.atomic import locked, private_directory, read_small, replace, set_aside
 from audit_tui.storage.json_file import JsonFile, say_once, storable
+from audit_tui.storage.shared_file import TooLarge, locked, private_directory, read_small, replace, set_aside
 
 
 class Numbers(msgspec.Struct, frozen=True):
@@ -83,7 +82,7 @@ def test_writers_in_many_threads_lose_nothing(tmp_path: Path) -> None:
 _ADDS_TWO = """
 import sys
 from pathlib import Path
-from audit_tui.storage.atomic import locked, replace
+from audit_tui.storage.shared_file import locked, replace
 path = Path(sys.argv[1])
 print("waiting", flush=True)
 with locked(path):
@@ -215,7 +214,7 @@ def test_a_failure_before_the_rename_leaves_the_old_file_and_nothing_else(
 def test_what_a_crash_left_before_the_rename_is_replaced(tmp_path: Path) -> None:
     path = tmp_path / "list.json"
     record(path, []).change(adding(1))
-    left = path.with_name("list.json.tmp")
+    left = path.with_name(".list.json.a1b2.part")
     left.write_bytes(b"half of a fi" * 100)
     left.chmod(0o644)
     assert record(path, []).read() == Numbers([1])
@@ -229,7 +228,7 @@ def test_a_small_file_is_read_whole_and_a_missing_one_is_none(tmp_path: Path) ->
     (tmp_path / "a").write_bytes(b"12345")
     assert read_small(tmp_path / "a", max_bytes=5) == b"12345"
     assert read_small(tmp_path / "b", max_bytes=5) is None
-    with pytest.raises(atomic.TooLarge):
+    with pytest.raises(TooLarge):
         read_small(tmp_path / "a", max_bytes=4)
 
 

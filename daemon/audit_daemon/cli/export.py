@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Annotated, BinaryIO, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -18,6 +17,7 @@ from audit_daemon.cli.terminal import Progress, note, progress
 from audit_stream.client import Client, Selection
 from audit_stream.logfile.index import read_log
 from audit_stream.logfile.query import criteria_of
+from audit_stream.whole_file import WholeFile
 
 __all__ = ["export"]
 
@@ -70,10 +70,11 @@ async def export(
     with refusals(words, kind, since, until), progress("exporting") as show:
         async with contextlib.aclosing(chunks):
             if output is None:
-                count = await _write(chunks, sys.stdout.buffer, format_, show)
+                count = await _write(chunks, sys.stdout.buffer.write, format_, show)
+                sys.stdout.buffer.flush()
             else:
-                with _renamed_when_complete(output) as file:
-                    count = await _write(chunks, file, format_, show)
+                with _complete_or_not_there(output) as write:
+                    count = await _write(chunks, write, format_, show)
     if output is not None:
         note(f"{count:,} event{'' if count == 1 else 's'} in {output}")
     return 0
@@ -101,44 +102,42 @@ def _last_id(lines: bytes) -> int:
     return int(digits) if digits.isdigit() else 0
 
 
-async def _write(chunks: AsyncIterator[_Chunk], file: BinaryIO, format_: str, show: Progress) -> int:
+async def _write(chunks: AsyncIterator[_Chunk], write: Callable[[bytes], object], format_: str, show: Progress) -> int:
     """Write chunks in the format; returns the number of events. Between two events stands a line break in both."""
     count = 0
     separator = b"["
     async for lines, last_id, head_id in chunks:
         if lines:
             if format_ == "json":
-                file.write(separator + lines[:-1].replace(b"\n", b",\n"))
+                write(separator + lines[:-1].replace(b"\n", b",\n"))
                 separator = b",\n"
             else:
-                file.write(lines)
+                write(lines)
             count += lines.count(b"\n")
         show(last_id, head_id)
     if format_ == "json":
-        file.write(b"[]\n" if count == 0 else b"]\n")
-    file.flush()
+        write(b"[]\n" if count == 0 else b"]\n")
     return count
 
 
 @contextlib.contextmanager
-def _renamed_when_complete(output: Path) -> Iterator[BinaryIO]:
-    """A new file that gets its name when all of it is on disk; whatever fails, an older file of that name stays."""
+def _complete_or_not_there(output: Path) -> Iterator[Callable[[bytes], object]]:
+    """Write to a file that gets its name when all is on disk; whatever fails, an older file of that name stays."""
     path = output.expanduser()
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        if path.exists() and not path.is_file():  # a pipe or a device
-            with path.open("wb") as file:
-                yield file
-            return
-        with part.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
+        if _is_stream(path):
+            with path.open("wb") as stream:
+                yield stream.write
+        else:
+            with WholeFile(path, replace=True) as file:
+                yield file.write
+                file.commit()
     except BrokenPipeError:
         raise
     except OSError as error:
         raise CommandError(f"cannot write {path}: {error.strerror}") from None
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)
+
+
+def _is_stream(path: Path) -> bool:
+    """A pipe, a device, or a name for what this process has open already, such as /dev/stdout."""
+    return path.exists() and (not path.is_file() or str(path).startswith(("/dev/std", "/dev/fd/", "/proc/self/fd/")))

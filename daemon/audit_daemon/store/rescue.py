@@ -29,6 +29,7 @@ from audit_stream.logfile.errors import StoreError
 from audit_stream.logfile.opening import open_reader
 from audit_stream.logfile.reader import load_head
 from audit_stream.logfile.walk import walk
+from audit_stream.whole_file import WholeFile, sync_directory
 
 __all__ = ["KEPT_EVENTS", "KeyRow", "Unsaved", "rescue"]
 
@@ -119,7 +120,7 @@ def rescue(
                     if not verdict.valid and (doubt is not None or _head_of(part) != head):
                         raise _Incomplete(f"the copy does not verify: {verdict.reason}")
                     part.replace(path)  # under its name only when it is whole, also after a kill
-                    schema.sync_directory(path.parent)
+                    sync_directory(path.parent)
             except (_Incomplete, StoreError, sqlite3.Error, OSError, ValueError, KeyError) as error:
                 reasons.append(str(error))
             else:
@@ -134,8 +135,10 @@ def rescue(
     for place in places:
         with contextlib.suppress(OSError):
             path = place() / f"{name}.ndjson"
-            with _new(path):
-                _write_lines(path, unsaved)
+            with WholeFile(path, replace=False) as file:
+                for canonical in unsaved.after(0):
+                    file.write(splice_hash(canonical, hash_of(canonical)) + b"\n")
+                file.commit()
             return None, (
                 f"events #{unsaved.first_id} to #{head.event_id} are in {path}; those before could not be saved "
                 f"({reasons[0]}), a backup may hold them"
@@ -227,11 +230,3 @@ def _head_of(path: Path) -> Head:
     """Where the log in a file ends."""
     with closing(open_reader(path)) as connection:
         return load_head(connection)
-
-
-def _write_lines(path: Path, unsaved: Unsaved) -> None:
-    with path.open("wb") as lines:
-        for canonical in unsaved.after(0):
-            lines.write(splice_hash(canonical, hash_of(canonical)) + b"\n")
-        lines.flush()
-        os.fsync(lines.fileno())

@@ -12,8 +12,9 @@ from audit_stream.chain import GENESIS
 from audit_stream.logfile.errors import StoreUnusable
 from audit_stream.logfile.opening import APPLICATION_ID, SCHEMA_VERSION, check, configured, write_ahead_log_of
 from audit_stream.logfile.tables import TABLES, difference
+from audit_stream.whole_file import sync_directory
 
-__all__ = ["create", "open_writer", "prepare_directory", "size_of", "sync_directory", "why"]
+__all__ = ["create", "open_writer", "prepare_directory", "size_of", "why"]
 
 WRITE_LOCK_S = 1.0
 """How long a commit waits for another program that writes: producers wait with it."""
@@ -30,15 +31,6 @@ def prepare_directory(path: Path) -> None:
             sync_directory(directory.parent)
     except OSError as error:
         raise StoreUnusable(f"cannot create {path.parent}: {error.strerror}") from error
-
-
-def sync_directory(directory: Path) -> None:
-    """Make the names in a directory durable. Raises OSError."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def create(path: Path) -> None:

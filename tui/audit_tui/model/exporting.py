@@ -15,9 +15,9 @@ import msgspec
 from audit_stream.client import Selection
 from audit_stream.display import safe
 from audit_stream.errors import AuditStreamError
+from audit_stream.whole_file import WholeFile
 from audit_tui.log import Log
 from audit_tui.model.rows import MALFORMED, event_id_of, no_event
-from audit_tui.storage.whole_file import WholeFile
 
 __all__ = ["COLUMNS", "ExportError", "ExportFormat", "FileExists", "export", "format_of"]
 
@@ -78,13 +78,9 @@ async def export(
     Raises ClientError, ExportError and FileExists; then, and when cancelled, it leaves nothing behind.
     """
     last = (await log.stats()).head.event_id
-    with _sayable(path):
-        file = WholeFile(path, overwrite=overwrite)  # no thread: a cancelled one would leave it behind
-        try:
-            count = await _write_all(log, selection, file, format_, last, on_progress)
-            await _unbroken(asyncio.to_thread(file.put))
-        finally:
-            file.discard()
+    with _sayable(path), WholeFile(path, replace=overwrite) as file:  # no thread: a cancelled one would leave it behind
+        count = await _write_all(log, selection, file, format_, last, on_progress)
+        await _unbroken(asyncio.to_thread(file.commit))
     return count
 
 

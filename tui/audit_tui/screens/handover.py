@@ -1,4 +1,4 @@
-"""The hand-over hand-over, to read, copy or write to a file."""
+"""The hand-over, to read, copy or write to a file."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.widgets import Input, Static
 
 from audit_stream.display import safe
+from audit_stream.whole_file import write_whole
 from audit_tui.screens.closing import Dialog
 from audit_tui.screens.copying import copy
 from audit_tui.widgets.said import Said
@@ -95,8 +96,7 @@ class HandoverScreen(Dialog[None]):
 
     async def _write(self, typed: str) -> None:
         try:
-            mode = "w" if self._may_replace == typed else "x"
-            path = await asyncio.to_thread(_write_file, typed, self._text, mode)
+            path = await asyncio.to_thread(_write_file, typed, self._text, replace=self._may_replace == typed)
         except FileExistsError:
             self._may_replace = typed
             self._say(f"{safe(typed)} is there already: Enter again replaces it", is_error=True)
@@ -116,8 +116,7 @@ class HandoverScreen(Dialog[None]):
         self.query_one(Said).say(text, is_error=is_error)
 
 
-def _write_file(typed: str, text: str, mode: str) -> Path:
+def _write_file(typed: str, text: str, *, replace: bool) -> Path:
     path = Path(typed).expanduser()
-    with path.open(mode, encoding="utf-8", newline="\n") as file:
-        file.write(text)
+    write_whole(path, text.encode(), replace=replace)
     return path

@@ -5,8 +5,8 @@ config.py         the settings that a person writes, read only; keymap.py checks
 heads.py          verified heads of each daemon, by which a rewritten history is noticed
 marks.py          marks and notes on events
 session_state.py  how the console was left
-json_file.py      a JSON file that several consoles change; atomic.py, how it is replaced
-new_file.py, whole_file.py   files that a person asked for, such as evidence or an export
+json_file.py      a JSON file that several consoles change; shared_file.py, how it is locked, read and replaced
+new_file.py       evidence, beside what is there already
 
 What works on a file blocks, so the console calls it in a thread; each docstring says which methods those are. All of it
 may be called from several threads.

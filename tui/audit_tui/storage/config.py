@@ -29,8 +29,8 @@ import msgspec
 
 from audit_stream.display import safe
 from audit_stream.errors import AuditStreamError
-from audit_tui.storage.atomic import TooLarge, read_small
 from audit_tui.storage.keymap import KeymapError, checked_keys
+from audit_tui.storage.shared_file import TooLarge, read_small
 
 __all__ = ["Config", "ConfigError", "Profile", "load"]
 

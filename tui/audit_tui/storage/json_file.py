@@ -10,7 +10,7 @@ import msgspec
 
 from audit_stream.display import safe
 from audit_stream.event import system_clock_ms
-from audit_tui.storage.atomic import TooLarge, locked, private_directory, read_small, replace, set_aside
+from audit_tui.storage.shared_file import TooLarge, locked, private_directory, read_small, replace, set_aside
 
 __all__ = ["JsonFile", "say_once", "storable"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import count
 from pathlib import Path
 
-from audit_tui.storage.whole_file import WholeFile
+from audit_stream.whole_file import write_whole
 
 __all__ = ["write_new"]
 
@@ -18,15 +18,8 @@ def write_new(name: str, suffix: str, body: bytes) -> Path:
     for number in count():
         path = Path.cwd() / f"{name}{f'-{number}' if number else ''}{suffix}"
         try:
-            file = WholeFile(path, overwrite=False)
+            write_whole(path, body, replace=False)
         except FileExistsError:
             continue
-        try:
-            file.write(body)
-            file.put()
-        except FileExistsError:  # another console was quicker
-            continue
-        finally:
-            file.discard()
         return path
     raise AssertionError  # count() does not end

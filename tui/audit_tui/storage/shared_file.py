@@ -1,7 +1,6 @@
 """Small files that several consoles share: read whole, replaced whole, changed by one process at a time.
 
-What a crash leaves: before the rename the old file and perhaps a `.tmp` beside it, which the next write replaces; after
-it the new one. Everything here blocks, so a console calls it in a thread.
+Everything here blocks, so a console calls it in a thread.
 """
 
 from __future__ import annotations
@@ -14,8 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from audit_stream.errors import AuditStreamError
+from audit_stream.whole_file import remove_parts, write_whole
 
-__all__ = ["TooLarge", "locked", "private_directory", "read_small", "replace", "set_aside", "sync_directory"]
+__all__ = ["TooLarge", "locked", "private_directory", "read_small", "replace", "set_aside"]
 
 
 class TooLarge(AuditStreamError):
@@ -49,21 +49,10 @@ def read_small(path: Path, *, max_bytes: int) -> bytes | None:
 def replace(path: Path, content: bytes) -> None:
     """Put a file of mode 0600 in place, so that readers see the old or the new one whole. Durable on return.
 
-    Of two that replace the same file at once one may lose its content: hold `locked`. Raises OSError.
+    Hold `locked`: what a crash has left of an earlier writer is removed. Raises OSError.
     """
-    temporary = path.with_name(f"{path.name}.tmp")
-    try:
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:  # noqa: PTH123 - a descriptor has no path
-            os.fchmod(file.fileno(), 0o600)  # what an earlier crash has left may have another mode
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    sync_directory(path.parent)
+    remove_parts(path)
+    write_whole(path, content, replace=True)
 
 
 @contextlib.contextmanager
@@ -91,12 +80,3 @@ def set_aside(path: Path, now_ms: int) -> Path:
         aside = path.with_name(f"{path.name}.corrupt-{now_ms}-{number}")
     path.rename(aside)
     return aside
-
-
-def sync_directory(path: Path) -> None:
-    """Make what was renamed or linked in a directory durable. Raises OSError."""
-    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
