@@ -6,6 +6,7 @@ import msgspec
 import pytest
 from rich.cells import cell_len
 from textual.app import App, ComposeResult
+from textual.binding import Binding
 from textual.widgets import Static
 
 from audit_tui.model.badge import Badge, State
@@ -130,6 +131,57 @@ def test_at_every_width_it_says_how_the_connection_is_that_it_is_paused_and_the_
                 assert badge.text.split()[0] in app.line or width < 40
 
     asyncio.run(main())
+
+
+class KeysApp(BarApp):
+    """An app with the bindings that the line tells, and more."""
+
+    BINDINGS = [  # noqa: RUF012 - Textual's own convention
+        Binding("slash", "bell", "Filter", id="filter", key_display="/"),
+        Binding("f", "bell", "Find", id="find"),
+        Binding("question_mark", "bell", "Help", id="help", key_display="?"),
+        Binding("q,ctrl+q", "bell", "Quit", id="quit"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("width", "told"),
+    [
+        (160, "/ filter  ? help  q quit"),
+        (130, "/ filter  ? help  q quit"),
+        (129, "? help  q quit"),
+        (120, "? help  q quit"),
+        (119, "? help"),
+        (112, "? help"),
+        (111, ""),
+    ],
+)
+def test_the_keys_to_begin_with_stand_before_the_badge_and_go_before_the_counters_do(width: int, told: str) -> None:
+    async def main() -> str:
+        app = KeysApp()
+        async with app.run_test(size=(width, 5)) as pilot:
+            app.bar(PARTS, GOOD)
+            await pilot.pause()
+            return app.line
+
+    line = asyncio.run(main())
+    assert cell_len(line) == width
+    between = line.partition(" · delay 40 ms")[2].removesuffix(" ✓ VERIFIED 12,345 events · 12 s ago ")
+    assert between.strip() == told
+    assert not told or (between.startswith("   ") and between.endswith(f"{told} "))
+
+
+def test_a_key_that_was_remapped_is_told_as_it_is_now() -> None:
+    async def main() -> str:
+        app = KeysApp()
+        app.set_keymap({"filter": "f7", "quit": "Q"})
+        async with app.run_test(size=(160, 5)) as pilot:
+            app.bar(PARTS, GOOD)
+            await pilot.pause()
+            return app.line
+
+    line = asyncio.run(main())
+    assert " f7 filter  ? help  Q quit " in line
 
 
 def test_a_badge_wider_than_the_terminal_shows_its_beginning() -> None:

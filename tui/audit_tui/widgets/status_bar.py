@@ -1,6 +1,7 @@
-"""The line at the bottom: the daemon, the connection, how much comes in, and the badge.
+"""The line at the bottom: the daemon, the connection, how much comes in, the keys to begin with, and the badge.
 
-At every width it says how the connection is, that it is paused, and what the badge begins with.
+At every width it says how the connection is, that it is paused, and what the badge begins with. The keys stand in what
+room is left.
 """
 
 from __future__ import annotations
@@ -31,6 +32,10 @@ _MIN_BADGE = 16
 _PAUSED = "PAUSED"
 _DETAILS = re.compile(r"[,:]| in ")
 """What numbers and reasons of a connection follow."""
+_KEYS = ("filter", "help", "quit")
+"""The names of the bindings whose keys are told. Who knows `?` finds all the others."""
+_KEYS_GAP = 3
+"""Cells before them, so that they are not taken for one more counter."""
 
 
 class StatusParts(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,11 +67,23 @@ class StatusBar(Horizontal):
         self._line = Static(markup=False, id="parts")
         self._badge = BadgeWidget(id="badge")
         self._drawn: object = None
+        self._keys: tuple[str, ...] = ()
 
     def compose(self) -> ComposeResult:
         """The parts at the left, the badge at the right."""
         yield self._line
         yield self._badge
+
+    def on_mount(self) -> None:
+        """Look up the keys, which a person may have remapped, before the focus is where they are letters."""
+        shown: dict[str, str] = {}
+        for active in self.screen.active_bindings.values():
+            name, key = active.binding.id, self.app.get_key_display(active.binding)
+            if name in _KEYS and len(key) < len(shown.get(name, f"{key} ")):
+                shown[name] = key
+        if len(shown) == len(_KEYS):
+            fewer = (_KEYS, ("help", "quit"), ("help",))
+            self._keys = tuple("  ".join(f"{shown[name]} {name}" for name in names) for names in fewer)
 
     def show(self, parts: StatusParts) -> None:
         """Show these parts from now on."""
@@ -85,7 +102,12 @@ class StatusBar(Horizontal):
     def _draw(self) -> None:
         width = self.size.width
         self._badge.fit(width - _least(self._parts, width))
-        pieces = _pieces(self._parts, width - self._badge.cells)
+        room = width - self._badge.cells
+        pieces = _pieces(self._parts, room)
+        left = room - sum(cell_len(text) for text, _ in pieces) - 1
+        keys = next((text for text in self._keys if cell_len(text) + _KEYS_GAP <= left), "")
+        if keys:
+            pieces.append((f"{keys:>{left}}", "$text-muted"))
         if pieces != self._drawn:
             self._drawn = pieces
             self._line.update(Content.assemble(*pieces), layout=False)
