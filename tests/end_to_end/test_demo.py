@@ -28,6 +28,8 @@ DEADLINE_S = 60.0
 REAL_EVENTS = Path(__file__).parents[1] / "data" / "real_events.jsonl"
 SCRIPT = Path(sys.executable).with_name("audit-stream")
 
+KEYS = "The console opens: ? shows all keys, / filters, q leaves."
+
 EVENT_LINE = re.compile(r"^#\d+ ", re.MULTILINE)
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds processes in Linux's /proc")
@@ -310,6 +312,19 @@ def test_on_a_terminal_it_opens_the_console_and_ends_with_it(scratch: Path, tmp_
 
 @needs_proc
 @needs_tmux
+def test_before_the_console_opens_it_says_once_how_to_get_help_and_how_to_leave(scratch: Path) -> None:
+    with on_terminal(scratch) as term:
+        term.wait_for(r"^│ +\d+ ")
+        before, opened, _ = term.output.partition(b"\x1b[?1049h")
+        assert opened
+        assert KEYS in before.decode()
+        term.keys("q")
+        assert term.exit_code() == 0
+        assert term.screen(history=True).count(KEYS) == 1
+
+
+@needs_proc
+@needs_tmux
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_console_too_and_leaves_the_terminal_clean(scratch: Path, number: signal.Signals) -> None:
     with on_terminal(scratch) as term:
@@ -348,7 +363,8 @@ def test_a_daemon_that_dies_ends_the_console_with_one_line(scratch: Path) -> Non
             os.kill(pid, signal.SIGKILL)
         assert term.exit_code() == 2
         term.assert_clean()
-        assert re.fullmatch(r"audit-stream: [^\n]+\n*", term.screen().strip("\n")), term.screen()
+        said = term.screen().removeprefix(KEYS).strip("\n")
+        assert re.fullmatch(r"audit-stream: [^\n]+", said), term.screen()
     assert_nothing_is_left(scratch)
 
 

@@ -9,6 +9,7 @@ import signal
 
 from audit_daemon.cli.demo.daemon import DemoDaemon, environment
 from audit_daemon.cli.demo.producers import Producers
+from audit_daemon.cli.demo.screen import Screen
 from audit_daemon.cli.errors import CommandError
 from audit_stream.client import Client
 from audit_stream.own_python import own_python
@@ -24,12 +25,13 @@ def can_show() -> bool:
     return os.environ.get("TERM") != "dumb" and all(os.isatty(descriptor) for descriptor in (0, 1, 2))
 
 
-async def show(daemon: DemoDaemon, seconds: float | None) -> None:
-    """Start all of it; returns when the person has left the console, or after so many seconds.
+async def show(screen: Screen, daemon: DemoDaemon, seconds: float | None) -> None:
+    """Say which keys to begin with, and start all of it; returns when the console was left, or after so many seconds.
 
     Raises CommandError when the console ends otherwise. Cancelled, it returns once the console has given the terminal
     back.
     """
+    screen.title("The console opens: ? shows all keys, / filters, q leaves.")  # its own line has no room at 80 columns
     await daemon.start()
     async with Client(daemon.url) as client, Producers(client).posting():
         console = await _start(daemon)

@@ -34,7 +34,9 @@ async def _run(screen: Screen, seconds: float | None, *, in_console: bool) -> in
     with _directory() as directory:
         daemon = DemoDaemon(Path(directory))
         pace = Pace.of(seconds, is_terminal=screen.is_terminal)
-        shown = asyncio.create_task(console.show(daemon, seconds) if in_console else tell(screen, daemon, pace, seen))
+        shown = asyncio.create_task(
+            console.show(screen, daemon, seconds) if in_console else tell(screen, daemon, pace, seen)
+        )
         _end_on_signals(shown, received)
         try:
             with store_errors():  # such as a disk that is full
