@@ -2,18 +2,22 @@
 
     python docs/screenshots.py          (or `make screenshots`)
 
-A real daemon on a temporary file, the samples of `audit-stream demo`, and one edited row for the red badge.
+A real daemon on a temporary file, the samples of `audit-stream demo` as its history, the demo's producers while the
+first picture is taken, and one edited row for the red badge.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import os
 import re
 import sqlite3
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -23,8 +27,14 @@ sys.path[:0] = [str(ROOT)]  # the daemon as a process is part of the tests
 
 IMAGES = ROOT / "docs" / "images"
 SIZE = (130, 32)
+LIVE_SIZE = (120, 26)
+"""Smaller, because README shows it at the width of a page: kinds and sources are whole, and can be read."""
+LIVE_S = 30.0
+"""A screen full of events at the pace of the demo's producers, and rates that have settled."""
 DEADLINE_S = 30.0
 EVENTS = 800
+GAP = timedelta(seconds=7)
+"""Between two events of the history."""
 
 
 def main() -> None:
@@ -42,30 +52,46 @@ def main() -> None:
 
 def _fill(url: str) -> None:
     samples = (ROOT / "daemon/audit_daemon/cli/demo/events.jsonl").read_bytes().splitlines()
-    body = b"\n".join(samples[number % len(samples)] for number in range(EVENTS))
+    begin = datetime.now(UTC) - EVENTS * GAP
+    events = (
+        json.loads(samples[number % len(samples)])
+        | {"timestamp": (begin + number * GAP).isoformat(timespec="milliseconds")}
+        for number in range(EVENTS)
+    )
+    body = "\n".join(json.dumps(event) for event in events)
     answer = httpx.post(f"{url}/events/batch", content=body, headers={"Content-Type": "application/x-ndjson"})
     answer.raise_for_status()
 
 
 async def _take(url: str, database: Path) -> None:
-    await _picture(url, "live", ("p",))
-    await _picture(url, "filter", ("up", "up", "up", "i"))
+    from audit_daemon.cli.demo.producers import Producers
+    from audit_stream.client import Client
+
+    async with Client(url) as client, Producers(client, seed=4).posting():
+        await _picture(url, "live", (), size=LIVE_SIZE, after_s=LIVE_S)
+    await _picture(url, "filter", ("p", "up", "up", "up", "i"))
     await _picture(url, "detail", ("up", "enter"))
     _edit(database)
     await _picture(url, "integrity", ("v", "b"), wait_for="BROKEN")
 
 
 def _edit(database: Path) -> None:
-    connection = sqlite3.connect(database)
-    with connection:
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
         connection.execute(
             "UPDATE events SET canonical = CAST(replace(canonical, 'deny', 'allow') AS BLOB)"
             " WHERE event_id = (SELECT max(event_id) FROM events WHERE instr(canonical, 'deny') > 0)"
         )
-    connection.close()
 
 
-async def _picture(url: str, name: str, keys: tuple[str, ...], *, wait_for: str = "VERIFIED") -> None:
+async def _picture(
+    url: str,
+    name: str,
+    keys: tuple[str, ...],
+    *,
+    wait_for: str = "VERIFIED",
+    size: tuple[int, int] = SIZE,
+    after_s: float = 0.0,
+) -> None:
     from audit_stream.client import Client
     from audit_tui.app import ConsoleApp, Opening
     from audit_tui.log import Log
@@ -77,7 +103,8 @@ async def _picture(url: str, name: str, keys: tuple[str, ...], *, wait_for: str 
 
     user_data = UserData(Config(), Path(os.environ["AUDIT_TUI_STATE"]))
     app = ConsoleApp(Opening(url=url, open_log=open_log), user_data)
-    async with app.run_test(size=SIZE) as pilot:
+    async with app.run_test(size=size) as pilot:
+        await pilot.pause(after_s)
         await _until(lambda: "VERIFIED" in app.badge_text or "BROKEN" in app.badge_text, pilot.pause)
         for key in keys:
             await pilot.press(key)
