@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from textual.app import App
-from textual.message import Message
 from textual.pilot import Pilot
 from textual.widgets import Static
 
@@ -28,23 +27,23 @@ class DetailApp(App[None]):
         super().__init__()
         row = self.row_of(log, event_id)
         before = self.row_of(log, event_id - 1) if knows_before else None
-        self.detail = DetailScreen(row, before, url=log.url, log=log, kinds=DEFAULT_KINDS)
-        self.wanted: list[Message] = []
+        self.detail = DetailScreen(
+            row,
+            before,
+            url=log.url,
+            log=log,
+            kinds=DEFAULT_KINDS,
+            on_filter=lambda term: self.wanted.append(("filter", term)),
+            on_mark=lambda row: self.wanted.append(("mark", row.event_id)),
+            on_note=lambda row: self.wanted.append(("note", row.event_id)),
+        )
+        self.wanted: list[tuple[str, str | int]] = []
 
     def row_of(self, log: FakeLog, event_id: int) -> Row:
         return read_row(RawEvent(log.raw[event_id - 1]), DEFAULT_KINDS)
 
     def on_mount(self) -> None:
         self.push_screen(self.detail)
-
-    def on_detail_screen_filter_wanted(self, message: DetailScreen.FilterWanted) -> None:
-        self.wanted.append(message)
-
-    def on_detail_screen_mark_wanted(self, message: DetailScreen.MarkWanted) -> None:
-        self.wanted.append(message)
-
-    def on_detail_screen_note_wanted(self, message: DetailScreen.NoteWanted) -> None:
-        self.wanted.append(message)
 
     @property
     def is_open(self) -> bool:
@@ -310,7 +309,7 @@ def test_filtering_by_the_field_closes(key: str, term: str) -> None:
         assert not app.is_open
 
     app = run(DetailApp(make_log(2), 2), steps)
-    assert [message.term for message in app.wanted if isinstance(message, DetailScreen.FilterWanted)] == [term]
+    assert app.wanted == [("filter", term)]
 
 
 def test_the_whole_payload_is_nothing_to_filter_by() -> None:
@@ -327,10 +326,7 @@ def test_a_mark_and_a_note_are_asked_for_the_event_shown() -> None:
         await press(pilot, app, "full_stop", "m", "M")
 
     app = run(DetailApp(make_log(3), 2), steps)
-    mark, note = app.wanted
-    assert isinstance(mark, DetailScreen.MarkWanted)
-    assert isinstance(note, DetailScreen.NoteWanted)
-    assert (mark.row.event_id, note.row.event_id) == (3, 3)
+    assert app.wanted == [("mark", 3), ("note", 3)]
 
 
 @pytest.mark.parametrize("key", ["escape", "q"])

@@ -84,16 +84,15 @@ class ScreenApp(App[None]):
             log="http://fake.test",
             now_s=lambda: NOW_S,
             now_ms=lambda: NOW_MS,
+            verify=lambda: self.posted.append("verify"),
+            acknowledge=self.acknowledge,
         )
         self.push_screen(screen)
 
     def copy_to_clipboard(self, text: str) -> None:
         self.copied = text
 
-    def on_integrity_screen_verify_wanted(self) -> None:
-        self.posted.append("verify")
-
-    def on_integrity_screen_acknowledged(self) -> None:
+    def acknowledge(self) -> None:
         self.posted.append("acknowledge")
         self.log_.integrity.acknowledge(NOW_S)
 

@@ -241,46 +241,6 @@ class ConsoleApp(App[None]):
         else:
             await self.action_quit()
 
-    # What other screens say
-
-    def on_detail_screen_filter_wanted(self, message: object) -> None:
-        """A field of the event in the detail is to be filtered by."""
-        from audit_tui.model.filter_text import with_term
-
-        if self._main is not None:
-            term: str = message.term  # type: ignore[attr-defined]  # the screen is imported when it is opened
-            self._main.apply_filter(with_term(self._main.session.view.filter_text, term))
-
-    def on_detail_screen_mark_wanted(self, message: object) -> None:
-        """The event in the detail is to be marked."""
-        if self._main is not None:
-            self._main.toggle_mark(message.row)  # type: ignore[attr-defined]  # as above
-
-    def on_detail_screen_note_wanted(self, message: object) -> None:
-        """The event in the detail is to get a note."""
-        if self._main is not None:
-            self._main.write_note(message.row)  # type: ignore[attr-defined]  # as above
-
-    def on_integrity_screen_verify_wanted(self) -> None:
-        """A verdict is wanted now."""
-        if self._main is not None:
-            self._main.action_verify()
-
-    def on_integrity_screen_acknowledged(self) -> None:
-        """A person has seen the alarm."""
-        if self._main is not None:
-            self._main.action_acknowledge()
-
-    def on_integrity_screen_accept_wanted(self) -> None:
-        """The history that there is now is perhaps to be accepted."""
-        if self._main is not None:
-            self._main.action_accept()
-
-    def on_integrity_screen_gone_wanted(self) -> None:
-        """The copies of what the log no longer holds are wanted."""
-        if self._main is not None:
-            self._main.open_gone()
-
     def marks_changed(self) -> None:
         """The table's stars."""
         if self._main is not None:

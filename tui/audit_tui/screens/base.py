@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from textual.screen import Screen
 from textual.worker import Worker
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from audit_tui.app import ConsoleApp
 
 __all__ = ["MainPart"]
+
+P = ParamSpec("P")
 
 _SHOW_S = 0.1
 """How often it is shown how far memory was looked through; each time takes as long as a slice of it."""
@@ -77,6 +79,18 @@ class MainPart(Screen[None]):
             self.table.post_message(EventTable.OlderWanted())
         self.table.changed()
         self.show_change()
+
+    def later(self, do: Callable[P, None]) -> Callable[P, None]:
+        """What does it as a message of this screen: whatever it opens answers to this one, not to one that closes."""
+
+        def posted(*args: P.args, **kwargs: P.kwargs) -> None:
+            self.call_later(do, *args, **kwargs)
+
+        return posted
+
+    def add_term(self, term: str) -> None:
+        """Filter by one term more."""
+        raise NotImplementedError
 
     def show_change(self) -> None:
         """Draw what has changed."""

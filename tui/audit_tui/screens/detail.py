@@ -12,7 +12,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
-from textual.message import Message
 from textual.widgets import Footer, Static
 
 from audit_stream.display import safe
@@ -55,7 +54,8 @@ class DetailScreen(ClosesOnce[None]):
     `before` is the event with the id right before, if it is in memory; otherwise it is fetched from `log`. `url` is
     what curl lines speak to. `row` changes with every jump; a jump's row is checked, `row.check` and all. `on_read`
     is told of each event that was read from `log`, checked, with the one before it. `said_of` is what stands against an
-    event otherwise.
+    event otherwise. `on_filter` gets a term to filter by, with `-` before it to leave out what it matches; `on_mark`
+    and `on_note` the event that is to be marked or written about.
     """
 
     DEFAULT_CSS = """
@@ -127,27 +127,6 @@ class DetailScreen(ClosesOnce[None]):
         Binding("M", "note", "Note", id="note", show=False),
     ]
 
-    class FilterWanted(Message):
-        """The events are to be filtered by a term, which begins with `-` to leave out what it matches."""
-
-        def __init__(self, term: str) -> None:
-            super().__init__()
-            self.term = term
-
-    class MarkWanted(Message):
-        """The event is to be marked, or its mark taken away."""
-
-        def __init__(self, row: Row) -> None:
-            super().__init__()
-            self.row = row
-
-    class NoteWanted(Message):
-        """A note on the event is to be written."""
-
-        def __init__(self, row: Row) -> None:
-            super().__init__()
-            self.row = row
-
     def __init__(
         self,
         row: Row,
@@ -158,6 +137,9 @@ class DetailScreen(ClosesOnce[None]):
         kinds: KindRegistry,
         on_read: Callable[[Row, Row | None], None] = lambda row, before: None,
         said_of: Callable[[int], str] = lambda event_id: "",
+        on_filter: Callable[[str], None] = lambda term: None,
+        on_mark: Callable[[Row], None] = lambda row: None,
+        on_note: Callable[[Row], None] = lambda row: None,
     ) -> None:
         super().__init__()
         self.row = row
@@ -168,6 +150,9 @@ class DetailScreen(ClosesOnce[None]):
         self._kinds = kinds
         self._on_read = on_read
         self._said_of = said_of
+        self._on_filter = on_filter
+        self._on_mark = on_mark
+        self._on_note = on_note
         self._section = "payload"
 
     def compose(self) -> ComposeResult:
@@ -346,17 +331,16 @@ class DetailScreen(ClosesOnce[None]):
         if term is None:
             self._say("move to a field of the payload first")
             return
-        # To the app, because what a screen is sent may not be handled any more once it is closed.
-        self.app.post_message(self.FilterWanted(f"{sign}{term}"))
+        self._on_filter(f"{sign}{term}")
         self.dismiss()
 
     def action_mark(self) -> None:
         """Have the event marked."""
-        self.app.post_message(self.MarkWanted(self.row))
+        self._on_mark(self.row)
 
     def action_note(self) -> None:
         """Have a note written on the event."""
-        self.app.post_message(self.NoteWanted(self.row))
+        self._on_note(self.row)
 
 
 def _content(lines: list[DetailLine]) -> Content:

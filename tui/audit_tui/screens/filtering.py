@@ -67,7 +67,7 @@ class FilterKeys(MainPart):
 
     def action_cell_filter(self, exclude: bool) -> None:
         """Filter by the cell under the cursor, or filter it out."""
-        from audit_tui.model.filter_text import cell_term, negated, with_term
+        from audit_tui.model.filter_text import cell_term, negated
 
         row = self.table.cursor_row
         if row is None:
@@ -76,7 +76,13 @@ class FilterKeys(MainPart):
         if not term:
             self.say("choose a cell with the left and right keys: a payload's fields are in the detail, by Enter")
             return
-        self.apply_filter(with_term(self.session.view.filter_text, negated(term) if exclude else term))
+        self.add_term(negated(term) if exclude else term)
+
+    def add_term(self, term: str) -> None:
+        """Filter by one term more."""
+        from audit_tui.model.filter_text import with_term
+
+        self.apply_filter(with_term(self.session.view.filter_text, term))
 
     def action_widen(self) -> None:
         """Take the last term of the filter away."""

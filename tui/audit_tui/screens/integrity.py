@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, VerticalScroll
 from textual.content import Content
-from textual.message import Message
 from textual.widgets import Footer, Static
 
 from audit_stream.display import safe
@@ -43,7 +42,8 @@ class IntegrityScreen(ClosesOnce[None]):
 
     `heads` are those remembered on disk. `load_around` gives the events around one, checked or not, or raises
     ClientError; `stored` an event as it was received earlier, if it is still in memory. `cuts` are what is gone from
-    the log, `head_id` gives its last id now. `log` is what people call it.
+    the log, `head_id` gives its last id now. `log` is what people call it. The keys do what `verify`, `acknowledge`,
+    `accept` (which asks first) and `show_gone` are.
     """
 
     DEFAULT_CSS = """
@@ -78,18 +78,6 @@ class IntegrityScreen(ClosesOnce[None]):
         Binding("b", "close", "Close", id="integrity", show=False),
     ]
 
-    class VerifyWanted(Message):
-        """A verdict is wanted now."""
-
-    class AcceptWanted(Message):
-        """The history that there is now is perhaps to be accepted: ask."""
-
-    class GoneWanted(Message):
-        """The copies of what the log no longer holds are wanted."""
-
-    class Acknowledged(Message):
-        """A person has seen what the badge says."""
-
     def __init__(
         self,
         integrity: Integrity,
@@ -103,6 +91,10 @@ class IntegrityScreen(ClosesOnce[None]):
         log: str = "",
         now_s: Callable[[], float] = time.monotonic,
         now_ms: Callable[[], int] = system_clock_ms,
+        verify: Callable[[], None] = lambda: None,
+        acknowledge: Callable[[], None] = lambda: None,
+        accept: Callable[[], None] = lambda: None,
+        show_gone: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__()
         self._integrity = integrity
@@ -115,6 +107,10 @@ class IntegrityScreen(ClosesOnce[None]):
         self._log_name = log
         self._now_s = now_s
         self._now_ms = now_ms
+        self._verify = verify
+        self._acknowledge = acknowledge
+        self._accept = accept
+        self._show_gone = show_gone
         self._badge: Badge | None = None
         self._loaded: object = None
         self._explained: Callable[[int | None], str] = lambda width: ""
@@ -235,21 +231,21 @@ class IntegrityScreen(ClosesOnce[None]):
 
     def action_verify(self) -> None:
         """Ask for a verdict now."""
-        self.post_message(self.VerifyWanted())
+        self._verify()
 
     def action_accept(self) -> None:
         """Ask whether the history that there is now is to be accepted."""
-        self.post_message(self.AcceptWanted())
+        self._accept()
 
     def action_gone(self) -> None:
         """The copies of what the log no longer holds."""
-        self.post_message(self.GoneWanted())
+        self._show_gone()
 
     def action_acknowledge(self) -> None:
         """Say that a person has seen the alarm."""
         if self._badge is not None and self._badge.is_alarm:
-            self.post_message(self.Acknowledged())
-            self.call_later(self.app.call_later, self.refresh_all)  # once the app has had the message
+            self._acknowledge()
+            self.refresh_all()
 
     def action_close(self) -> None:
         """Back to where one came from."""

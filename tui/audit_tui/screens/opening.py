@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 from textual import on
 from textual.binding import Binding
@@ -43,10 +44,12 @@ class OpeningKeys(MainPart):
 
     def open_detail(self, row: Row) -> None:
         """The whole event."""
+        self._open_detail(row, self.session.ring.find(row.event_id - 1), self.session.integrity.said_of)
+
+    def _open_detail(self, row: Row, before: Row | None, said_of: Callable[[int], str]) -> None:
         from audit_tui.screens.detail import DetailScreen
 
         session = self.session
-        before = session.ring.find(row.event_id - 1)
         self.app.push_screen(
             DetailScreen(
                 row,
@@ -55,7 +58,10 @@ class OpeningKeys(MainPart):
                 log=session.log,
                 kinds=session.kinds,
                 on_read=session.observe,
-                said_of=session.integrity.said_of,
+                said_of=said_of,
+                on_filter=self.later(self.add_term),
+                on_mark=self.later(self.toggle_mark),
+                on_note=self.later(self.write_note),
             )
         )
 
@@ -80,6 +86,10 @@ class OpeningKeys(MainPart):
                     log=session.log.url,
                     now_s=session.clock.now_s,
                     now_ms=session.clock.now_ms,
+                    verify=self.action_verify,
+                    acknowledge=self.action_acknowledge,
+                    accept=self.later(self.action_accept),
+                    show_gone=self.later(self.open_gone),
                 )
             )
 
@@ -97,26 +107,13 @@ class OpeningKeys(MainPart):
 
     def open_copy(self, row: Row, before: Row | None) -> None:
         """A whole event that only this console has."""
-        from audit_tui.screens.detail import DetailScreen
-
-        session = self.session
 
         def said_of(event_id: int) -> str:
             if event_id == row.event_id:
                 return "no longer in the log: this is the copy that was received here"
-            return session.integrity.said_of(event_id)
+            return self.session.integrity.said_of(event_id)
 
-        self.app.push_screen(
-            DetailScreen(
-                row,
-                before,
-                url=session.log.url,
-                log=session.log,
-                kinds=session.kinds,
-                on_read=session.observe,
-                said_of=said_of,
-            )
-        )
+        self._open_detail(row, before, said_of)
 
     def action_verify(self) -> None:
         """Ask for a verdict now."""
