@@ -6,20 +6,18 @@ events that hold; a property test holds it to the same answers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from audit_stream.canonical import canonical_bytes, canonical_event, hash_of
 from audit_stream.chain import GENESIS_HASH
-from audit_stream.errors import ChainError
 from audit_stream.numbers import read_float
 
 if TYPE_CHECKING:
     from audit_stream.event import Event  # the verifying process starts sooner without it
 
-__all__ = ["EventCheck", "check_link", "check_served", "hash_mismatch", "verify_export"]
+__all__ = ["EventCheck", "check_link", "check_served", "hash_mismatch"]
 
 
 class EventCheck(msgspec.Struct, frozen=True, gc=False):
@@ -140,33 +138,6 @@ def check_link(expected_id: int, expected_prev: str, *, event_id: int, prev_hash
     if event_id != expected_id:
         return f"event_id should be {expected_id}, got {event_id}"
     return None if prev_hash == expected_prev else _link_mismatch(expected_id)
-
-
-def verify_export(
-    events: Iterable[dict[str, Any]], *, hashed: Callable[[dict[str, Any]], bytes | None] | None = None
-) -> Iterator[tuple[bytes, dict[str, Any]]]:
-    """Check events as `GET /events` exports them, from event 1 on; yields each one's canonical bytes and fields.
-
-    The export of audit-stream 0.1.0 is not canonical text, so the bytes are encoded anew; that the hash fits them
-    proves that they are the bytes which were hashed. `hashed` gives the bytes that have an event's hash, None when it
-    finds none, for those who look further than the canonical form. Raises ChainError at the first event that does not
-    fit.
-    """
-    expected_id, expected_prev = 1, GENESIS_HASH
-    for fields in events:
-        reason = check_link(expected_id, expected_prev, event_id=fields["event_id"], prev_hash=fields["prev_hash"])
-        if reason is not None:
-            raise ChainError(expected_id, reason)
-        canonical = (hashed or _canonical_if_it_fits)(fields)
-        if canonical is None:
-            raise ChainError(expected_id, hash_mismatch(expected_id))
-        yield canonical, fields
-        expected_id, expected_prev = expected_id + 1, fields["hash"]
-
-
-def _canonical_if_it_fits(fields: dict[str, Any]) -> bytes | None:
-    canonical = canonical_bytes(fields)
-    return canonical if hash_of(canonical) == fields["hash"] else None
 
 
 def _link_mismatch(event_id: int) -> str:

@@ -11,7 +11,8 @@ from audit_stream.canonical import hash_of, splice_hash
 from audit_stream.chain import GENESIS, link
 from audit_stream.errors import ChainError
 from audit_stream.event import EventReader
-from audit_stream.event_check import check_link, verify_export
+from audit_stream.event_check import check_link
+from audit_stream.exports import verify_export
 
 READER = EventReader(clock_ms=lambda: 1_780_000_000_000)
 

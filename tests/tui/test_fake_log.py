@@ -9,7 +9,7 @@ import pytest
 
 from audit_stream.client import Live, Lost, RawEvent, Selection
 from audit_stream.errors import ClientError
-from audit_stream.event_check import verify_export
+from audit_stream.exports import verify_export
 from audit_tui.log import Log
 from tests.tui.fake_log import FakeLog, make_log, tampered
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
 from audit_stream.errors import AuditStreamError, ChainError
-from audit_stream.event_check import verify_export
+from audit_stream.exports import EVENT_FIELDS, is_event, verify_export
 from audit_stream.restoring import Change, Restorer
 
 __all__ = ["Chain", "Doubtful", "UnreadableExport"]
@@ -26,16 +26,6 @@ _FETCH_AGAIN = "fetch it again, with curl -sf"
 
 _MAX_DOUBTS = 10
 """Events that are named; to look for what each may have held takes up to a second."""
-
-_FIELDS: dict[str, type] = {
-    "event_id": int,
-    "timestamp": str,
-    "kind": str,
-    "source": str,
-    "payload": dict,
-    "prev_hash": str,
-    "hash": str,
-}
 
 
 class UnreadableExport(AuditStreamError):
@@ -103,8 +93,8 @@ def _events(file: BinaryIO) -> Iterator[dict[str, Any]]:
     for number, fields in enumerate(_objects(file), 1):
         if number == 1 and "event_id" not in fields and "detail" in fields:
             raise UnreadableExport(f"it is an error that a daemon answered: {str(fields['detail'])[:_MAX_SHOWN]}")
-        if set(fields) != set(_FIELDS) or any(type(fields[name]) is not type_ for name, type_ in _FIELDS.items()):
-            raise UnreadableExport(f"item {number} is no event as GET /events gives it: {', '.join(_FIELDS)}")
+        if not is_event(fields):
+            raise UnreadableExport(f"item {number} is no event as GET /events gives it: {', '.join(EVENT_FIELDS)}")
         try:
             f"{fields['kind']}{fields['source']}".encode()
         except UnicodeEncodeError:

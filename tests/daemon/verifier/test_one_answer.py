@@ -16,7 +16,8 @@ from audit_stream.canonical import canonical_bytes, hash_of, prepare
 from audit_stream.chain import GENESIS, Head, link
 from audit_stream.client import RawEvent
 from audit_stream.errors import ChainError
-from audit_stream.event_check import EventCheck, hash_mismatch, verify_export
+from audit_stream.event_check import EventCheck, hash_mismatch
+from audit_stream.exports import verify_export
 from audit_stream.kinds import DEFAULT_KINDS
 from audit_stream.logfile.canonical_form import encoded, event_fields
 from audit_stream.logfile.segment import Break, check_segment, state_before

@@ -13,7 +13,7 @@ from typing import Any
 
 import httpx
 
-from audit_stream.event_check import verify_export
+from audit_stream.exports import verify_export
 from tests.daemon_process import DEADLINE_S
 
 NDJSON = {"Accept": "application/x-ndjson"}

@@ -19,6 +19,7 @@ import msgspec
 from audit_stream.canonical import canonical_bytes, canonical_event, hash_of
 from audit_stream.errors import ClientError
 from audit_stream.event import Event
+from audit_stream.exports import is_event
 from audit_stream.logfile.served import with_claimed_hash
 from audit_stream.numbers import read_float
 
@@ -31,15 +32,6 @@ _MAX_NOTED = 1_000
 _UNFINISHED = b"{"
 """Stands for what is missing of an array that breaks off between two items."""
 _MAX_CUTS_TRIED = 16
-_FIELDS: dict[str, type] = {
-    "event_id": int,
-    "timestamp": str,
-    "kind": str,
-    "source": str,
-    "payload": dict,
-    "prev_hash": str,
-    "hash": str,
-}
 
 Fingerprint = tuple[int, int, int, int]
 """Device, inode, size and time of change: another one says that the file must be read anew."""
@@ -200,13 +192,14 @@ def _series_of(item: bytes) -> tuple[int, str, str] | None:
 def _fields(raw: bytes) -> dict[str, Any] | None:
     """The fields as Python's `json` understands them, which 0.1.0 hashed; None when they are not an event's."""
     try:
-        fields = json.loads(raw)
+        fields: dict[str, Any] = json.loads(raw)
+        if not is_event(fields) or not -(2**63) <= fields["event_id"] < 2**63:
+            return None
         canonical_bytes(fields)
         f"{fields['kind']}{fields['source']}{fields['timestamp']}".encode()
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (ValueError, RecursionError):
         return None
-    fits = set(fields) == set(_FIELDS) and all(type(fields[name]) is type_ for name, type_ in _FIELDS.items())
-    return fields if fits and -(2**63) <= fields["event_id"] < 2**63 else None
+    return fields
 
 
 def _sorted(found: ExportFile) -> ExportFile:
