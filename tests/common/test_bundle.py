@@ -103,6 +103,12 @@ def test_an_edited_event_is_named() -> None:
     assert report.proven == ()
 
 
+def test_an_event_that_was_linked_elsewhere_is_named_for_its_link_and_its_hash() -> None:
+    edited = EVENTS[6].replace(HEADS[5].hash.encode(), b"f" * 64)
+    report = check(read(make([*EVENTS[4:6], edited, *EVENTS[7:]], selected=[5], head=HEADS[11], written=WRITTEN)))
+    assert [fault.reason for fault in report.faults] == ["prev_hash mismatch at event #7", "hash mismatch at event #7"]
+
+
 def test_a_rewritten_event_breaks_the_link_after_it() -> None:
     (rewritten,) = link(HEADS[5], [prepare(kind="other", source="x", payload={}, timestamp="", time_ms=None)])
     events = [*EVENTS[4:6], splice_hash(rewritten.canonical, rewritten.hash), *EVENTS[7:]]
