@@ -83,7 +83,7 @@ class EventCheck(msgspec.Struct, frozen=True, gc=False):
         if self.canonical is None:
             return "the last key of a served event must be its hash"
         try:
-            anew = canonical_bytes(_content.decode(self.canonical))
+            anew = canonical_bytes(_read_fields(self.canonical))
         except (ValueError, RecursionError) as error:
             return f"its fields cannot be encoded anew: {error}"
         return "" if anew == self.canonical else "encoding its fields anew gives other bytes"
@@ -107,8 +107,8 @@ class _Carried(msgspec.Struct, gc=False):
     hash: str
 
 
-_carried = msgspec.json.Decoder(_Carried)
-_content = msgspec.json.Decoder(dict[str, Any], float_hook=read_float)
+_read_carried = msgspec.json.Decoder(_Carried).decode
+_read_fields = msgspec.json.Decoder(dict[str, Any], float_hook=read_float).decode
 
 
 def check_served(served: bytes, before: _Placed | None, *, event: Event | None = None) -> EventCheck:
@@ -117,7 +117,7 @@ def check_served(served: bytes, before: _Placed | None, *, event: Event | None =
     `event` are its fields, from whoever has read them already. Otherwise raises what msgspec does for bytes that are no
     event: DecodeError, UnicodeDecodeError, RecursionError.
     """
-    carried = _carried.decode(served) if event is None else event
+    carried = _read_carried(served) if event is None else event
     event_id = carried.event_id
     canonical: bytes | None
     expected: str | None = None

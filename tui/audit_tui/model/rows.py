@@ -67,7 +67,7 @@ class Row(msgspec.Struct, gc=False):  # in no cycle, and there are tens of thous
     @property
     def hash(self) -> str:
         """The hash that it was served with."""
-        return _hash.decode(self.raw).hash
+        return _read_hash(self.raw).hash
 
     @property
     def prev_hash(self) -> str:
@@ -125,7 +125,7 @@ class _Numbered(msgspec.Struct):
 
 
 _numbered = msgspec.json.Decoder(_Numbered)
-_hash = msgspec.json.Decoder(_Hash)
+_read_hash = msgspec.json.Decoder(_Hash).decode
 _links = msgspec.json.Decoder(_Links)
 _events = msgspec.json.Decoder(Event, float_hook=read_float)
 
