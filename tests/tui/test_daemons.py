@@ -65,7 +65,7 @@ def test_another_daemon_is_opened_by_a_key_and_each_keeps_its_filter(tmp_path: P
             await switch(seen, OTHER)
             await seen.until(lambda: seen.cursor == 50)
             assert seen.main.session.view.filter_text == ""  # what was given on the command line is the first one's
-            seen.main.apply_filter("kind:breaker_opened")
+            seen.main.filters.apply("kind:breaker_opened")
             await switch(seen, ONE)
             await seen.until(lambda: bool(seen.ids))
             assert seen.main.session.view.filter_text == "kind:request_denied"
@@ -145,7 +145,7 @@ def test_a_red_badge_that_nobody_acknowledged_outlives_the_session_and_a_repair(
         log.raw[:] = whole
         rung: list[str] = []
         async with console(log, tmp_path) as seen:
-            seen.app.raise_alarm = lambda alarm: rung.append(alarm.text)  # type: ignore[method-assign]
+            seen.app.bell = lambda: rung.append(seen.app.badge_text)  # type: ignore[method-assign]
             await seen.until(lambda: seen.app.badge_text == "was BROKEN at #5, holds again: acknowledge")
             await seen.until(lambda: bool(rung))
             await seen.keys("a")

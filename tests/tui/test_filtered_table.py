@@ -62,7 +62,7 @@ def test_a_filter_over_more_than_a_slice_in_memory_shows_each_event_once_and_in_
             for number in range(600):
                 log.append(RARE if number % 100 == 0 else "other", "cron")
             await seen.until(lambda: seen.cursor == 3600)
-            seen.main.apply_filter(f"kind:{RARE}")
+            seen.main.filters.apply(f"kind:{RARE}")
             await seen.until(lambda: seen.ids[:1] == [5])
             of_log = [*range(5, 3001, 7), *range(3001, 3601, 100)]
             assert seen.ids == of_log
@@ -82,7 +82,7 @@ def test_of_a_filtered_export_nothing_is_missed_that_enter_could_load(tmp_path: 
             assert len(gaps) == len(part) - 1
             assert all(gap.absent for gap in gaps)
             assert any("2 missing: #97–#98 are not in the log" in line for line in seen.lines)
-            seen.main.apply_filter(f"kind:{RARE}")
+            seen.main.filters.apply(f"kind:{RARE}")
             of_log = [n for n in range(3, 101, 3) if n % 7 == 5]
             await seen.until(lambda: [getattr(item, "event_id", 0) for item in seen.main.session.view.items] == of_log)
             assert f"{len(of_log)} shown" in seen.status
@@ -114,7 +114,7 @@ def test_a_search_says_how_far_it_is_and_can_be_stopped_and_gone_on_with(tmp_pat
         log = SlowLog(make_log(3300).raw)
         async with console(log, tmp_path) as seen:
             await seen.until(lambda: seen.cursor == 3300)
-            seen.main.apply_filter(NONE)
+            seen.main.filters.apply(NONE)
             await seen.until(lambda: log.searches == [(2000, 3001)])
             await seen.until(lambda: searched(seen) == "searching · back to #3,001 · Esc stops")
             assert "no event passes the filter so far: searching · back to #3,001" in seen.lines[2]
@@ -148,7 +148,7 @@ def test_a_search_that_a_busy_daemon_refuses_waits_and_goes_on_in_shorter_steps(
             log.turns.release()
         async with console(log, tmp_path) as seen:
             await seen.until(lambda: seen.cursor == 2300)
-            seen.main.apply_filter(NONE)
+            seen.main.filters.apply(NONE)
             await seen.until(lambda: "waiting: too many searches" in searched(seen) + seen.lines[2])
             await seen.until(lambda: "no event passes the filter: w" in seen.lines[2])
             assert log.searches[:4] == [(1000, 2001), (1500, 2001), (1500, 2001), (1000, 1501)]
@@ -165,7 +165,7 @@ def test_a_search_that_fails_stops_until_somebody_goes_on_with_it(tmp_path: Path
             log.turns.release()
         async with console(log, tmp_path) as seen:
             await seen.until(lambda: seen.cursor == 2300)
-            seen.main.apply_filter(NONE)
+            seen.main.filters.apply(NONE)
             await seen.until(lambda: "no such search" in seen.said)
             assert searched(seen) == "stopped · back to #2,001 · Up goes on"
             seen.main.table.post_message(EventTable.OlderWanted())  # as it was on its way when the search failed
@@ -184,12 +184,12 @@ def test_an_answer_to_a_former_filter_changes_nothing(tmp_path: Path) -> None:
         async with console(log, tmp_path) as seen:
             await seen.until(lambda: seen.cursor == 2000)
             view, pages = seen.main.session.view, seen.main.session.pages
-            seen.main.apply_filter(f"kind:{RARE}")
+            seen.main.filters.apply(f"kind:{RARE}")
             await seen.until(lambda: bool(log.searches))
             late = asyncio.create_task(pages.load_older())
             around = asyncio.create_task(pages.show_around(700))
             await asyncio.sleep(0)
-            seen.main.apply_filter("kind:other")
+            seen.main.filters.apply("kind:other")
             for _ in range(20):
                 log.turns.release()
             await asyncio.gather(late, around)
@@ -209,7 +209,7 @@ def test_find_says_that_it_looked_at_what_is_loaded_and_goes_on_in_the_history(t
         async with console(with_a_needle(3000, 1700), tmp_path) as seen:
             await seen.until(lambda: seen.cursor == 3000)
             if filter_:
-                seen.main.apply_filter(filter_)
+                seen.main.filters.apply(filter_)
             await seen.keys("f", *"needle")
             matches = seen.main.query_one("#matches", Static)
             await seen.until(lambda: str(matches.content) == "not found in what is loaded")

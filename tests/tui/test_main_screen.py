@@ -16,6 +16,7 @@ from textual.widgets import Static
 
 from audit_stream.kinds import Severity
 from audit_tui.app import ConsoleApp, Opening
+from audit_tui.controllers.status import shown_text
 from audit_tui.log import Log
 from audit_tui.model.ring import Ring
 from audit_tui.model.rows import Row
@@ -64,6 +65,11 @@ class Console:
     def said(self) -> list[str]:
         """The notices on the screen."""
         return [notification.message for notification in self.app._notifications]
+
+    @property
+    def shown(self) -> str:
+        """What the status says of the table, all of it."""
+        return shown_text(self.main.session, self.main.table.cursor)
 
     @property
     def status(self) -> str:
@@ -129,7 +135,7 @@ def test_moving_up_pauses_and_nothing_moves_until_the_live_end_is_wanted(tmp_pat
             assert seen.cursor == 98
             assert [line[:-1] for line in seen.lines] == [line[:-1] for line in before]  # but for the scroll bar
             assert seen.main.session.view.worst is Severity.CRITICAL
-            assert "PAUSED +20 new, worst critical" in seen.main._shown_text()
+            assert "PAUSED +20 new, worst critical" in seen.shown
             await seen.keys("down", "down", "down")
             assert not seen.main.session.view.following  # off holds
             await seen.keys("end")
@@ -176,7 +182,7 @@ def test_a_filter_holds_for_live_and_history_and_survives_a_reconnect(tmp_path: 
             log.append("other", "cron")
             log.come_back()
             await seen.until(lambda: seen.ids[-1] == 701)
-            assert "of" in seen.main._shown_text()
+            assert "of" in seen.shown
 
     run(main)
 
@@ -226,8 +232,8 @@ def test_what_is_left_is_restored(tmp_path: Path) -> None:
         log = make_log(50)
         async with console(log, tmp_path) as seen:
             await seen.keys("t")
-            seen.main.apply_filter("kind:other")
-            seen.main.apply_filter("severity:>=warning")
+            seen.main.filters.apply("kind:other")
+            seen.main.filters.apply("severity:>=warning")
             await seen.pilot.pause()
             await seen.keys("q")
         async with console(log, tmp_path) as seen:
@@ -326,9 +332,9 @@ def test_a_filter_that_nothing_in_memory_passes_looks_in_the_history(tmp_path: P
     async def main() -> None:
         async with console(make_log(2000), tmp_path) as seen:
             await seen.until(lambda: seen.cursor == 2000)
-            seen.main.apply_filter("id:5..9")
+            seen.main.filters.apply("id:5..9")
             await seen.until(lambda: seen.ids == [5, 6, 7, 8, 9])
-            assert "5 of 2,000 shown, the hidden ones not all checked" in seen.main._shown_text()
+            assert "5 of 2,000 shown, the hidden ones not all checked" in seen.shown
 
     run(main)
 
@@ -373,9 +379,9 @@ def test_changing_the_filter_far_back_stays_there(tmp_path: Path) -> None:
     async def main() -> None:
         async with console(make_log(3000), tmp_path) as seen:
             await seen.until(lambda: seen.cursor == 3000)
-            seen.main.go_to_event(700)
+            seen.main.history.go_to_event(700)
             await seen.until(lambda: seen.cursor == 700)
-            seen.main.apply_filter("kind:request_allowed,request_denied")
+            seen.main.filters.apply("kind:request_allowed,request_denied")
             await seen.until(lambda: seen.main.session.view.filtered and 690 <= seen.cursor <= 710)
             seen.main.action_widen()
             await seen.until(lambda: not seen.main.session.view.filtered and 690 <= seen.cursor <= 710)
@@ -407,7 +413,7 @@ def test_the_status_tells_of_a_filter_as_soon_as_its_first_rows_are_there(tmp_pa
                 return whole(ring)
 
             view.look_back = look_back  # type: ignore[method-assign]
-            seen.main.apply_filter("kind:request_denied")
+            seen.main.filters.apply("kind:request_denied")
             await seen.until(lambda: len(told) > 1)
             assert re.search(r"[\d,]+ of [\d,]+ shown", told[1])
 

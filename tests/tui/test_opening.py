@@ -113,7 +113,7 @@ def test_a_time_leads_to_the_first_event_that_passes_the_filter(tmp_path: Path) 
     async def main() -> None:
         async with console(make_log(3_000), tmp_path) as seen:
             await seen.until(lambda: seen.cursor == 3_000)
-            seen.main.apply_filter("kind:request_denied")
+            seen.main.filters.apply("kind:request_denied")
             await seen.until(lambda: bool(seen.ids) and all(event_id % 7 == 2 for event_id in seen.ids))
             await go_to(seen, at(601))
             await seen.until(lambda: seen.cursor == 604)

@@ -155,7 +155,7 @@ def test_a_declared_severity_counts_for_filters_and_for_the_worst_that_came_whil
         log = declaring(quota_exceeded="critical")
         async with console(log, tmp_path) as seen:
             await seen.until(lambda: seen.cursor == 6)
-            seen.main.apply_filter("severity:critical")
+            seen.main.filters.apply("severity:critical")
             await seen.until(lambda: seen.ids == [1, 3])
             await seen.keys("up")
             log.append("quota_exceeded", "gateway")

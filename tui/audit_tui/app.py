@@ -31,6 +31,7 @@ from audit_tui.user_data import UserData
 __all__ = ["ConsoleApp", "Opening"]
 
 _VERIFY_EVERY_S = 30.0
+_ALONE_EVERY_S = 1.0
 _SCREEN_S = 1.0
 """No screen takes so long to be there; a key must not wait for ever for one that has failed."""
 
@@ -85,6 +86,7 @@ class ConsoleApp(App[None]):
         # Not by the loop, which may be waiting to write to the terminal that is gone.
         loop = asyncio.get_running_loop()
         signal.signal(signal.SIGHUP, lambda *_: self._hang_up(loop))
+        self.set_interval(_ALONE_EVERY_S, self._leave_if_alone)
         await self.open_daemon(self.opening.url)
 
     def _end(self, code: int) -> None:
@@ -102,14 +104,14 @@ class ConsoleApp(App[None]):
         """The terminal is gone: there is nothing to give back, and writing to it would fail or wait for ever."""
         os._exit(128 + signal.SIGHUP)
 
-    def leave_if_alone(self) -> None:
+    def _leave_if_alone(self) -> None:
         """End when the terminal is gone and nobody said so, as when a shell that ignores SIGHUP stands between."""
         if not self.is_headless and sys.__stderr__ is not None and not os.isatty(sys.__stderr__.fileno()):
             self._hung_up()
 
     async def on_event(self, event: events.Event) -> None:
         """Let keys that were typed ahead wait until the screen that they are meant for is there."""
-        if isinstance(event, events.Key) and not event.is_forwarded and self._running:
+        if isinstance(event, events.Key) and not event.is_forwarded and self.is_running:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_SCREEN_S):
                     await self.screen._mounted_event.wait()
@@ -132,10 +134,6 @@ class ConsoleApp(App[None]):
 
     # Daemons
 
-    async def open_log(self, url: str) -> Log:
-        """What stands behind an address. Raises ClientError."""
-        return await self.opening.open_log(url)
-
     def known_daemons(self) -> dict[str, str]:
         """Addresses by name: the profiles, then those opened lately."""
         named = {name: profile.url for name, profile in self.user_data.config.profiles.items()}
@@ -145,7 +143,7 @@ class ConsoleApp(App[None]):
 
     async def open_daemon(self, url: str) -> None:
         """Show another daemon, as it was left."""
-        log = await self.open_log(url)
+        log = await self.opening.open_log(url)
         state = self.user_data.state.daemon(log.url)
         self._url = url
         if self._filter:
@@ -162,7 +160,15 @@ class ConsoleApp(App[None]):
             clock=clock,
             remember=lambda head: self.user_data.heads.remember(log.url, head, clock.now_ms()),
         )
-        self._main, self._warned_of = MainScreen(session, state), 0
+        self._warned_of = 0
+        self._main = MainScreen(
+            session,
+            state,
+            self.user_data,
+            raise_alarm=self.raise_alarm,
+            daemons=self.known_daemons,
+            open_log=self.opening.open_log,
+        )
         await self.push_screen(self._main)
 
     async def _close_daemon(self) -> None:
@@ -240,12 +246,6 @@ class ConsoleApp(App[None]):
             self.copy_to_clipboard(text)
         else:
             await self.action_quit()
-
-    def marks_changed(self) -> None:
-        """The table's stars."""
-        if self._main is not None:
-            self._main.table.marked = frozenset(mark.hash for mark in self.user_data.marks.all())
-            self._main.table.redraw()
 
     def raise_alarm(self, alarm: Badge) -> None:
         """The bell once, and a notification of the terminal (OSC 9), which shows even when one looks elsewhere."""

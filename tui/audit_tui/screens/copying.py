@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from textual.app import App
+from typing import Protocol
 
 __all__ = ["copy"]
 
@@ -12,7 +10,11 @@ _BIG_COPY = 100_000
 """Characters from which some terminals refuse OSC 52."""
 
 
-def copy(app: App[Any], text: str) -> str:
+class _Clipboard(Protocol):
+    def copy_to_clipboard(self, text: str) -> None: ...
+
+
+def copy(app: _Clipboard, text: str) -> str:
     """Put a text there (OSC 52). What to add to "copied": "", or that it is so much that it may not have arrived."""
     app.copy_to_clipboard(text)
     return f": {len(text):,} characters, which some terminals refuse" if len(text) > _BIG_COPY else ""

@@ -3,32 +3,37 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal
 from textual.events import Resize
+from textual.screen import Screen
 from textual.widgets import Input
 
-from audit_stream.display import safe
-from audit_stream.kinds import Severity
-from audit_tui.log import is_address
+from audit_tui.controllers.detail import DetailController
+from audit_tui.controllers.evidence import EvidenceController
+from audit_tui.controllers.filtering import FilterController
+from audit_tui.controllers.finding import FindController
+from audit_tui.controllers.history import HistoryController
+from audit_tui.controllers.host import Host
+from audit_tui.controllers.integrity import IntegrityController
+from audit_tui.controllers.marking import MarkController
+from audit_tui.controllers.status import empty_text, search_of, status_parts
+from audit_tui.log import Log
+from audit_tui.model.badge import Badge
 from audit_tui.model.columns import COLUMNS, TIME_FORMATS
-from audit_tui.model.connection import ConnectionState
-from audit_tui.model.searching import Searching, searching
-from audit_tui.screens.filtering import FilterKeys
-from audit_tui.screens.finding import FindKeys
-from audit_tui.screens.history import HistoryKeys
-from audit_tui.screens.opening import OpeningKeys
 from audit_tui.session import Session
 from audit_tui.storage.session_state import DaemonState
+from audit_tui.user_data import UserData
 from audit_tui.widgets.activity_panel import ActivityPanel
 from audit_tui.widgets.badge import BadgeWidget
 from audit_tui.widgets.event_table import EventTable
 from audit_tui.widgets.filter_bar import FilterBar
 from audit_tui.widgets.find_bar import FindBar
-from audit_tui.widgets.status_bar import StatusBar, StatusParts
+from audit_tui.widgets.status_bar import StatusBar
 
 __all__ = ["MainScreen"]
 
@@ -47,10 +52,38 @@ _SLOW_EVERY = 10
 """Ticks between two looks at what changes by itself: ages, rates, the panel."""
 
 
-class MainScreen(HistoryKeys, FindKeys, FilterKeys, OpeningKeys):
-    """Shows one session, and drives it: it runs as long as this screen is there."""
+class MainScreen(Screen[None]):
+    """Shows one session, and drives it: it runs as long as this screen is there.
+
+    `raise_alarm` is told of whatever is found broken. `daemons` gives the addresses to compare with, by name, and
+    `open_log` what stands behind one.
+    """
 
     BINDINGS = [  # noqa: RUF012 - Textual's own convention
+        Binding("b", "integrity", "Integrity", id="integrity"),
+        Binding("v", "verify", "Verify now", id="verify", show=False),
+        Binding("a", "acknowledge", "Acknowledge: silence the alarm", id="acknowledge", show=False),
+        Binding("A", "accept", "Accept the history that there is now", id="accept", show=False),
+        Binding("m", "mark", "Mark", id="mark", show=False),
+        Binding("M", "note", "Note", id="note", show=False),
+        Binding("D", "handover", "Hand-over", id="handover", show=False),
+        Binding("e", "export", "Export", id="export", show=False),
+        Binding("E", "bundle", "Evidence bundle", id="bundle", show=False),
+        Binding("c", "copy", "Copy event", id="copy", show=False),
+        Binding("C", "copy_curl", "Copy curl", id="copy-curl", show=False),
+        Binding("equals_sign", "compare", "Compare daemons", id="compare", show=False, key_display="="),
+        # Before anything else sees the key: what is typed or pasted right after it belongs into the bar.
+        Binding("slash", "filter", "Filter", id="filter", key_display="/", priority=True),
+        Binding("i", "cell_filter(False)", "Only this", id="include", show=False),
+        Binding("x", "cell_filter(True)", "Without this", id="exclude", show=False),
+        Binding("w", "widen", "Widen", id="widen", show=False),
+        Binding("F", "named_filters", "Named filters", id="named-filters", show=False),
+        Binding("p", "activity", "Kinds & sources", id="activity"),
+        Binding("f", "find", "Find", id="find", priority=True),  # as "filter"
+        Binding("n", "find_next(1)", "Next match", id="find-next", show=False),
+        Binding("N", "find_next(-1)", "Previous match", id="find-previous", show=False),
+        Binding("space", "pause", "Pause", id="pause"),
+        Binding("g", "go_to", "Go to", id="go-to"),
         Binding("t", "time", "Time format", id="time", show=False),
         Binding("o", "columns", "Columns", id="columns", show=False),
         Binding("escape", "escape", "Back to the table", show=False),
@@ -64,10 +97,38 @@ class MainScreen(HistoryKeys, FindKeys, FilterKeys, OpeningKeys):
     }
     """
 
-    def __init__(self, session: Session, state: DaemonState) -> None:
+    def __init__(
+        self,
+        session: Session,
+        state: DaemonState,
+        user_data: UserData,
+        *,
+        raise_alarm: Callable[[Badge], None],
+        daemons: Callable[[], dict[str, str]],
+        open_log: Callable[[str], Awaitable[Log]],
+    ) -> None:
         super().__init__()
         self.session = session
-        self.table = EventTable(session.view, now_ms=session.clock.now_ms, id="events")
+        self.table = table = EventTable(session.view, now_ms=session.clock.now_ms, id="events")
+        self._filter_bar = FilterBar()
+        self._panel = ActivityPanel(clock=session.clock.now_s)
+        self._find_bar = FindBar()
+        self._status = StatusBar()
+        self._host = host = Host(self, self.show_change)
+        self.history = HistoryController(session, table, host)
+        self.filters = FilterController(
+            session, table, self._filter_bar, self._panel, self.history, user_data=user_data, host=host
+        )
+        self._find = FindController(session, table, self._find_bar, host)
+        self._marks = MarkController(session, table, user_data, host)
+        self._evidence = EvidenceController(session, table, host)
+        self._detail = DetailController(session, self.filters, self._marks, host)
+        self._integrity = IntegrityController(
+            session, table, user_data, host, open_copy=self._detail.open_copy, daemons=daemons, open_log=open_log
+        )
+        self._name_actions()
+        self._user_data = user_data
+        self._raise_alarm = raise_alarm
         self._state = state
         self._ticks = 0
         self._theme = ""
@@ -77,30 +138,54 @@ class MainScreen(HistoryKeys, FindKeys, FilterKeys, OpeningKeys):
             self.table.time_format = state.time_format
         self.table.hidden = frozenset(COLUMNS) - frozenset(state.columns) if state.columns else frozenset()
 
+    def _name_actions(self) -> None:
+        """The keys that controllers handle: Textual looks up on the screen what a binding names."""
+        self.action_pause = self.history.pause
+        self.action_go_to = self.history.go_to
+        self.action_filter = self.filters.edit
+        self.action_cell_filter = self.filters.by_cell
+        self.action_widen = self.filters.widen
+        self.action_named_filters = self.filters.choose_named
+        self.action_activity = self.filters.toggle_panel
+        self.action_find = self._find.open
+        self.action_find_next = self._find.go_on
+        self.action_mark = self._marks.toggle
+        self.action_note = self._marks.write_note
+        self.action_handover = self._marks.hand_over
+        self.action_export = self._evidence.export
+        self.action_bundle = self._evidence.bundle
+        self.action_copy = self._evidence.copy
+        self.action_copy_curl = self._evidence.copy_curl
+        self.action_integrity = self._integrity.open
+        self.action_verify = self.session.verify_now
+        self.action_acknowledge = self._integrity.acknowledge
+        self.action_accept = self._integrity.accept
+        self.action_compare = self._integrity.compare
+
     def compose(self) -> ComposeResult:
         """The bar for the filter, the table with the panel, find, the status."""
-        yield FilterBar()
+        yield self._filter_bar
         with Horizontal(id="body"):
             yield self.table
-            yield ActivityPanel(clock=self.session.clock.now_s)
-        yield FindBar()
-        yield StatusBar()
+            yield self._panel
+        yield self._find_bar
+        yield self._status
 
     def on_mount(self) -> None:
         """Begin."""
         self.session.on_change = self._mark_dirty
-        self.query_one(ActivityPanel).display = bool(self._state.layout.get("panel"))
+        self._panel.display = bool(self._state.layout.get("panel"))
         self.table.focus()
-        self.console_app.marks_changed()
+        self._marks.draw()
         self.run_worker(self._begin(), group="session", exit_on_error=True)
         self.set_interval(_TICK_S, self._tick)
         self.show_change()
 
     async def _begin(self) -> None:
-        self.query_one(FilterBar).history = list(self._state.history)
-        self.run_worker(self.query_one(FilterBar).warm_up(), group="warm-up")
+        self._filter_bar.history = list(self._state.history)
+        self.run_worker(self._filter_bar.warm_up(), group="warm-up")
         if self._state.filter:
-            self.apply_filter(self._state.filter)
+            self.filters.apply(self._state.filter)
         await self.session.run()
 
     def on_screen_resume(self) -> None:
@@ -116,7 +201,7 @@ class MainScreen(HistoryKeys, FindKeys, FilterKeys, OpeningKeys):
         self._fit_panel(self.size.width)
 
     def _fit_panel(self, width: int) -> None:
-        panel = self.query_one(ActivityPanel)
+        panel = self._panel
         usual = _PANEL_CELLS if width >= 150 else 54 if width >= 130 else 38 if width >= 100 else 30
         panel.styles.width = max(usual, min(_PANEL_CELLS, width - 20)) if panel.has_focus else usual
 
@@ -141,20 +226,19 @@ class MainScreen(HistoryKeys, FindKeys, FilterKeys, OpeningKeys):
             self._slow_tick()
 
     def _slow_tick(self) -> None:
-        self.console_app.leave_if_alone()
         for alarm in self.session.integrity.new_alerts():
-            self.console_app.raise_alarm(alarm)
+            self._raise_alarm(alarm)
         while self.session.notices:
-            self.say(self.session.notices.popleft(), severity="warning")
-        for problem in self.console_app.user_data.new_problems():
-            self.say(problem, severity="warning")
+            self._host.say(self.session.notices.popleft(), severity="warning")
+        for problem in self._user_data.new_problems():
+            self._host.say(problem, severity="warning")
         if self.table.time_format == "relative" and self.is_current:
             self.table.refresh()
         self.run_worker(self._save(), group="disk")
 
     async def _save(self) -> None:
         """Keep what has changed, so that a window that is closed or a machine that fails takes little away."""
-        user_data, state = self.console_app.user_data, self.left_as()
+        user_data, state = self._user_data, self.left_as()
         await user_data.save_if_due()
         if (state, self.app.theme) != (self._state, self._theme) and self.session.stats is not None:
             self._state, self._theme = state, self.app.theme
@@ -166,83 +250,14 @@ class MainScreen(HistoryKeys, FindKeys, FilterKeys, OpeningKeys):
         """The status, the badge, and the panel if it is open."""
         if not self.is_mounted:
             return
-        now_s = self.session.clock.now_s()
-        session = self.session
-        self.table.show_empty(self._empty_text())
-        self.query_one(FilterBar).show_search(self._searching)
-        status = self.query_one(StatusBar)
-        status.show(self._status_parts(now_s))
-        status.show_badge(session.integrity.badge(now_s))
+        session, cursor = self.session, self.table.cursor
+        search = search_of(session, cursor)
+        self.table.show_empty(empty_text(session, search))
+        self._filter_bar.show_search(search)
+        self._status.show(status_parts(session, cursor, finding_at=self._find.at))
+        self._status.show_badge(session.integrity.badge(session.clock.now_s()))
         if self._ticks % _SLOW_EVERY == 0:
-            self.show_activity()
-
-    def show_activity(self) -> None:
-        """The panel, if it is open."""
-        panel = self.query_one(ActivityPanel)
-        if panel.display:
-            activity, now_s = self.session.activity, self.session.clock.now_s()
-            panel.show(activity.ranked(now_s, "kind"), activity.ranked(now_s, "source"))
-
-    def _status_parts(self, now_s: float) -> StatusParts:
-        connection = self.session.connection
-        style = {
-            ConnectionState.LIVE: "ok",
-            ConnectionState.CATCHING_UP: "warn",
-            ConnectionState.CONNECTING: "warn",
-        }.get(connection.state, "bad")
-        text = connection.text(now_s)
-        if connection.state is ConnectionState.LIVE and not is_address(self.session.log.url):
-            text = "file"
-        if connection.state is ConnectionState.RETRYING and connection.reason:
-            text = f"{text}: {safe(connection.reason)}"
-        return StatusParts(
-            daemon=safe(self.session.log.url.removeprefix("http://")),
-            connection=text,
-            connection_style=style,
-            rate_per_s=self.session.activity.rate_per_s(now_s),
-            delay_ms=self.session.delay_ms,
-            shown=self._shown_text(),
-        )
-
-    def _shown_text(self) -> str:
-        """Paused and how much came since, and what a filter hides."""
-        view, ring = self.session.view, self.session.ring
-        parts = []
-        if not view.following:
-            worst = f", worst {view.worst.label}" if view.waiting and view.worst > Severity.INFO else ""
-            missed = f" and {view.missed:,} missed" if view.missed else ""
-            parts.append(f"PAUSED +{view.waiting:,} new{missed}{worst} (End: live)")
-        if selected := self.table.cursor.selected_count:
-            parts.append(f"{selected:,} selected")
-        if self.finding_at:
-            parts.append(f"finding, at #{self.finding_at:,} (Esc: stop)")
-        if view.filtered:
-            checked = ring.rows and view.low >= max(ring.rows[0].event_id, ring.linked_from)
-            hidden = "the hidden ones checked" if checked else "the hidden ones not all checked"
-            stats = self.session.stats
-            of_all = "" if stats is not None and stats.count < stats.head.event_id else f" of {view.looked_at:,}"
-            parts.append(f"{view.row_count:,}{of_all} shown, {hidden}")  # of a part it is not known how many it hides
-        else:
-            parts.append(f"{ring.received:,} received")
-        return " · ".join(parts)
-
-    @property
-    def _searching(self) -> Searching | None:
-        pages = self.session.pages
-        cursor = self.table.cursor
-        return searching(self.session.view, cursor, searched_to=pages.searched_to, waits_for=pages.waits_for)
-
-    def _empty_text(self) -> str:
-        connection, view = self.session.connection, self.session.view
-        if connection.state in (ConnectionState.RETRYING, ConnectionState.REFUSED):
-            return safe(connection.reason)
-        if connection.state is ConnectionState.CONNECTING:
-            return f"connecting to {safe(self.session.log.url)} …"
-        if not view.filtered:
-            return "the log is empty: events appear here as they come"
-        if (search := self._searching) is not None:
-            return f"no event passes the filter so far: {search.text}"
-        return "no event passes the filter: w takes its last term away"
+            self.filters.draw_panel()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """While somebody types, the keys of the two bars are letters like others."""
@@ -252,7 +267,7 @@ class MainScreen(HistoryKeys, FindKeys, FilterKeys, OpeningKeys):
 
     def action_time(self) -> None:
         """Local, UTC, relative, or date and time."""
-        self.say(f"times: {self.table.next_time_format()}")
+        self._host.say(f"times: {self.table.next_time_format()}")
 
     def action_columns(self) -> None:
         """Hide the column under the cursor; on the summary, show all again."""
@@ -266,31 +281,80 @@ class MainScreen(HistoryKeys, FindKeys, FilterKeys, OpeningKeys):
 
     def action_escape(self) -> None:
         """End a search through the history; else what was selected or marked by find is not any more."""
-        search = self._searching
-        if self.finding_at or (search is not None and not search.halted):
-            self.stop_searching()
+        search = search_of(self.session, self.table.cursor)
+        if self._find.at or (search is not None and not search.halted):
+            self.history.stop_searching()
             return
         self.table.unselect()
         self.table.finder = None
         self.table.redraw()
         self.table.focus()
 
+    # What the widgets say
+
     @on(EventTable.Moved)
     def _moved(self) -> None:
         self.show_change()
 
+    @on(EventTable.Opened)
+    def _opened(self, message: EventTable.Opened) -> None:
+        if self.is_current:  # else a second Enter came before the first had opened it
+            self._detail.open(message.row)
+
+    @on(EventTable.GapOpened)
+    def _gap_opened(self, message: EventTable.GapOpened) -> None:
+        self.history.open_gap(message.gap)
+
+    @on(EventTable.OlderWanted)
+    def _older_wanted(self) -> None:
+        self.history.load_older()
+
+    @on(EventTable.NewerWanted)
+    def _newer_wanted(self) -> None:
+        self.history.load_newer()
+
+    @on(EventTable.StartWanted)
+    def _start_wanted(self) -> None:
+        self.history.to_start()
+
+    @on(EventTable.LiveWanted)
+    def _live_wanted(self) -> None:
+        self.history.to_live()
+
+    @on(FilterBar.Applied)
+    def _filter_applied(self, message: FilterBar.Applied) -> None:
+        self.filters.show(message.text, message.filter)
+
+    @on(ActivityPanel.Chosen)
+    def _chosen(self, message: ActivityPanel.Chosen) -> None:
+        self.filters.choose(message)
+
+    @on(ActivityPanel.Excluded)
+    def _excluded(self, message: ActivityPanel.Excluded) -> None:
+        self.filters.exclude(message.dimension, message.name)
+
+    @on(FindBar.Changed)
+    def _find_changed(self, message: FindBar.Changed) -> None:
+        self._find.find(message.text)
+
+    @on(FindBar.Cancelled)
+    def _find_cancelled(self) -> None:
+        self._find.find("")
+
     @on(BadgeWidget.Opened)
-    def _badge_widget_opened(self, message: BadgeWidget.Opened) -> None:
-        self.action_integrity()
+    def _badge_opened(self) -> None:
+        self._integrity.open()
+
+    # How it is left
 
     def left_as(self) -> DaemonState:
         """How this daemon is left."""
-        applied = self.query_one(FilterBar).history if self.is_mounted else self._state.history
+        applied = self._filter_bar.history if self.is_mounted else self._state.history
         return DaemonState(
             filter=self.session.view.filter_text,
             history=tuple(applied[-_KEPT_FILTERS:]),
             columns=tuple(name for name in COLUMNS if name not in self.table.hidden),
-            layout={"panel": bool(self.query_one(ActivityPanel).display)} if self.is_mounted else {},
+            layout={"panel": bool(self._panel.display)} if self.is_mounted else {},
             time_format=self.table.time_format,
             unacknowledged=self.session.integrity.unacknowledged,
         )

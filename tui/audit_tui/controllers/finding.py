@@ -1,118 +1,112 @@
-"""The main screen's find: in what is loaded, and on in the history when asked to."""
+"""Find: in what is loaded, and on in the history when asked to."""
 
 from __future__ import annotations
 
 import asyncio
 
-from textual import on
-from textual.binding import Binding
-
+from audit_tui.controllers.host import Host
 from audit_tui.model.columns import line_text
 from audit_tui.model.find import Finder
 from audit_tui.model.part import Item
 from audit_tui.model.rows import Row
-from audit_tui.screens.base import MainPart
+from audit_tui.session import Session
+from audit_tui.widgets.event_table import EventTable
 from audit_tui.widgets.find_bar import FindBar
 
-__all__ = ["FindKeys"]
+__all__ = ["FindController"]
 
 _SLICE = 500
 _UP, _DOWN = -1, 1
 
 
-class FindKeys(MainPart):
+class FindController:
     """A plain text in the rows that pass the filter.
 
-    `finding_at` is the event that find has come to in the history, 0 while it does not look there.
+    `at` is the event that it has come to in the history, 0 while it does not look there.
     """
 
-    BINDINGS = [  # noqa: RUF012 - Textual's own convention
-        Binding("f", "find", "Find", id="find", priority=True),  # as "filter"
-        Binding("n", "find_next(1)", "Next match", id="find-next", show=False),
-        Binding("N", "find_next(-1)", "Previous match", id="find-previous", show=False),
-    ]
+    def __init__(self, session: Session, table: EventTable, bar: FindBar, host: Host) -> None:
+        self.at = 0
+        self._session = session
+        self._table = table
+        self._bar = bar
+        self._host = host
+        self._told: object = None  # where it was last said that what is loaded has no more: the same key goes on there
 
-    finding_at = 0
-    _told: object = None  # where it was last said that what is loaded has no more: the same key goes on from there
-
-    def action_find(self) -> None:
+    def open(self) -> None:
         """Find within what is loaded, while typing."""
-        self.query_one(FindBar).open(self.table)
+        self._bar.open(self._table)
 
-    @on(FindBar.Changed)
-    def _find_bar_changed(self, message: FindBar.Changed) -> None:
-        self.table.finder = Finder(message.text) if message.text else None
-        self.table.redraw()
-        if self.table.finder is not None:
-            self.run_worker(self._find(self.table.finder), group="find", exclusive=True)
+    def find(self, text: str) -> None:
+        """Show what has the text, and go to the nearest; an empty text ends it."""
+        finder = Finder(text) if text else None
+        self._table.finder = finder
+        self._table.redraw()
+        if finder is not None:
+            self._host.read(lambda: self._find(finder), group="find")
 
-    @on(FindBar.Cancelled)
-    def _find_bar_cancelled(self) -> None:
-        self.table.finder = None
-        self.table.redraw()
-
-    def action_find_next(self, direction: int) -> None:
+    def go_on(self, direction: int) -> None:
         """To the next event that has what is looked for; once more where there is none: on in the history."""
-        finder = self.table.finder
+        finder = self._table.finder
         if finder is None:
-            self.action_find()
+            self.open()
             return
-        self.app.clear_notifications()
+        self._host.unsay()
         if self._told == self._place(finder, direction):
-            self.reading(lambda: self._find_in_history(finder, direction), group="find")
+            self._host.read(lambda: self._find_in_history(finder, direction), group="find")
         else:
-            self.run_worker(self._find_next(finder, direction), group="find", exclusive=True)
+            self._host.read(lambda: self._find_next(finder, direction), group="find")
 
     async def _find(self, finder: Finder) -> None:
         """While one types: the match that the cursor is on, or the first above it."""
-        await self._go_to_match(finder, _UP, self.table.cursor.place)
+        await self._go_to_match(finder, _UP, self._table.cursor.place)
         await self._count_matches(finder)
 
     async def _find_next(self, finder: Finder, direction: int) -> None:
-        if await self._go_to_match(finder, direction, self.table.cursor.place + direction):
+        if await self._go_to_match(finder, direction, self._table.cursor.place + direction):
             await self._count_matches(finder)
             return
-        view = self.session.view
+        view = self._session.view
         where, key, other = ("down", "n", "N goes up") if direction == _DOWN else ("up", "N", "n goes down")
         if view.attached if direction == _DOWN else view.at_start:
-            self.say(f"no match further {where}: {other}")
+            self._host.say(f"no match further {where}: {other}")
         else:
             self._told = self._place(finder, direction)
             last = view.high if direction == _DOWN else view.low
-            self.say(f"no match further {where} in what is loaded, to #{last:,}: {key} goes on in the history")
+            self._host.say(f"no match further {where} in what is loaded, to #{last:,}: {key} goes on in the history")
 
     async def _find_in_history(self, finder: Finder, direction: int) -> None:
         """The next match beyond what is loaded. The table stays as it is until there is one."""
-        view, pages = self.session.view, self.session.pages
+        view, pages = self._session.view, self._session.pages
         beginning, live, low, high = view.beginning, view.live, view.low, view.high
         try:
             while (high < live if direction == _DOWN else low > 1) and view.beginning == beginning:
-                self.finding_at = high if direction == _DOWN else low
-                self.show_change()
+                self.at = high if direction == _DOWN else low
+                self._host.show_change()
                 part = await (pages.after(high, live) if direction == _DOWN else pages.before(low))
                 found = next((row for row in part.items[::direction] if _has(finder, row)), None)
                 if isinstance(found, Row):
                     await pages.show_around(found.event_id)
-                    self.table.changed()
-                    self.table.go_to(found.event_id)
+                    self._table.changed()
+                    self._table.go_to(found.event_id)
                     await self._count_matches(finder)
                     return
                 low, high = part.low, part.high
             if view.beginning == beginning:
-                self.say(f"no match further {'down' if direction == _DOWN else 'up'}, in the history neither")
+                self._host.say(f"no match further {'down' if direction == _DOWN else 'up'}, in the history neither")
         finally:
-            self.finding_at = 0
-            self.show_change()
+            self.at = 0
+            self._host.show_change()
 
     async def _go_to_match(self, finder: Finder, direction: int, place: int) -> bool:
         """To the first match from a place of the window on, in slices, so that keys are answered meanwhile."""
-        items = list(self.session.view.items)
+        items = list(self._session.view.items)
         end = len(items) if direction == _DOWN else -1
         for count, at in enumerate(range(place, end, direction), 1):
             item = items[at] if 0 <= at < len(items) else None
             if isinstance(item, Row) and _has(finder, item):
-                self.table.go_to(item.event_id)
-                self.show_change()
+                self._table.go_to(item.event_id)
+                self._host.show_change()
                 return True
             if count % _SLICE == 0:
                 await asyncio.sleep(0)
@@ -120,10 +114,10 @@ class FindKeys(MainPart):
 
     async def _count_matches(self, finder: Finder) -> None:
         """Tell which of how many matches the cursor is on: in the bar, or once it is left in a notice."""
-        bar, cursor_row, view = self.query_one(FindBar), self.table.cursor_row, self.session.view
+        bar, cursor_row, view = self._bar, self._table.cursor_row, self._session.view
         position = total = 0
         for count, item in enumerate(list(view.items), 1):
-            if self.table.finder is not finder:
+            if self._table.finder is not finder:
                 return
             if _has(finder, item):
                 total += 1
@@ -134,11 +128,11 @@ class FindKeys(MainPart):
         if bar.display:
             bar.show_matches(position, total, whole=whole)
         else:
-            self.say(f"match {position:,} of {total:,}{'' if whole else ' in what is loaded'}")
+            self._host.say(f"match {position:,} of {total:,}{'' if whole else ' in what is loaded'}")
 
     def _place(self, finder: Finder, direction: int) -> object:
-        view = self.session.view
-        at = 0 if view.following else self.table.cursor.at
+        view = self._session.view
+        at = 0 if view.following else self._table.cursor.at
         return finder, direction, view.beginning, view.low, at
 
 
