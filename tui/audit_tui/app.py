@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
-from typing import Any
 
 import msgspec
 from textual import events
@@ -26,6 +24,7 @@ from audit_tui.log import Log
 from audit_tui.model.badge import Badge
 from audit_tui.screens.main import MainScreen
 from audit_tui.session import Session
+from audit_tui.textual_private import mounted, write_to_terminal
 from audit_tui.user_data import UserData
 
 __all__ = ["ConsoleApp", "Opening"]
@@ -112,9 +111,7 @@ class ConsoleApp(App[None]):
     async def on_event(self, event: events.Event) -> None:
         """Let keys that were typed ahead wait until the screen that they are meant for is there."""
         if isinstance(event, events.Key) and not event.is_forwarded and self.is_running:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_SCREEN_S):
-                    await self.screen._mounted_event.wait()
+            await mounted(self.screen, timeout_s=_SCREEN_S)
         await super().on_event(event)
 
     def action_command_palette(self) -> None:
@@ -251,11 +248,10 @@ class ConsoleApp(App[None]):
         """The bell once, and a notification of the terminal (OSC 9), which shows even when one looks elsewhere."""
         self.bell()
         self.notify(alarm.detail, title=alarm.text, severity="error", timeout=10, markup=False)
-        driver = self._driver
-        if driver is not None and not self.is_headless and os.environ.get("TERM") != "dumb":
-            driver.write(_notification(alarm.text, tmux="TMUX" in os.environ))
+        if os.environ.get("TERM") != "dumb":
+            write_to_terminal(self, _notification(alarm.text, tmux="TMUX" in os.environ))
 
-    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """For the palette: what Textual offers, and whatever has a key on the screen one is on."""
         yield from super().get_system_commands(screen)
         listed = {"command_palette"}
