@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from audit_tui.keymap import checked_keys, main_keys, screen_keys
 from audit_tui.model.badge import State
 from audit_tui.model.columns import CHECK_MARKS
 from audit_tui.storage.config import Config, Profile, load
-from audit_tui.storage.keymap import DEFAULT_KEYS, SCREEN_KEYS
 
 PAGE = (Path(__file__).parent.parent.parent / "docs" / "console.md").read_text()
 SAMPLE = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
@@ -21,7 +21,7 @@ def fields(type_: type[msgspec.Struct]) -> set[str]:
     return {field.name for field in msgspec.structs.fields(type_)}
 
 
-@pytest.mark.parametrize("name", [*DEFAULT_KEYS, *(name for own in SCREEN_KEYS.values() for name in own)])
+@pytest.mark.parametrize("name", [*main_keys(), *(name for own in screen_keys().values() for name in own)])
 def test_every_key_that_can_be_remapped_has_its_name_there(name: str) -> None:
     assert f"`{name}`" in PAGE
 
@@ -40,7 +40,7 @@ def test_the_settings_that_are_shown_are_all_there_are_and_can_be_used(tmp_path:
     (sample,) = SAMPLE
     file = tmp_path / "tui.toml"
     file.write_text(sample)
-    config = load(file)
+    config = load(file, checked_keys)
     shown = {name for name in fields(Config) if getattr(config, name) not in (None, {})}
     assert shown == fields(Config)
     assert all(getattr(profile, name) is not None for profile in config.profiles.values() for name in fields(Profile))

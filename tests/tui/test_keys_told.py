@@ -12,10 +12,10 @@ from pathlib import Path
 from textual.binding import Binding
 
 import audit_tui
-from audit_tui.storage.keymap import DEFAULT_KEYS, FIXED_KEYS, SCREEN_KEYS
+from audit_tui.keymap import FIXED_KEYS, main_keys, screen_keys
 
 PAGE = (Path(__file__).parents[2] / "docs" / "console.md").read_text(encoding="utf-8")
-NAMED = {**DEFAULT_KEYS, **{name: keys for own in SCREEN_KEYS.values() for name, keys in own.items()}}
+NAMED = {**main_keys(), **{name: keys for own in screen_keys().values() for name, keys in own.items()}}
 
 PLAIN = {"up", "down", "left", "right", "pageup", "pagedown", "home", "end", "enter", "space", "k", "j", "q"}
 """Keys that move, choose and close the same way everywhere: they have no names."""
@@ -72,6 +72,6 @@ def test_the_page_names_every_binding_that_can_be_remapped_and_no_other() -> Non
 def test_the_page_tells_the_keys_of_the_main_screen_and_no_others() -> None:
     (table,) = re.findall(r"(?:^\|.*\n)*^\| `b`, `v`, `a`, `A` \|.*\n(?:^\|.*\n)*", PAGE, re.MULTILINE)
     cells = "\n".join(line.split("|")[1] for line in table.splitlines())
-    keys = {SHOWN[key] for text in DEFAULT_KEYS.values() for key in text.split(",")}
+    keys = {SHOWN[key] for text in main_keys().values() for key in text.split(",")}
     assert {key for key in keys if not re.search(rf"(?<!\w){re.escape(key)}(?!\w)", cells)} == set()
     assert set(re.findall(r"`(\S)`", cells)) - keys == set()

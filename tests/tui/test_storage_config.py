@@ -8,19 +8,16 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from textual.binding import BindingsMap
 
+from audit_tui.keymap import checked_keys
 from audit_tui.storage.config import Config, ConfigError, Profile, load
-from audit_tui.storage.keymap import DEFAULT_KEYS, FIXED_KEYS, SCREEN_KEYS, KeymapError, checked_keys
 from audit_tui.storage.paths import config_path, state_directory
-
-MOVES = {"up", "down", "left", "right", "pageup", "pagedown", "home", "end", "h", "j", "k", "l"}
 
 
 def config(tmp_path: Path, text: str | bytes) -> Config:
     path = tmp_path / "tui.toml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return load(path)
+    return load(path, checked_keys)
 
 
 def refused(tmp_path: Path, text: str | bytes) -> str:
@@ -34,7 +31,7 @@ def refused(tmp_path: Path, text: str | bytes) -> str:
 
 
 def test_without_a_file_or_with_an_empty_one_everything_is_default(tmp_path: Path) -> None:
-    assert load(tmp_path / "none.toml") == config(tmp_path, "") == Config()
+    assert load(tmp_path / "none.toml", checked_keys) == config(tmp_path, "") == Config()
 
 
 def test_everything_that_can_be_set(tmp_path: Path) -> None:
@@ -110,7 +107,7 @@ def test_a_file_that_cannot_be_settings_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="settings are a short TOML file"):
         config(tmp_path, b"#" * (1 << 20) + b"\n")
     with pytest.raises(ConfigError, match=r"settings are a short TOML file|Is a directory"):
-        load(tmp_path)
+        load(tmp_path, checked_keys)
     with pytest.raises(ConfigError, match=r"nests too deeply|no TOML"):
         config(tmp_path, "theme = " + "[" * 50_000)
 
@@ -142,83 +139,6 @@ def test_a_file_that_cannot_be_settings_is_refused(tmp_path: Path) -> None:
 def test_nothing_but_our_error_escapes(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     with contextlib.suppress(ConfigError):
         assert isinstance(config(tmp_path_factory.mktemp("config"), content), Config)
-
-
-def test_two_bindings_can_swap_their_keys() -> None:
-    assert checked_keys({"find": "q", "quit": "f"}) == {"find": "q", "quit": "f"}
-
-
-def test_a_key_that_was_given_away_is_free_for_others() -> None:
-    assert checked_keys({"quit": "ctrl+q", "find": "f,q"}) == {"quit": "ctrl+q", "find": "f,q"}
-
-
-def test_a_key_that_is_written_twice_counts_once() -> None:
-    assert checked_keys({"find": "f, f,ctrl+f"}) == {"find": "f,ctrl+f"}
-
-
-def test_the_default_keys_are_valid_and_no_key_has_two_meanings() -> None:
-    assert checked_keys(DEFAULT_KEYS) == dict(DEFAULT_KEYS)
-    keys = [key for text in DEFAULT_KEYS.values() for key in text.split(",")]
-    assert len(keys) == len(set(keys))
-    assert not FIXED_KEYS & set(keys)
-
-
-def test_no_default_key_is_a_prefix_of_tmux_or_screen_or_needs_alt() -> None:
-    text = ",".join(DEFAULT_KEYS.values())
-    assert not [key for key in text.split(",") if key in ("ctrl+a", "ctrl+b") or key.startswith("alt+")]
-
-
-@pytest.mark.parametrize("screen", SCREEN_KEYS)
-def test_on_another_screen_too_no_key_has_two_meanings(screen: str) -> None:
-    own = SCREEN_KEYS[screen]
-    assert checked_keys(own) == dict(own)
-    with pytest.raises(KeymapError, match="'C' is the key of copy-curl already"):
-        checked_keys({next(iter(own)): "C"})
-
-
-def test_a_key_may_mean_something_else_on_another_screen() -> None:
-    assert checked_keys({"previous-event": "p", "handover-write": "f"}) == {
-        "previous-event": "p",
-        "handover-write": "f",
-    }
-
-
-def test_every_default_of_another_screen_is_a_binding_of_it() -> None:
-    from audit_tui.screens.compare import CompareScreen
-    from audit_tui.screens.detail import DetailScreen
-    from audit_tui.screens.gone import GoneScreen
-    from audit_tui.screens.handover import HandoverScreen
-    from audit_tui.screens.integrity import IntegrityScreen
-    from audit_tui.screens.named_filters import NamedFiltersScreen
-    from audit_tui.screens.note import NoteScreen
-    from audit_tui.widgets.activity_panel import ActivityPanel
-
-    found: dict[str, list[str]] = {}
-    screens = (CompareScreen, DetailScreen, HandoverScreen, GoneScreen, IntegrityScreen, NamedFiltersScreen, NoteScreen)
-    for widget in (*screens, ActivityPanel):
-        for key, binding in BindingsMap(widget.BINDINGS):
-            if binding.id is not None and binding.id not in DEFAULT_KEYS and key not in FIXED_KEYS:
-                found.setdefault(binding.id, []).append(key)
-            else:  # whatever is no way out of a screen can be remapped
-                assert binding.id is not None or key in {*FIXED_KEYS, "q", *MOVES}
-    assert found == {name: text.split(",") for own in SCREEN_KEYS.values() for name, text in own.items()}
-
-
-def test_every_default_is_a_binding_of_the_console() -> None:
-    from audit_tui.app import ConsoleApp
-    from audit_tui.screens.main import MainScreen
-    from audit_tui.widgets.event_table import EventTable
-
-    found: dict[str, list[str]] = {}
-    for widget in (ConsoleApp, MainScreen, EventTable):
-        for parent in widget.__mro__:
-            for key, binding in BindingsMap(parent.__dict__.get("BINDINGS", ())):
-                if binding.id is not None:
-                    found.setdefault(binding.id, []).append(key)
-    assert {name: sorted(set(keys)) for name, keys in found.items() if name in DEFAULT_KEYS} == {
-        name: sorted(text.split(",")) for name, text in DEFAULT_KEYS.items() if name in found
-    }
-    assert not set(DEFAULT_KEYS) - set(found)
 
 
 def test_paths_are_where_the_environment_says(tmp_path: Path) -> None:

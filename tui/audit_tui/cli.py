@@ -8,6 +8,7 @@ import gc
 import os
 import shlex
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,13 +113,19 @@ def _open(chosen: argparse.Namespace) -> int:
     from audit_tui.user_data import UserData
 
     try:
-        user_data = UserData(load(config_path(os.environ)), state_directory(os.environ))
+        user_data = UserData(load(config_path(os.environ), _checked_keys), state_directory(os.environ))
         opening = _opening(chosen, user_data)
         asyncio.run(_try(opening))
     except AuditStreamError as error:
         return _fail(str(error))
     user_data.load()
     return _run(opening, user_data)
+
+
+def _checked_keys(remapped: Mapping[str, str]) -> dict[str, str]:
+    from audit_tui.keymap import checked_keys  # imports every screen, for those who remap keys
+
+    return checked_keys(remapped)
 
 
 def _opening(chosen: argparse.Namespace, user_data: UserData) -> Opening:

@@ -1,7 +1,7 @@
 """What the console keeps on disk. Files are 0600, directories 0700.
 
 paths.py          where: platformdirs, or what AUDIT_TUI_CONFIG and AUDIT_TUI_STATE say
-config.py         the settings that a person writes, read only; keymap.py checks the keys in them
+config.py         the settings that a person writes, read only
 heads.py          verified heads of each daemon, by which a rewritten history is noticed
 marks.py          marks and notes on events
 session_state.py  how the console was left

@@ -20,7 +20,7 @@ from __future__ import annotations
 import math
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
@@ -29,10 +29,9 @@ import msgspec
 
 from audit_stream.display import safe
 from audit_stream.errors import AuditStreamError
-from audit_tui.storage.keymap import KeymapError, checked_keys
 from audit_tui.storage.shared_file import TooLarge, read_small
 
-__all__ = ["Config", "ConfigError", "Profile", "load"]
+__all__ = ["Config", "ConfigError", "FieldError", "Profile", "load"]
 
 T = TypeVar("T")
 
@@ -41,6 +40,10 @@ _MAX_BYTES = 1 << 20
 
 class ConfigError(AuditStreamError):
     """The settings cannot be used; one sentence that names the file and the field, and says what to do."""
+
+
+class FieldError(Exception):
+    """A field and what is wrong with it, as one sentence."""
 
 
 class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -76,8 +79,11 @@ class _Tables(msgspec.Struct, forbid_unknown_fields=True):
     keys: dict[str, Any] = {}
 
 
-def load(path: Path) -> Config:
-    """The settings in this file; defaults when there is no such file. Raises ConfigError."""
+def load(path: Path, check_keys: Callable[[Mapping[str, str]], dict[str, str]]) -> Config:
+    """The settings in this file; defaults when there is no such file. Raises ConfigError.
+
+    `check_keys` is `keymap.checked_keys`, which is called only where there are any.
+    """
     try:
         content = read_small(path, max_bytes=_MAX_BYTES)
     except TooLarge as error:
@@ -87,13 +93,9 @@ def load(path: Path) -> Config:
     if content is None:
         return Config()
     try:
-        return _config(_tables(content))
-    except _FieldError as error:
+        return _config(_tables(content), check_keys)
+    except FieldError as error:
         raise ConfigError(f"{safe(str(path))}: {safe(str(error))}") from None
-
-
-class _FieldError(Exception):
-    """A field and what is wrong with it."""
 
 
 def _tables(content: bytes) -> dict[str, Any]:
@@ -101,14 +103,14 @@ def _tables(content: bytes) -> dict[str, Any]:
         return tomllib.loads(content.decode())
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise _FieldError(f"line {line} is not UTF-8: save the file as UTF-8") from None
+        raise FieldError(f"line {line} is not UTF-8: save the file as UTF-8") from None
     except tomllib.TOMLDecodeError as error:
-        raise _FieldError(f"this is no TOML: {error}") from None
+        raise FieldError(f"this is no TOML: {error}") from None
     except RecursionError:
-        raise _FieldError("this nests too deeply for settings") from None
+        raise FieldError("this nests too deeply for settings") from None
 
 
-def _config(content: dict[str, Any]) -> Config:
+def _config(content: dict[str, Any], check_keys: Callable[[Mapping[str, str]], dict[str, str]]) -> Config:
     tables = _converted("", content, _Tables)
     config = Config(
         default_profile=tables.default_profile,
@@ -119,22 +121,19 @@ def _config(content: dict[str, Any]) -> Config:
         keys=_texts("keys", tables.keys),
     )
     if config.default_profile is not None and config.default_profile not in config.profiles:
-        raise _FieldError(
+        raise FieldError(
             f"default_profile: there is no profile {config.default_profile[:80]!r}: add [profiles.NAME] with its url"
         )
-    try:
-        return msgspec.structs.replace(config, keys=checked_keys(config.keys))
-    except KeymapError as error:
-        raise _FieldError(f"keys.{error.field[:80]}: {error}") from None
+    return msgspec.structs.replace(config, keys=check_keys(config.keys)) if config.keys else config
 
 
 def _profile(name: str, value: object) -> Profile:
     field = f"profiles.{name[:80]}"
     profile = _converted(field, value, Profile)
     if profile.verify_every is not None and not math.isfinite(profile.verify_every):
-        raise _FieldError(f"{field}.verify_every: write seconds, such as 30")
+        raise FieldError(f"{field}.verify_every: write seconds, such as 30")
     if not _is_address(profile.url):
-        raise _FieldError(f"{field}.url: write an address such as http://127.0.0.1:8093")
+        raise FieldError(f"{field}.url: write an address such as http://127.0.0.1:8093")
     return profile
 
 
@@ -158,7 +157,7 @@ _TYPES = {"str": "text", "bool": "true or false", "float": "a number", "object":
 
 
 def _converted(field: str, value: object, shape: type[T]) -> T:
-    """The value in this shape. Raises _FieldError in words for people."""
+    """The value in this shape. Raises FieldError in words for people."""
     try:
         return msgspec.convert(value, shape)
     except msgspec.ValidationError as error:
@@ -169,11 +168,11 @@ def _converted(field: str, value: object, shape: type[T]) -> T:
     unknown, missing = _UNKNOWN.fullmatch(reason), _MISSING.fullmatch(reason)
     if unknown is not None:
         known = ", ".join(getattr(shape, "__struct_fields__", ()))
-        raise _FieldError(f"{_joined(field, unknown[1][:80])}: there is no such setting: use one of {known}") from None
+        raise FieldError(f"{_joined(field, unknown[1][:80])}: there is no such setting: use one of {known}") from None
     if missing is not None:
-        raise _FieldError(f"{_joined(field, missing[1])}: is missing") from None
+        raise FieldError(f"{_joined(field, missing[1])}: is missing") from None
     named = re.sub(r"`([a-z]+)( \| null)?`", lambda match: _TYPES.get(match[1], match[1]), reason)
-    raise _FieldError(f"{_joined(field, within)}: {named[:1].lower()}{named[1:]}") from None
+    raise FieldError(f"{_joined(field, within)}: {named[:1].lower()}{named[1:]}") from None
 
 
 def _joined(field: str, within: str) -> str:

@@ -81,7 +81,7 @@ class ActivityPanel(ScrollView, can_focus=True):
         Binding("right", "section('source')", "Sources", show=False),
         Binding("space,enter", "choose", "Choose", id="activity-choose"),
         Binding("x", "exclude", "Exclude", id="exclude"),
-        Binding("escape", "clear", "Clear the choice", id="activity-clear"),
+        Binding("escape", "clear", "Clear the choice"),
     ]
 
     class Chosen(Message):
