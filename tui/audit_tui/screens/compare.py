@@ -25,11 +25,7 @@ class CompareScreen(Dialog[None]):
     """Compares as soon as it is shown. `other` is closed with the screen, `one` is not."""
 
     DEFAULT_CSS = """
-    CompareScreen { align: center middle; }
-    CompareScreen #body {
-        width: 95%; height: 90%; padding: 0 1; background: $panel; border: round $primary;
-    }
-    CompareScreen Static { height: auto; }
+    CompareScreen > VerticalScroll { width: 95%; height: 90%; }
     CompareScreen #assumption { color: $text-muted; }
     CompareScreen #summary { text-style: bold; }
     CompareScreen #summary.-bad { color: $text-error; }

@@ -33,13 +33,8 @@ class ExportScreen(Dialog[Path | None]):
     """
 
     DEFAULT_CSS = """
-    ExportScreen { align: center middle; }
-    ExportScreen > Vertical {
-        width: 76; max-width: 100%; height: auto; max-height: 100%; padding: 0 1;
-        background: $panel; border: round $primary;
-    }
-    ExportScreen Input { border: none; height: 1; padding: 0; }
-    ExportScreen #what { height: auto; max-height: 3; }
+    ExportScreen > Vertical { width: 76; }
+    ExportScreen #what { max-height: 3; }
     ExportScreen ProgressBar { display: none; width: 100%; }
     ExportScreen ProgressBar Bar { width: 1fr; }
     ExportScreen.-writing ProgressBar { display: block; }
@@ -74,7 +69,7 @@ class ExportScreen(Dialog[Path | None]):
         """Another name: what was said of the one before does not hold for it."""
         if self._worker is None and self._written is None:
             self._replace = None
-            self._say(_HINT)
+            self.say(_HINT)
 
     def on_input_submitted(self, message: Input.Submitted) -> None:
         """Write it, if it can be; close, once it is."""
@@ -105,14 +100,14 @@ class ExportScreen(Dialog[Path | None]):
         except RuntimeError:  # ~ of somebody who is not there
             path = Path(name)
         if not name.isprintable():
-            self._say("✗ the name holds a character that cannot be shown", is_error=True)
+            self.say("✗ the name holds a character that cannot be shown", is_error=True)
         elif format_of(path) is None:
-            self._say("✗ the name must end in .jsonl or .csv", is_error=True)
+            self.say("✗ the name must end in .jsonl or .csv", is_error=True)
         else:
             self._begin(path)
 
     def _begin(self, path: Path) -> None:
-        self._say("writing; Escape cancels")
+        self.say("writing; Escape cancels")
         self._show_writing(True)
         self.query_one(ProgressBar).update(total=1, progress=0)
         self._worker = self.run_worker(self._write(path, overwrite=path == self._replace), group="export")
@@ -124,22 +119,19 @@ class ExportScreen(Dialog[Path | None]):
             count = await export(self._log, self._selection, path, format_, self._progress, overwrite=overwrite)
         except FileExists as error:
             self._replace = path
-            self._say(f"✗ {error}: Enter once more replaces it", is_error=True)
+            self.say(f"✗ {error}: Enter once more replaces it", is_error=True)
         except (ClientError, ExportError) as error:
-            self._say(f"✗ {safe(str(error))}", is_error=True)
+            self.say(f"✗ {safe(str(error))}", is_error=True)
         else:
             self._written = path
-            self._say(f"✓ {counted(count, 'event')} in {safe(str(path))}; Enter closes")
+            self.say(f"✓ {counted(count, 'event')} in {safe(str(path))}; Enter closes")
 
     def _progress(self, reached: int, last: int, count: int) -> None:
         self.query_one(ProgressBar).update(total=max(last, 1), progress=reached)
-        self._say(f"{count:,} events, #{reached:,} of #{last:,}; Escape cancels")
+        self.say(f"{count:,} events, #{reached:,} of #{last:,}; Escape cancels")
 
     def _show_writing(self, writing: bool) -> None:
         self.set_class(writing, "-writing")
         self.query_one(Input).disabled = writing
         if not writing:
             self.query_one(Input).focus()
-
-    def _say(self, text: str, *, is_error: bool = False) -> None:
-        self.query_one(Said).say(text, is_error=is_error)

@@ -27,14 +27,7 @@ class GoToScreen(Dialog[GoTo | None]):
     without an offset are local, or UTC.
     """
 
-    DEFAULT_CSS = """
-    GoToScreen { align: center middle; }
-    GoToScreen > Vertical {
-        width: 64; max-width: 100%; height: auto; max-height: 100%; padding: 0 1;
-        background: $panel; border: round $primary;
-    }
-    GoToScreen Input { border: none; height: 1; padding: 0; }
-    """
+    DEFAULT_CSS = "GoToScreen > Vertical { width: 64; }"
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "Close")]
 
@@ -52,21 +45,20 @@ class GoToScreen(Dialog[GoTo | None]):
 
     def on_input_changed(self, message: Input.Changed) -> None:
         """Say where it would lead, or what is wrong, while it is typed."""
-        said = self.query_one(Said)
         if not message.value.strip():
-            said.say(_HINT)
+            self.say(_HINT)
             return
         try:
-            said.say(f"→ {self._words(self._place(message.value))}")
+            self.say(f"→ {self._words(self._place(message.value))}")
         except PlaceError as error:
-            said.say(f"✗ {error}", is_error=True)
+            self.say(f"✗ {error}", is_error=True)
 
     def on_input_submitted(self, message: Input.Submitted) -> None:
         """Go there, if there is such a place."""
         try:
             place = self._place(message.value)
         except PlaceError as error:
-            self.query_one(Said).say(f"✗ {error}", is_error=True)
+            self.say(f"✗ {error}", is_error=True)
         else:
             self.dismiss(place)
 

@@ -26,10 +26,7 @@ class HandoverScreen(Dialog[None]):
     """Shows Markdown as it is. An existing file is replaced only when Enter is pressed once more."""
 
     DEFAULT_CSS = """
-    HandoverScreen { align: center middle; }
-    HandoverScreen > Vertical {
-        width: 110; max-width: 100%; height: 90%; padding: 0 1; background: $panel; border: round $primary;
-    }
+    HandoverScreen > Vertical { width: 110; height: 90%; }
     HandoverScreen VerticalScroll { height: 1fr; }
     HandoverScreen Input { display: none; }
     HandoverScreen Input.-asked { display: block; }
@@ -64,14 +61,14 @@ class HandoverScreen(Dialog[None]):
 
     def action_copy(self) -> None:
         """The Markdown into the terminal's clipboard."""
-        self._say(f"✓ copied{copy(self.app, self._text)}")
+        self.say(f"✓ copied{copy(self.app, self._text)}")
 
     def action_write(self) -> None:
         """Ask for the path."""
         path = self.query_one(Input)
         path.add_class("-asked")
         path.focus()
-        self._say("Enter writes · Escape does not")
+        self.say("Enter writes · Escape does not")
 
     def action_leave(self) -> None:
         """Out of the line for the path, then out of the screen."""
@@ -99,21 +96,18 @@ class HandoverScreen(Dialog[None]):
             path = await asyncio.to_thread(_write_file, typed, self._text, replace=self._may_replace == typed)
         except FileExistsError:
             self._may_replace = typed
-            self._say(f"{safe(typed)} is there already: Enter again replaces it", is_error=True)
+            self.say(f"{safe(typed)} is there already: Enter again replaces it", is_error=True)
         except OSError as error:
-            self._say(f"✗ {safe(typed)}: {error.strerror}", is_error=True)
+            self.say(f"✗ {safe(typed)}: {error.strerror}", is_error=True)
         except (RuntimeError, ValueError) as error:  # no such home directory; a zero byte in the path
-            self._say(f"✗ {safe(typed)}: {safe(str(error))}", is_error=True)
+            self.say(f"✗ {safe(typed)}: {safe(str(error))}", is_error=True)
         else:
             self._close_line(f"✓ written to {safe(str(path))}")
 
     def _close_line(self, text: str) -> None:
         self.query_one(Input).remove_class("-asked")
         self.query_one(VerticalScroll).focus()
-        self._say(text)
-
-    def _say(self, text: str, *, is_error: bool = False) -> None:
-        self.query_one(Said).say(text, is_error=is_error)
+        self.say(text)
 
 
 def _write_file(typed: str, text: str, *, replace: bool) -> Path:

@@ -53,15 +53,6 @@ def grouped_keys(screen_name: str, bindings: Mapping[str, ActiveBinding], displa
 class HelpScreen(Dialog[None]):
     """Shows bindings, as `Screen.active_bindings` gives them when they are in force: remapped keys as they are now."""
 
-    DEFAULT_CSS = """
-    HelpScreen { align: center middle; }
-    HelpScreen > VerticalScroll {
-        width: 72; max-width: 100%; height: auto; max-height: 100%; padding: 0 1;
-        background: $panel; border: round $primary;
-    }
-    HelpScreen Static { height: auto; }
-    """
-
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "dismiss", "Close"),
         Binding("question_mark", "dismiss", "Close", id="help", key_display="?"),

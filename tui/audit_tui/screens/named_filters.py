@@ -33,15 +33,8 @@ class NamedFiltersScreen(Dialog[str | None]):
     """
 
     DEFAULT_CSS = """
-    NamedFiltersScreen { align: center middle; }
-    NamedFiltersScreen > Vertical {
-        width: 84; max-width: 100%; height: auto; max-height: 100%; padding: 0 1;
-        background: $panel; border: round $primary;
-    }
-    NamedFiltersScreen OptionList {
-        height: auto; max-height: 16; background: $panel;
-        text-wrap: nowrap; text-overflow: ellipsis;
-    }
+    NamedFiltersScreen > Vertical { width: 84; }
+    NamedFiltersScreen OptionList { max-height: 16; }
     NamedFiltersScreen Input { display: none; }
     NamedFiltersScreen Input.-asked { display: block; }
     """
@@ -83,12 +76,12 @@ class NamedFiltersScreen(Dialog[str | None]):
     def action_name(self) -> None:
         """Ask for a name."""
         if not self._current.strip():
-            self._say("✗ there is no filter at present: type one first, with /", is_error=True)
+            self.say("✗ there is no filter at present: type one first, with /", is_error=True)
             return
         line = self.query_one(Input)
         line.add_class("-asked")
         line.focus()
-        self._say(f"Enter keeps {safe(self._current)}")
+        self.say(f"Enter keeps {safe(self._current)}")
 
     def on_input_submitted(self, message: Input.Submitted) -> None:
         """Keep the present filter under this name."""
@@ -120,11 +113,11 @@ class NamedFiltersScreen(Dialog[str | None]):
         shown.add_options(self._options())
         shown.highlighted = at if names else None
         if text is not None:
-            self._say(f"✓ kept as {safe(name)}")
+            self.say(f"✓ kept as {safe(name)}")
         elif name in self._filters:
-            self._say(f"✗ {safe(name)} stands in the settings file: remove it there", is_error=True)
+            self.say(f"✗ {safe(name)} stands in the settings file: remove it there", is_error=True)
         else:
-            self._say(f"✓ {safe(name)} removed")
+            self.say(f"✓ {safe(name)} removed")
 
     def _options(self) -> list[Option]:
         lines = in_columns([(safe(name), safe(text)) for name, text in self._filters.items()])
@@ -139,7 +132,4 @@ class NamedFiltersScreen(Dialog[str | None]):
         line.remove_class("-asked")
         line.clear()
         self.query_one(OptionList).focus()
-        self._say(self._hint)
-
-    def _say(self, text: str, *, is_error: bool = False) -> None:
-        self.query_one(Said).say(text, is_error=is_error)
+        self.say(self._hint)

@@ -22,11 +22,7 @@ class NoteScreen(Dialog[str | None]):
     """A note to write or change; the result is its text, perhaps empty, or None when nothing is to change."""
 
     DEFAULT_CSS = """
-    NoteScreen { align: center middle; }
-    NoteScreen > Vertical {
-        width: 76; max-width: 100%; height: 14; max-height: 100%; padding: 0 1;
-        background: $panel; border: round $primary;
-    }
+    NoteScreen > Vertical { width: 76; height: 14; }
     NoteScreen Static { height: 1; color: $text-muted; text-wrap: nowrap; text-overflow: ellipsis; }
     NoteScreen TextArea { height: 1fr; padding: 0; }
     """

@@ -31,18 +31,6 @@ class ProfilesScreen(Dialog[str | None]):
     `known` has addresses by name; one that is its own name has none. Typing a name finds it too.
     """
 
-    DEFAULT_CSS = """
-    ProfilesScreen { align: center middle; }
-    ProfilesScreen > Vertical {
-        width: 72; max-width: 100%; height: auto; max-height: 100%; padding: 0 1;
-        background: $panel; border: round $primary;
-    }
-    ProfilesScreen OptionList {
-        height: auto; max-height: 12; background: $panel;
-        text-wrap: nowrap; text-overflow: ellipsis;
-    }
-    """
-
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "dismiss", "Close"),
         Binding("down", "list", "To the list", show=False),
@@ -63,7 +51,7 @@ class ProfilesScreen(Dialog[str | None]):
 
     def on_input_changed(self) -> None:
         """A mistake is being corrected."""
-        self._say(_HINT)
+        self.say(_HINT)
 
     def on_input_submitted(self, message: Input.Submitted) -> None:
         """Open what was typed."""
@@ -88,12 +76,9 @@ class ProfilesScreen(Dialog[str | None]):
                 raise ClientError(file)
             url = base_url(text)
         except ClientError as error:
-            self._say(f"✗ {safe(str(error))}", is_error=True)
+            self.say(f"✗ {safe(str(error))}", is_error=True)
         else:
             self.dismiss(url)
-
-    def _say(self, text: str, *, is_error: bool = False) -> None:
-        self.query_one(Said).say(text, is_error=is_error)
 
 
 def _lines(known: Mapping[str, str]) -> list[str]:
