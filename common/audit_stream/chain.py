@@ -43,7 +43,7 @@ class ChainedEvent(msgspec.Struct, frozen=True, gc=False):  # in no cycle, and t
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a walk over the whole chain found (0.1.0: `ChainVerificationResult`), and what it speaks of.
+    """What a verification of the whole chain found (0.1.0: `ChainVerificationResult`), and what it speaks of.
 
     `checked` events hold; `first_break_at` is the event_id at which the chain first fails to, None when it is valid.
     `head` is the last event that holds. `started_at` and `verified_at` are RFC 3339: an edit made before `started_at`

@@ -13,7 +13,7 @@ MAX_COUNT = 2**63 - 1
 """What SQLite numbers a row with at most, and so the last id that a chain can have."""
 
 _MAX_DURATION_MS = 366 * 24 * 3600 * 1000
-"""A year: no walk takes as long, and a float and a timedelta hold it."""
+"""A year: no verification takes as long, and a float and a timedelta hold it."""
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
 EventId = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]

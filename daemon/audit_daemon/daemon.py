@@ -105,7 +105,7 @@ class Daemon:
 
 
 def _head_to_verify(store: SqliteStore) -> Head:
-    """What a walk must find at the path. Raises NoVerdictError when the files there are not those that are open."""
+    """What the verifier must find at the path. Raises NoVerdictError when the files there are not the open ones."""
     try:
         store.check_files()
     except StoreError as error:

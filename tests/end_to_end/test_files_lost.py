@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from audit_daemon.store import writer
-from audit_stream.logfile.walk import walk
+from audit_stream.logfile.verification import verify_file
 from tests.daemon_process import DEADLINE_S, DaemonProcess, spawn, start_daemon, wait_until_listening
 from tests.end_to_end.faults.load import (
     Account,
@@ -157,7 +157,7 @@ def test_a_daemon_whose_log_was_deleted_says_so_and_names_the_file_that_holds_ev
         assert_reads_are_answered(daemon.url)
         assert "audit_stream_store_ok 0.0" in client.get("/metrics").text
         daemon.kill()
-    assert (walk(rescue).valid, walk(rescue).checked) == (True, 3)
+    assert (verify_file(rescue).valid, verify_file(rescue).checked) == (True, 3)
     refused = _refusal(path)
     assert refused is not None
     assert f"Put the whole one in its place ({rescue.name}, which the daemon has saved)" in refused

@@ -135,7 +135,7 @@ class Client:
         return decode(await self.get("/stats"), Stats)
 
     async def verify(self) -> Verdict:
-        """A fresh verdict on the whole chain; takes as long as the walk."""
+        """A fresh verdict on the whole chain; takes as long as the verification."""
         return decode(await self.get("/verify", answer_s=_VERIFY_ANSWER_S), Verdict)
 
     async def event(self, event_id: int) -> RawEvent | None:

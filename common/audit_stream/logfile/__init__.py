@@ -8,12 +8,12 @@ search.py    which events a query selects
 reader.py    the head, events and pages of events, as they are served
 index.py     what a search needs, loaded from a file that no daemon holds; the whole log for an export
 series.py    the (kind, source) pairs and their counts
-spans.py     which stretches of the log can hold a time
-segment.py   checks a stretch of the log, event by event; the meaning of a verdict
+spans.py     which ranges of the log can hold a time
+segment.py   checks a range of the log, event by event; the meaning of a verdict
 canonical_form.py   whether payloads are in canonical form, thousands at a time
 tables.py    its tables, and whether a file has just these
-walk.py      splits the log over the cores, joins the stretches, checks the ends
-process.py   the walk as a program of its own; JSON lines on standard output
+verification.py  splits the log over the cores, joins the ranges, checks the ends
+process.py   verification as a program of its own; JSON lines on standard output
 giving_way.py   a job in a process of low priority
 forked.py    no descendant of a process that forks outlives it
 served.py    an event as it is served, whatever is in its row

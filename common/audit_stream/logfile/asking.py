@@ -24,7 +24,7 @@ STALL_S = 30.0
 
 _SLOWEST_START_S = 300.0
 _SLOWEST_BYTES_PER_S = 1_000_000
-"""A hundredth of what a disk reads; a walk that is slower than this is held up by somebody."""
+"""A hundredth of what a disk reads; a verification that is slower than this is held up by somebody."""
 
 _END_S = 1.0
 """How long a process that was killed is waited for; one that hangs in the kernel ends when its disk answers."""
@@ -43,7 +43,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def deadline_s(path: Path) -> float:
-    """How long a walk over this file may take at most, however it gets on."""
+    """How long the verification of this file may take at most, however it gets on."""
     return _SLOWEST_START_S + size_bytes(path) / _SLOWEST_BYTES_PER_S
 
 
@@ -55,7 +55,7 @@ async def ask(
     stall_s: float = STALL_S,
     stderr: int | None = None,
 ) -> Verdict:
-    """Walk the file in another process. `acknowledged` is a head that the log must still hold.
+    """Verify the file in another process. `acknowledged` is a head that the log must still hold.
 
     `on_started` is called before the first byte is read. Raises NoVerdictError, also when the process gets nowhere for
     `stall_s` seconds. However this is left, the process is killed with all that it has started.

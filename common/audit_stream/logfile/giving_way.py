@@ -19,7 +19,7 @@ __all__ = ["Tell", "giving_way"]
 
 _NICENESS = 19
 _HURRIED_NICENESS = 10
-"""A tenth of a processor that another wants too: a walk over 10,000 events takes 0.4 s beside a loop a core."""
+"""A tenth of a processor that another wants too: 10,000 events take 0.4 s beside a loop a core."""
 
 _IDLE_STALL_S = STALL_S / 3
 """Without progress at idle priority, a job is begun anew before whoever waits for it gives it up."""

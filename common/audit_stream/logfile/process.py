@@ -23,30 +23,29 @@ from audit_stream.logfile.errors import StoreUnusable
 from audit_stream.logfile.forked import adopt_orphans, die_with_parent
 from audit_stream.logfile.giving_way import Tell, giving_way
 from audit_stream.logfile.opening import size_bytes
-from audit_stream.logfile.walk import walk
+from audit_stream.logfile.verification import verify_file
 
 _PATIENCE_S = 0.5
 _SLOW_BYTES_PER_S = 30_000_000
-"""A tenth of what a walk reads in a second on two processors of its own (324 MB)."""
-
+"""A tenth of what a verification reads in a second on two processors of its own (324 MB)."""
 
 _TELL_EVERY_S = 1.0
 
 
 def main(arguments: list[str]) -> int:
-    """Walk the file and print the answer; 0 when there is a verdict, 2 when the file could not be checked."""
+    """Verify the file and print the answer; 0 when there is a verdict, 2 when the file could not be checked."""
     path, _, head_id, head_hash = arguments
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C in the daemon's terminal: without a traceback
     die_with_parent(os.getppid())
     adopt_orphans()
     _print(msgspec.json.encode({"started": True}))
-    walk_it = partial(_walk, Path(path), Head(int(head_id), head_hash))
-    answer = msgspec.json.decode(giving_way(walk_it, _print, patience_s=_patience_s(Path(path))), type=Answer)
+    verify = partial(_verify, Path(path), Head(int(head_id), head_hash))
+    answer = msgspec.json.decode(giving_way(verify, _print, patience_s=_patience_s(Path(path))), type=Answer)
     _print(msgspec.json.encode(msgspec.structs.replace(answer, asked=shown(arguments))))
     return 2 if answer.verdict is None else 0
 
 
-def _walk(path: Path, acknowledged: Head, tell: Tell) -> bytes:
+def _verify(path: Path, acknowledged: Head, tell: Tell) -> bytes:
     told = 0.0
 
     def on_progress(checked: int, total: int) -> None:
@@ -57,7 +56,7 @@ def _walk(path: Path, acknowledged: Head, tell: Tell) -> bytes:
             tell(b'{"checked":%d,"total":%d}' % (checked, total))
 
     try:
-        answer = Answer(asked=[], verdict=walk(path, acknowledged=acknowledged, on_progress=on_progress))
+        answer = Answer(asked=[], verdict=verify_file(path, acknowledged=acknowledged, on_progress=on_progress))
     except (StoreUnusable, sqlite3.Error) as error:
         answer = Answer(asked=[], error=shown([str(error)])[0])
     return msgspec.json.encode(answer)

@@ -158,14 +158,14 @@ class _Way:
         self._gathered: list[int] = []  # what they gave, up to the id `_gathered_to`
         self._gathered_to = 0
         self._merged = 0  # of these series, in the gathering under way
-        self._walked: tuple[str, tuple[object, ...]] = ("", ())  # what each event's series must be like
+        self._series_terms: tuple[str, tuple[object, ...]] = ("", ())  # what each event's series must be like
         self._choosing = self._choose_series(registry, head)
         self._gathers = 256 if self._where else min(query.limit + 1, LARGEST_BLOCK)
 
     @property
     def tests(self) -> bool:
         """Whether events are looked at one by one."""
-        return bool(self._where or self._walked[0])
+        return bool(self._where or self._series_terms[0])
 
     @property
     def is_done(self) -> bool:
@@ -209,7 +209,7 @@ class _Way:
             last = self._gathered_to if len(self._gathered) <= size else candidates[-1]
         else:
             candidates, last = self._next_ids(size)
-            if self._walked[0]:
+            if self._series_terms[0]:
                 candidates = self._of_series(connection, min(candidates[0], last), max(candidates[0], last))
         found = self._matching(connection, candidates) if self._where and len(candidates) else candidates
         del self._gathered[:size]
@@ -307,7 +307,7 @@ class _Way:
             else:
                 self._series = wanted
         if self._series is None:
-            self._walked = _series_condition(kinds, sources, filter_plan.source_text if filter_plan else "")
+            self._series_terms = _series_condition(kinds, sources, filter_plan.source_text if filter_plan else "")
         elif not self._series:
             self._ranges = []
 
@@ -335,7 +335,7 @@ class _Way:
         )
 
     def _of_series(self, connection: sqlite3.Connection, low: int, high: int) -> list[int]:
-        condition, values = self._walked  # a CROSS JOIN, so that SQLite does not begin with the series
+        condition, values = self._series_terms  # a CROSS JOIN, so that SQLite does not begin with the series
         return _ids(
             connection,
             f"SELECT event_id FROM events e CROSS JOIN series s ON s.series_id = e.series_id WHERE {condition}"  # noqa: S608

@@ -1,4 +1,4 @@
-"""Checking a stretch of the log against its bytes.
+"""Checking a range of the log against its bytes.
 
 For every event, in the order in which the first failure is reported: its place (`event_id`), its link (`prev_hash`
 in the bytes), its hash, that each derived column says what the hashed bytes say and the index lists it, that the bytes
@@ -27,7 +27,7 @@ from audit_stream.timestamps import time_ms_or_none
 __all__ = ["Break", "SegmentState", "check_segment", "state_before"]
 
 SLICE_EVENTS = 8 * SPAN_EVENTS
-"""Events in one read transaction: short, so that checkpoints of a busy daemon are never held up by a walk."""
+"""Events in one read transaction: short, so that checkpoints of a busy daemon are never held up by a verification."""
 
 _INT64_MIN = -(2**63)
 
@@ -73,7 +73,7 @@ class SegmentState(msgspec.Struct, kw_only=True):
 
 
 def state_before(connection: sqlite3.Connection, event_id: int) -> SegmentState:
-    """The state that a walk from the start would have before `event_id`, if all holds; for the first it is known."""
+    """The state that verification from the start would have before `event_id`, if all holds; known for the first."""
     if event_id == 1:
         return SegmentState(event_id=0, hash=GENESIS_HASH, series_seqs={})
     row = connection.execute("SELECT hash FROM events WHERE event_id = ?", (event_id - 1,)).fetchone()
@@ -146,7 +146,7 @@ def _is_utf8(value: object) -> bool:
 
 
 def _has_index(connection: sqlite3.Connection) -> bool:
-    """Whether there is an index to be held to the events; `walk` reports that it is gone or another."""
+    """Whether there is an index to be held to the events; `verification.py` reports that it is gone or another."""
     try:
         connection.execute(f"{_UNLISTED} LIMIT 0", (0, 0))
     except sqlite3.OperationalError as error:

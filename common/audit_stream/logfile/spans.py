@@ -1,4 +1,4 @@
-"""Which stretches of the log can hold an event of a given time.
+"""Which ranges of the log can hold an event of a given time.
 
 Producers may set timestamps, so the log is not sorted by time, only nearly. For each span of SPAN_EVENTS events the
 smallest and the largest timestamp are kept, as PostgreSQL's block range indexes do (PostgreSQL manual, "BRIN

@@ -43,7 +43,7 @@ def verify(
         note(f"this reads the file of the settings, not the daemon of {URL_VARIABLE}: give --url to ask that one")
     if url is None:
         path = database_path(db)
-        verdict, where = _walk(path), f"in {_short(path)}"
+        verdict, where = _verify_here(path), f"in {_short(path)}"
     else:
         verdict, where = _ask(url)
     if json:
@@ -53,11 +53,11 @@ def verify(
     return OK if verdict.valid else FINDING
 
 
-def _walk(path: Path) -> Verdict:
-    from audit_stream.logfile.walk import walk  # only here and below: a command does with one of the two
+def _verify_here(path: Path) -> Verdict:
+    from audit_stream.logfile.verification import verify_file  # only here and below: a command does with one of the two
 
     with store_errors(), progress("verifying") as show:
-        return walk(path, on_progress=show)
+        return verify_file(path, on_progress=show)
 
 
 def _ask(url: str) -> tuple[Verdict, str]:

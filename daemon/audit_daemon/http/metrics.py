@@ -75,7 +75,7 @@ class Metrics:
         yield _gauge("write_ahead_log_size_bytes", "Size of the write-ahead log alone", health.log_bytes)
         yield _counter("commits", "Transactions committed since the start", health.commits)
         yield _counter("commit_failures", "Transactions that failed since the start", health.failed_commits)
-        yield _counter("verifications", "Walks over the chain since the start", self._verifier.walks)
+        yield _counter("verifications", "Verifications of the chain since the start", self._verifier.verifications)
         no_verdict = self._verifier.failure is not None
         yield _gauge("verify_failed", "1 when the last verification came to no verdict", no_verdict)
         if verdict is not None and not no_verdict:

@@ -28,7 +28,7 @@ from audit_stream.chain import GENESIS_HASH, ChainedEvent, Head
 from audit_stream.logfile.errors import StoreError
 from audit_stream.logfile.opening import open_reader
 from audit_stream.logfile.reader import load_head
-from audit_stream.logfile.walk import walk
+from audit_stream.logfile.verification import verify_file
 from audit_stream.whole_file import WholeFile, sync_directory
 
 __all__ = ["KEPT_EVENTS", "KeyRow", "Unsaved", "rescue"]
@@ -116,7 +116,7 @@ def rescue(
             try:
                 with _new(part):
                     write(part, descriptor, connection, unsaved)
-                    verdict = walk(part, acknowledged=head, workers=1)
+                    verdict = verify_file(part, acknowledged=head, workers=1)
                     if not verdict.valid and (doubt is not None or _head_of(part) != head):
                         raise _Incomplete(f"the copy does not verify: {verdict.reason}")
                     part.replace(path)  # under its name only when it is whole, also after a kill

@@ -1,4 +1,4 @@
-"""Verification: when the file is walked, by a process of its own (`audit_stream.logfile.process`).
+"""Verification: when the file is verified, by a process of its own (`audit_stream.logfile.process`).
 
 schedule.py  single flight, the daemon's own rhythm, the last verdict
 """

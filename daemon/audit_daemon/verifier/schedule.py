@@ -1,4 +1,4 @@
-"""When the chain is walked, and what is known of it: single flight, on demand and on a schedule of our own."""
+"""When the chain is verified, and what is known of it: single flight, on demand and on a schedule of our own."""
 
 from __future__ import annotations
 
@@ -16,20 +16,19 @@ __all__ = ["Verifier"]
 
 _log = structlog.get_logger(__name__)
 
-_FIRST_WALK_DELAY_S = 1.0
+_FIRST_DELAY_S = 1.0
 _MAX_SHARE = 0.1
 """Of the time, at most this much is spent verifying on our own schedule, however long the chain has become."""
 
-
 _GRACE = 2
-"""A walk that was asked for may run when the schedule's is due, which comes after it."""
+"""A verification that was asked for may run when the schedule's is due, which comes after it."""
 
 
 class Verifier:
     """Runs the verifying process. Everything here belongs to the event loop's thread.
 
-    A caller gets a verdict of a walk that began reading after the call: whoever edits a row and then asks is told.
-    Callers share a walk that has not begun yet, so ten dashboards that ask at once cause one.
+    A caller gets the verdict of a verification that began reading after the call: whoever edits a row and then asks is
+    told. Callers share one that has not begun yet, so ten dashboards that ask at once cause one.
     """
 
     def __init__(
@@ -53,35 +52,35 @@ class Verifier:
         self._due_s = float("inf")  # on time.monotonic(): when the schedule must have come to another verdict
         self._failure: str | None = None
         self.last: Verdict | None = None
-        self.walks = 0
+        self.verifications = 0
 
     @property
     def failure(self) -> str | None:
-        """Why nothing is known of the chain now: the last walk came to no verdict, or the next one is overdue."""
+        """Why nothing is known of the chain now: the last verification had no verdict, or the next one is overdue."""
         if self._failure is None and time.monotonic() > self._due_s:
             return "the verification by the daemon's own schedule is overdue"
         return self._failure
 
     def start(self) -> None:
-        """Begin the schedule; without an interval (0) walks happen only on demand."""
+        """Begin the schedule; without an interval (0) the chain is verified only on demand."""
         if self._interval_s > 0:
             self._schedule = asyncio.create_task(self._run_schedule(), name="verify schedule")
 
     async def verify(self) -> Verdict:
         """A fresh verdict. Raises NoVerdictError when the file could not be checked."""
         if self._upcoming is None:
-            self._upcoming = asyncio.create_task(self._walk_after(self._running), name="verify")
+            self._upcoming = asyncio.create_task(self._verify_after(self._running), name="verify")
         return await asyncio.shield(self._upcoming)
 
     async def close(self) -> None:
-        """Stop the schedule and kill a running walk, whatever state its process is in: it takes a second at most."""
+        """Stop the schedule and kill the verifying process, whatever state it is in: it takes a second at most."""
         tasks = [task for task in (self._schedule, self._upcoming, self._running) if task is not None]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run_schedule(self) -> None:
-        delay_s = _FIRST_WALK_DELAY_S
+        delay_s = _FIRST_DELAY_S
         while True:
             self._due_s = time.monotonic() + delay_s + _GRACE * deadline_s(self._path)
             await self._sleep(delay_s)
@@ -95,12 +94,12 @@ class Verifier:
                     _log.error("the chain is still broken", first_break_at=verdict.first_break_at)
             delay_s = max(self._interval_s, self._took_s / _MAX_SHARE)
 
-    async def _walk_after(self, earlier: asyncio.Task[Verdict] | None) -> Verdict:
-        """Walk once the earlier walk has ended, so that there is never more than one process."""
+    async def _verify_after(self, earlier: asyncio.Task[Verdict] | None) -> Verdict:
+        """Verify once the earlier verification has ended, so that there is never more than one process."""
         if earlier is not None:
             await asyncio.wait([earlier])
         try:
-            verdict = await self._walk()
+            verdict = await self._verify_now()
         except NoVerdictError as error:
             self._failure = str(error)
             raise
@@ -109,8 +108,8 @@ class Verifier:
         self.last = verdict
         return verdict
 
-    async def _walk(self) -> Verdict:
-        self.walks += 1
+    async def _verify_now(self) -> Verdict:
+        self.verifications += 1
         began_s = time.monotonic()
         try:
             return await self._ask(self._head())
@@ -124,7 +123,7 @@ class Verifier:
         return await ask(self._path, acknowledged=head, on_started=self._began_to_read, stall_s=self._stall_s)
 
     def _began_to_read(self) -> None:
-        """Who asks from now on waits for the next walk."""
+        """Who asks from now on waits for the next verification."""
         self._running, self._upcoming = self._upcoming, None
 
     def _note(self, verdict: Verdict) -> None:

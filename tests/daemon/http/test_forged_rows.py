@@ -14,7 +14,7 @@ import pytest
 
 from audit_stream.canonical import hash_of
 from audit_stream.logfile.errors import StoreError
-from audit_stream.logfile.walk import walk
+from audit_stream.logfile.verification import verify_file
 from tests.daemon.verifier.logs import make
 from tests.daemon.verifier.test_canonical_form import CANONICAL, NOT_CANONICAL
 from tests.daemon_process import DEADLINE_S, start_daemon
@@ -89,7 +89,7 @@ def verify(connection: sqlite3.Connection) -> None:
     """What the daemon's verifying process does, which takes longer to start than all else here together."""
     (_, _, path) = connection.execute("PRAGMA database_list").fetchone()
     with suppress(StoreError):
-        walk(Path(path))
+        verify_file(Path(path))
 
 
 def look(client: httpx.Client) -> None:

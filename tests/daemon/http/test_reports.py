@@ -282,7 +282,7 @@ def test_the_first_page_names_the_service_and_its_version(filled: Running) -> No
     assert page["version"] == filled.get("/schema")["info"]["version"]
 
 
-def test_ten_who_ask_for_a_verdict_at_once_do_not_cause_ten_walks(running: Running) -> None:
+def test_ten_who_ask_for_a_verdict_at_once_do_not_cause_ten_verifications(running: Running) -> None:
     running.post()
     with ThreadPoolExecutor(10) as askers:
         verdicts = list(askers.map(lambda _: running.get("/verify")["valid"], range(10)))

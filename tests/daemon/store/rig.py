@@ -17,7 +17,7 @@ from audit_stream.canonical import UnlinkedEvent
 from audit_stream.chain import ChainedEvent, Head
 from audit_stream.event import EventReader
 from audit_stream.logfile.query import EventQuery
-from audit_stream.logfile.walk import walk
+from audit_stream.logfile.verification import verify_file
 
 DEADLINE_S = 20.0
 START_MS = 1_780_000_000_000
@@ -115,7 +115,7 @@ def file_head(path: Path) -> Head:
 
 def assert_whole(path: Path, head: Head) -> None:
     """The file verifies, and ends at `head`."""
-    report = walk(path, acknowledged=head)
+    report = verify_file(path, acknowledged=head)
     assert (report.valid, report.reason) == (True, None)
     assert report.head == head
 

@@ -13,7 +13,7 @@ import pytest
 
 from audit_daemon.store.protocol import IdempotencyKey, StoreUnavailable
 from audit_daemon.store.sqlite import SqliteStore
-from audit_stream.logfile.walk import walk
+from audit_stream.logfile.verification import verify_file
 from tests.daemon.store.faulty import OPEN, Faults, When
 from tests.daemon.store.rig import (
     DEADLINE_S,
@@ -415,5 +415,5 @@ def test_nothing_is_acknowledged_into_a_file_that_is_not_there_any_more(tmp_path
     in_store(path, body)
     assert path.exists() is (then != "deleted")
     if path.exists():  # and what was put there is as it was
-        assert walk(path).valid
-        assert walk(path).checked == (9 if "longer" in then else 1)
+        assert verify_file(path).valid
+        assert verify_file(path).checked == (9 if "longer" in then else 1)

@@ -22,7 +22,7 @@ from audit_daemon.store.rescue import KEPT_EVENTS
 from audit_daemon.store.sqlite import SqliteStore
 from audit_stream.logfile.errors import StoreUnusable
 from audit_stream.logfile.query import EventQuery
-from audit_stream.logfile.walk import walk
+from audit_stream.logfile.verification import verify_file
 from tests.daemon.store.faulty import Faults
 from tests.daemon.store.rig import Follower, assert_whole, build, event, events, in_store, opened, served, stored, until
 
@@ -329,7 +329,7 @@ def test_a_database_that_had_been_tampered_with_is_saved_as_it_is(tmp_path: Path
         rescue = await saved(store)
         assert "it does not verify: hash mismatch at event #50" in (store.health.problem or "")
         assert len(stored(rescue)) == 103
-        assert walk(rescue).first_break_at == 50
+        assert verify_file(rescue).first_break_at == 50
 
     in_store(path, body)
 
@@ -514,7 +514,7 @@ def test_a_record_that_cannot_be_written_anew_keeps_nobody_from_appending(tmp_pa
         await store.append(events(2))
 
     in_store(path, body)  # the stop looks after the record once more
-    assert walk(path).valid
+    assert verify_file(path).valid
     assert len(stored(path)) == 4
 
 
@@ -555,7 +555,7 @@ def test_two_daemons_that_write_after_a_lock_was_deleted_lose_nothing_and_say_so
 
     with capture_logs() as lines:
         in_store(path, body)
-    assert walk(path).valid
+    assert verify_file(path).valid
 
 
 @pytest.mark.parametrize("empty", [True, False])

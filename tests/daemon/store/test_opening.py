@@ -24,7 +24,7 @@ from audit_stream.logfile.errors import StoreUnusable
 from audit_stream.logfile.opening import APPLICATION_ID, SCHEMA_VERSION
 from audit_stream.logfile.series import SeriesRegistry
 from audit_stream.logfile.spans import SPAN_EVENTS, Spans
-from audit_stream.logfile.walk import walk
+from audit_stream.logfile.verification import verify_file
 from tests.daemon.store.rig import Follower, assert_whole, build, event, events, in_store, opened, stored
 
 PAIRS = [("other", "a"), ("other", "b"), ("request_denied", "a"), ("watch_drifted", "c")]
@@ -100,7 +100,7 @@ def test_a_log_that_was_tampered_with_still_takes_new_events_and_stays_broken(tm
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(TAMPERS[tamper])
         connection.commit()
-    broken_at = walk(path).first_break_at
+    broken_at = verify_file(path).first_break_at
     assert broken_at is not None
 
     async def body(store: SqliteStore, _: Follower) -> None:
@@ -111,7 +111,7 @@ def test_a_log_that_was_tampered_with_still_takes_new_events_and_stays_broken(tm
     in_store(path, body)
     assert sum(b'"number":5' in canonical for _, canonical, _ in stored(path)) >= 300
     if tamper not in ("a head that is behind", "a span that is not due"):  # which new events set right
-        assert walk(path).valid is False
+        assert verify_file(path).valid is False
 
 
 def test_a_second_store_on_the_same_file_is_refused_by_any_of_its_names(tmp_path: Path) -> None:
@@ -301,7 +301,7 @@ def test_a_file_in_a_place_where_nothing_can_be_written_is_verified(
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     monkeypatch.setattr("os.access", lambda *_: False)  # root may write everywhere
     before = set(path.parent.iterdir())
-    assert walk(path).valid
+    assert verify_file(path).valid
     assert set(path.parent.iterdir()) == before
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from audit_stream.canonical import hash_of
 from audit_stream.logfile.canonical_form import first_not_canonical
-from audit_stream.logfile.walk import walk
+from audit_stream.logfile.verification import verify_file
 from tests.daemon.verifier.logs import copy, editing, make
 
 COUNT = 70
@@ -101,7 +101,7 @@ NOT_CANONICAL = {
 def test_what_0_1_0_could_hash_is_valid(tmp_path: Path, original: Path, form: str) -> None:
     path = copy(original, tmp_path)
     forged(path, CANONICAL[form], count=70)
-    verdict = walk(path, workers=1)
+    verdict = verify_file(path, workers=1)
     assert (verdict.valid, verdict.reason, verdict.checked) == (True, None, COUNT + 70)
 
 
@@ -111,7 +111,7 @@ def test_bytes_that_are_in_no_canonical_form_break_the_chain_there(tmp_path: Pat
     forged(path, event(b'{"before":1}'), count=3)
     forged(path, NOT_CANONICAL[form])
     forged(path, event(b'{"after":1}'), count=70)
-    verdict = walk(path, workers=1)
+    verdict = verify_file(path, workers=1)
     assert (verdict.valid, verdict.first_break_at, verdict.checked) == (False, COUNT + 4, COUNT + 3)
 
 
@@ -122,7 +122,7 @@ def test_the_first_of_several_breaks_is_told(tmp_path: Path, original: Path) -> 
     forged(path, event(b"{}"))
     with editing(path) as connection:
         connection.execute("UPDATE events SET time_ms = 5 WHERE event_id = ?", (COUNT + 2,))
-    verdict = walk(path, workers=1)
+    verdict = verify_file(path, workers=1)
     assert (verdict.first_break_at, verdict.reason) == (
         COUNT + 1,
         f"the hashed bytes are not in canonical form at event #{COUNT + 1}",

@@ -1,4 +1,4 @@
-"""A walk whose process is stopped or gets nowhere: the verdict is unknown, everywhere, and a stop is a stop."""
+"""A verification whose process is stopped or gets nowhere: the verdict is unknown, everywhere, and a stop is a stop."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.daemon_process import DEADLINE_S, start_daemon
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="finds the verifying process in /proc")
 
 SOON_S = 10.0
-"""Far more than a stop may take, far less than a walk that is waited for."""
+"""Far more than a stop may take, far less than a verification that is waited for."""
 
 
 @pytest.fixture
@@ -59,13 +59,13 @@ async def stopped_process() -> set[int]:
     return pids
 
 
-def test_a_walk_whose_process_is_stopped_is_given_up_and_the_next_one_works(log: Path) -> None:
+def test_a_verification_whose_process_is_stopped_is_given_up_and_the_next_one_works(log: Path) -> None:
     async def body() -> None:
         verifier = Verifier(log, head=lambda: GENESIS, interval_s=0, stall_s=0.5)
-        walk = asyncio.ensure_future(verifier.verify())
+        verification = asyncio.ensure_future(verifier.verify())
         pids = await stopped_process()
         with pytest.raises(NoVerdictError, match=r"got nowhere for 0\.5 s"):
-            await walk
+            await verification
         assert verifier.failure is not None
         await until(lambda: not any(map(alive, pids)))
         verifier._stall_s = DEADLINE_S
@@ -78,19 +78,19 @@ def test_a_walk_whose_process_is_stopped_is_given_up_and_the_next_one_works(log:
 
 def test_a_stop_while_the_verifying_process_is_stopped_is_a_stop(log: Path) -> None:
     async def body(verifier: Verifier) -> None:
-        walk = asyncio.ensure_future(verifier.verify())
+        verification = asyncio.ensure_future(verifier.verify())
         pids = await stopped_process()
         began = time.monotonic()
         await verifier.close()
         assert time.monotonic() - began < SOON_S
         with pytest.raises(asyncio.CancelledError):
-            await walk
+            await verification
         await until(lambda: not any(map(alive, pids)))
 
     with_verifier(log, body)
 
 
-def test_a_walk_takes_no_longer_than_its_deadline_however_it_gets_on(
+def test_a_verification_takes_no_longer_than_its_deadline_however_it_gets_on(
     tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script = tmp_path / "endless"
@@ -104,7 +104,7 @@ def test_a_walk_takes_no_longer_than_its_deadline_however_it_gets_on(
         asyncio.run(asking.ask(log))
 
 
-def test_a_walk_that_gets_on_resets_the_time_that_it_may_get_nowhere(
+def test_a_verification_that_gets_on_resets_the_time_that_it_may_get_nowhere(
     tmp_path: Path, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each step takes a third of that time, all of them together twice of it."""
@@ -183,12 +183,12 @@ def test_a_daemon_gives_a_verification_up_that_gets_nowhere_and_tells_it(log: Pa
 def test_the_console_ends_while_its_verifying_process_is_stopped(log: Path) -> None:
     async def body() -> None:
         database = await DatabaseLog.open(log)
-        walk = asyncio.ensure_future(database.verify())
+        verification = asyncio.ensure_future(database.verify())
         pids = await stopped_process()
         began = time.monotonic()
-        walk.cancel()
+        verification.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await walk
+            await verification
         await database.close()
         assert time.monotonic() - began < SOON_S
         await until(lambda: not any(map(alive, pids)))

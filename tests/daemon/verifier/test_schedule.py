@@ -1,4 +1,4 @@
-"""When the chain is walked: shared walks, fresh verdicts, and processes that die or are stopped."""
+"""When the chain is verified: shared verifications, fresh verdicts, and processes that die or are stopped."""
 
 from __future__ import annotations
 
@@ -91,11 +91,11 @@ class Gate:
             fifo.write("go on\n")
 
 
-async def held_walk(verifier: Verifier) -> asyncio.Task[object]:
-    """A walk whose process has begun to read, as far as the verifier knows, and is held there by a gate."""
-    walk: asyncio.Task[object] = asyncio.ensure_future(verifier.verify())
+async def held_verification(verifier: Verifier) -> asyncio.Task[object]:
+    """A verification whose process has begun to read, as far as the verifier knows, and is held there by a gate."""
+    verification: asyncio.Task[object] = asyncio.ensure_future(verifier.verify())
     await until(lambda: verifier._running is not None)
-    return walk
+    return verification
 
 
 @pytest.fixture
@@ -109,10 +109,10 @@ def log(tmp_path: Path) -> Path:
     return tmp_path / "audit.db"
 
 
-def test_ten_callers_at_once_cause_one_walk(log: Path) -> None:
+def test_ten_callers_at_once_cause_one_verification(log: Path) -> None:
     async def body(verifier: Verifier) -> None:
         reports = await asyncio.gather(*(verifier.verify() for _ in range(10)))
-        assert verifier.walks == 1
+        assert verifier.verifications == 1
         assert all(report is reports[0] for report in reports)
         assert (reports[0].valid, reports[0].checked) == (True, 200)
         assert verifier.last is reports[0]
@@ -124,7 +124,7 @@ def test_ten_callers_at_once_cause_one_walk(log: Path) -> None:
 def test_an_edit_before_the_call_is_always_seen(log: Path, when: int) -> None:
     async def body(verifier: Verifier) -> None:
         earlier = asyncio.ensure_future(verifier.verify())
-        await until(lambda: verifier.walks == 1)
+        await until(lambda: verifier.verifications == 1)
         for _ in range(when * 3):
             await asyncio.sleep(0)
         edit(log, TAMPER)
@@ -135,44 +135,44 @@ def test_an_edit_before_the_call_is_always_seen(log: Path, when: int) -> None:
     with_verifier(log, body)
 
 
-def test_callers_that_come_during_a_walk_share_the_next_one_and_see_an_edit_made_meanwhile(
+def test_callers_that_come_during_a_verification_share_the_next_one_and_see_an_edit_made_meanwhile(
     log: Path, gate: Gate
 ) -> None:
     async def body(verifier: Verifier) -> None:
-        first = await held_walk(verifier)
+        first = await held_verification(verifier)
         edit(log, TAMPER)
         callers = [asyncio.ensure_future(verifier.verify()) for _ in range(10)]
         await asyncio.sleep(0)
         gate.open()
         reports = await asyncio.gather(*callers)
-        assert verifier.walks == 2
+        assert verifier.verifications == 2
         assert {(report.valid, report.first_break_at) for report in reports} == {(False, 5)}
         await first
 
     with_verifier(log, body)
 
 
-def test_a_caller_that_gives_up_does_not_end_the_walk_of_the_others(log: Path, gate: Gate) -> None:
+def test_a_caller_that_gives_up_does_not_end_the_verification_of_the_others(log: Path, gate: Gate) -> None:
     async def body(verifier: Verifier) -> None:
-        impatient = await held_walk(verifier)
+        impatient = await held_verification(verifier)
         impatient.cancel()
         patient = asyncio.ensure_future(verifier.verify())
         gate.open()
         assert (await patient).valid is True
-        assert verifier.walks == 2
+        assert verifier.verifications == 2
 
     with_verifier(log, body)
 
 
 @linux_only
-def test_a_verifying_process_that_dies_is_an_error_and_the_next_walk_works(log: Path, gate: Gate) -> None:
+def test_a_verifying_process_that_dies_is_an_error_and_the_next_verification_works(log: Path, gate: Gate) -> None:
     async def body(verifier: Verifier) -> None:
         others = set(descendants(os.getpid()))
-        walk = await held_walk(verifier)
+        verification = await held_verification(verifier)
         for process in set(descendants(os.getpid())) - others:
             os.kill(process, signal.SIGKILL)
         with pytest.raises(NoVerdictError, match="ended without a verdict"):
-            await walk
+            await verification
         gate.remove()
         assert verifier.last is None
         assert (await verifier.verify()).valid is True
@@ -180,7 +180,7 @@ def test_a_verifying_process_that_dies_is_an_error_and_the_next_walk_works(log: 
     with_verifier(log, body)
 
 
-def test_a_verifying_process_that_cannot_start_is_an_error_and_the_next_walk_works(
+def test_a_verifying_process_that_cannot_start_is_an_error_and_the_next_verification_works(
     log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def body(verifier: Verifier) -> None:
@@ -213,28 +213,28 @@ def test_a_file_that_cannot_be_checked_is_an_error_with_its_reason(
 
 @linux_only
 @pytest.mark.parametrize("count", [200, 60_000])
-def test_closing_during_a_walk_leaves_no_process_behind(tmp_path: Path, count: int) -> None:
-    """60,000 events are walked by several processes."""
+def test_closing_during_a_verification_leaves_no_process_behind(tmp_path: Path, count: int) -> None:
+    """60,000 events are verified by several processes."""
     path = tmp_path / "audit.db"
     build(path, *(events(10_000, first=first) for first in range(0, count, 10_000)))
     started: list[int] = []
 
     async def body(verifier: Verifier) -> None:
         before = set(descendants(os.getpid()))
-        walk = asyncio.ensure_future(verifier.verify())
+        verification = asyncio.ensure_future(verifier.verify())
         workers = 1 if count == 200 or len(os.sched_getaffinity(0)) == 1 else 3
-        await until(lambda: len(set(descendants(os.getpid())) - before) >= workers or walk.done())
+        await until(lambda: len(set(descendants(os.getpid())) - before) >= workers or verification.done())
         started.extend(set(descendants(os.getpid())) - before)
         await verifier.close()
         await until(lambda: not any(alive(pid) for pid in started))
         with pytest.raises(asyncio.CancelledError):
-            await walk
+            await verification
 
     with_verifier(path, body)
     assert started
 
 
-def test_the_schedule_walks_by_itself_and_notes_a_break(log: Path) -> None:
+def test_the_schedule_verifies_by_itself_and_notes_a_break(log: Path) -> None:
     async def body(verifier: Verifier) -> None:
         await until(lambda: verifier.last is not None)
         assert verifier.last is not None
@@ -246,7 +246,7 @@ def test_the_schedule_walks_by_itself_and_notes_a_break(log: Path) -> None:
     with_verifier(log, body, interval_s=0.01)
 
 
-def test_the_schedule_fills_at_most_a_tenth_of_the_time_whatever_the_walk_says_that_it_took(log: Path) -> None:
+def test_the_schedule_fills_at_most_a_tenth_of_the_time_whatever_the_verification_says_that_it_took(log: Path) -> None:
     delays_s: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -268,12 +268,12 @@ def test_the_schedule_fills_at_most_a_tenth_of_the_time_whatever_the_walk_says_t
     assert min(delays_s[1:]) >= 0.2
 
 
-def test_the_schedule_goes_on_after_a_walk_that_failed(log: Path) -> None:
+def test_the_schedule_goes_on_after_a_verification_that_failed(log: Path) -> None:
     hidden = log.with_name("hidden.db")
     log.rename(hidden)
 
     async def body(verifier: Verifier) -> None:
-        await until(lambda: verifier.walks >= 1)
+        await until(lambda: verifier.verifications >= 1)
         hidden.rename(log)
         await until(lambda: verifier.last is not None)
 

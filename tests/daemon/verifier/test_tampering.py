@@ -20,7 +20,7 @@ from audit_stream.chain import Head, Verdict
 from audit_stream.logfile.errors import StoreUnusable
 from audit_stream.logfile.opening import APPLICATION_ID, SCHEMA_VERSION
 from audit_stream.logfile.tables import TABLES
-from audit_stream.logfile.walk import walk
+from audit_stream.logfile.verification import verify_file
 from tests.daemon.store.rig import build, event, opened
 from tests.daemon.verifier.logs import COUNT, copy, edit, editing, forged_next, make, rechain, sample
 
@@ -48,14 +48,14 @@ def head(log: tuple[Path, Head]) -> Head:
 
 def assert_breaks(path: Path, first_break_at: int, reason: str, *, acknowledged: Head | None = None) -> None:
     """One process and several agree on the break, and on what holds before it."""
-    report = walk(path, workers=1, acknowledged=acknowledged)
+    report = verify_file(path, workers=1, acknowledged=acknowledged)
     assert (report.valid, report.first_break_at) == (False, first_break_at)
     assert report.reason is not None
     assert report.reason.startswith(reason)
     assert report.head is not None
     assert report.checked == report.head.event_id <= first_break_at
     for workers in (2, 3):
-        parallel = walk(path, workers=workers, acknowledged=acknowledged)
+        parallel = verify_file(path, workers=workers, acknowledged=acknowledged)
         assert summary(parallel) == summary(report)
 
 
@@ -65,13 +65,13 @@ def summary(report: Verdict) -> tuple[bool, int, int | None, str | None, Head | 
 
 def test_an_untouched_log_is_valid_and_ends_at_its_head(original: Path, head: Head) -> None:
     for workers in (1, 2, 3, 4, None):
-        report = walk(original, workers=workers, acknowledged=head)
+        report = verify_file(original, workers=workers, acknowledged=head)
         assert summary(report) == (True, COUNT, None, None, head)
 
 
 def test_an_empty_log_is_valid(tmp_path: Path) -> None:
     make(tmp_path / "audit.db", 0)
-    assert summary(walk(tmp_path / "audit.db")) == (True, 0, None, None, Head(0, "0" * 64))
+    assert summary(verify_file(tmp_path / "audit.db")) == (True, 0, None, None, Head(0, "0" * 64))
 
 
 def _set(column: str, value: str) -> Callable[[int], str]:
@@ -112,14 +112,14 @@ def test_an_edit_of_a_column_breaks_the_chain_at_its_event(
     path = copy(original, tmp_path)
     statement, reason = COLUMN_EDITS[what]
     edit(path, statement(event_id))
-    report = walk(path, workers=1)
+    report = verify_file(path, workers=1)
     assert (report.valid, report.first_break_at, report.checked) == (False, event_id, event_id - 1)
     expected = reason.format(event_id)
     if what == "another series":  # of the same kind, then it is the source that differs
         assert report.reason in (expected, expected.replace("kind", "source"))
     else:
         assert report.reason == expected
-    assert summary(walk(path, workers=3)) == summary(report)
+    assert summary(verify_file(path, workers=3)) == summary(report)
 
 
 def test_a_time_that_is_removed_or_made_up_breaks_the_chain_at_its_event(tmp_path: Path, original: Path) -> None:
@@ -201,7 +201,7 @@ def test_an_insertion_before_the_first_event_of_an_empty_log_breaks_the_chain_at
         "INSERT INTO series VALUES (1, 'other', 'test')",
         f"INSERT INTO events VALUES ({event_id}, 1, 1, 0, 'made up', x'7b7d')",
     )
-    assert walk(path).first_break_at == 1
+    assert verify_file(path).first_break_at == 1
 
 
 def test_an_event_that_is_doubled_and_the_rest_moved_up_breaks_the_chain_at_the_double(
@@ -232,7 +232,7 @@ def test_an_event_beyond_the_head_that_is_linked_to_nothing_breaks_the_chain_the
 ) -> None:
     path = copy(original, tmp_path)
     edit(path, f"INSERT INTO events SELECT {COUNT + distance}, {COPIED} = 5")
-    report = walk(path)
+    report = verify_file(path)
     assert (report.valid, report.first_break_at, report.checked) == (False, COUNT + 1, COUNT)
 
 
@@ -263,10 +263,10 @@ def test_a_swap_of_two_events_breaks_the_chain_at_the_first(
         f"UPDATE events SET {columns} = (SELECT {values} FROM swapped WHERE event_id = {other}) WHERE event_id = {one}",
         f"UPDATE events SET {columns} = (SELECT {values} FROM swapped WHERE event_id = {one}) WHERE event_id = {other}",
     )
-    report = walk(path, workers=1)
+    report = verify_file(path, workers=1)
     assert (report.valid, report.first_break_at) == (False, one)
     assert report.reason in (f"prev_hash mismatch at event #{one}", f"hash mismatch at event #{one}")
-    assert summary(walk(path, workers=2)) == summary(report)
+    assert summary(verify_file(path, workers=2)) == summary(report)
 
 
 def test_a_swap_of_two_ids_breaks_the_chain_at_the_first(tmp_path: Path, original: Path) -> None:
@@ -336,7 +336,7 @@ def test_a_log_cut_short_with_its_head_is_found_by_who_remembers_the_head(
         f" hash = coalesce((SELECT hash FROM events WHERE event_id = {left}), printf('%064d', 0))",
         "DELETE FROM series WHERE series_id NOT IN (SELECT series_id FROM events)",
     )
-    assert walk(path).valid is True  # the chain alone cannot show it
+    assert verify_file(path).valid is True  # the chain alone cannot show it
     assert_breaks(path, left + 1, f"event_id should be {left + 1}, got none", acknowledged=head)
 
 
@@ -347,8 +347,8 @@ def test_a_log_rewritten_with_a_valid_chain_is_found_by_who_remembers_the_head(
     path = copy(original, tmp_path)
     with editing(path) as connection:
         rechain(connection, event_id, lambda canonical: canonical.replace(b'"payload":{', b'"payload":{"a":1,'))
-    assert walk(path).valid is True
-    report = walk(path, acknowledged=head)
+    assert verify_file(path).valid is True
+    report = verify_file(path, acknowledged=head)
     assert (report.valid, report.first_break_at) == (False, COUNT)
     assert report.reason == f"hash mismatch at event #{COUNT}: the log was rewritten at or before it"
 
@@ -365,7 +365,7 @@ def test_a_value_of_another_type_breaks_the_chain_at_its_event(
         connection.execute("UPDATE sqlite_schema SET sql = replace(replace(sql, ') STRICT', ')'), 'NOT NULL', '')")
         connection.execute("PRAGMA writable_schema = RESET")
     edit(path, f"UPDATE events SET {column} = {value} WHERE event_id = 1500")
-    report = walk(path)
+    report = verify_file(path)
     assert (report.valid, report.first_break_at) == (False, 1_500)
 
 
@@ -384,7 +384,7 @@ def test_an_edit_of_any_byte_of_any_event_breaks_the_chain_there(
         changed = old[:at] + bytes([old[at] ^ data.draw(st.integers(1, 255))]) + old[at + 1 :]
         new = "CAST(? AS TEXT)" if isinstance(value, str) else "?"
         connection.execute(f"UPDATE events SET {column} = {new} WHERE event_id = ?", (changed, event_id))
-    report = walk(path, workers=data.draw(st.sampled_from([1, 2])))
+    report = verify_file(path, workers=data.draw(st.sampled_from([1, 2])))
     assert (report.valid, report.first_break_at, report.checked) == (False, event_id, event_id - 1)
 
 
@@ -401,7 +401,7 @@ def test_any_other_number_in_a_derived_column_breaks_the_chain_there(
     with editing(path) as connection:
         (before,) = connection.execute(f"SELECT {column} FROM events WHERE event_id = ?", (event_id,)).fetchone()
         connection.execute(f"UPDATE events SET {column} = ? WHERE event_id = ?", (value, event_id))
-    report = walk(path)
+    report = verify_file(path)
     assert report.first_break_at == (None if before == value else event_id)
 
 
@@ -436,7 +436,7 @@ def test_flipped_bits_in_the_file_are_found_or_the_file_cannot_be_checked(tmp_pa
                 file.seek(at)
                 file.write(bytes([byte ^ (1 << flips.randrange(8))]))
         try:
-            valid = walk(path).valid
+            valid = verify_file(path).valid
         except (StoreUnusable, sqlite3.Error):
             valid = False
         found += not valid
@@ -457,7 +457,7 @@ def test_tampering_is_found_in_a_file_that_the_daemon_has_open(tmp_path: Path, o
                 edit(path, "DELETE FROM events WHERE event_id = 1300")
             else:
                 edit(path, f"INSERT INTO events SELECT 0, {COPIED} = 1300")
-            report = walk(path, acknowledged=store.head)
+            report = verify_file(path, acknowledged=store.head)
             assert (report.valid, report.first_break_at) == (False, 1 if tamper == "insert" else 1_300)
 
     asyncio.run(scenario())
@@ -592,7 +592,7 @@ def test_tables_that_are_not_ours_break_the_chain_and_no_daemon_starts_on_them(
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(statements)
     for workers in (1, 2):
-        verdict = walk(path, workers=workers)
+        verdict = verify_file(path, workers=workers)
         assert (verdict.valid, verdict.reason) == (False, f"the database's tables were changed: {difference}")
         assert verdict.first_break_at in (1, COUNT)
     with pytest.raises(StoreUnusable, match=difference):
@@ -607,7 +607,7 @@ def test_a_log_in_another_encoding_is_not_ours(tmp_path: Path, encoding: str) ->
         connection.executescript(TABLES)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-    assert walk(path).reason == f"the database's tables were changed: text is encoded as {encoding}"
+    assert verify_file(path).reason == f"the database's tables were changed: text is encoded as {encoding}"
     with pytest.raises(StoreUnusable, match=f"text is encoded as {encoding}"):
         schema.create(path)
 
@@ -625,7 +625,7 @@ def test_what_an_operator_may_do_to_a_database_is_not_taken_for_tampering(
     path = copy(original, tmp_path)
     with closing(sqlite3.connect(path)) as connection:
         connection.execute(statement)
-    assert walk(path, acknowledged=head).valid
+    assert verify_file(path, acknowledged=head).valid
     schema.create(path)
 
 
@@ -636,7 +636,7 @@ def test_a_schema_that_is_changed_under_a_running_daemon_is_found(original: Path
         async with opened(path) as (store, _):
             await store.append([sample(COUNT)])
             edit(path, SCHEMA_EDITS["a trigger that drops what is inserted"][0])
-            verdict = walk(path, acknowledged=store.head)
+            verdict = verify_file(path, acknowledged=store.head)
             assert (verdict.valid, verdict.first_break_at) == (False, COUNT + 1)
 
     asyncio.run(scenario())

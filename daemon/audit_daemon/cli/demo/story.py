@@ -17,7 +17,7 @@ from audit_daemon.cli.demo.tampering import EDITED_KIND, copy_database, edit_an_
 from audit_daemon.settings import SettingsError, load
 from audit_stream.chain import Verdict
 from audit_stream.client import Client, Lost, RawEvent
-from audit_stream.logfile.walk import walk
+from audit_stream.logfile.verification import verify_file
 
 __all__ = ["Pace", "Told", "farewell", "tell"]
 
@@ -197,7 +197,7 @@ def _verify_again(screen: Screen, daemon: DemoDaemon, seen: list[Told]) -> None:
 
 
 def _show_verdict(screen: Screen, database: Path, seen: list[Told], on: str) -> None:
-    told = Told.of(walk(database), on)
+    told = Told.of(verify_file(database), on)
     screen.blank()
     screen.command(f"{our_command()} verify --db {shlex.quote(str(database))}")
     screen.verdict(told.word, told.rest, good=told.good)

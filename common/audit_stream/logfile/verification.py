@@ -1,4 +1,4 @@
-"""A verdict on a whole file: stretches of the log in parallel, then the joints and the ends.
+"""A verdict on a whole file: ranges of the log in parallel, then the joints and the ends.
 
 Opens the file read-only, beside a daemon or without one. What this can show and what not is in `docs/chain.md`.
 """
@@ -25,7 +25,7 @@ from audit_stream.logfile.spans import SPAN_EVENTS
 from audit_stream.logfile.tables import difference
 from audit_stream.timestamps import format_rfc3339_ms
 
-__all__ = ["walk"]
+__all__ = ["verify_file"]
 
 _PARALLEL_FROM_EVENTS = 50_000
 """Below this a second process costs more than it saves."""
@@ -34,7 +34,7 @@ _MAX_WORKERS = 4
 _CACHE_KIB = 16_384
 
 
-def walk(
+def verify_file(
     path: Path,
     *,
     acknowledged: Head | None = None,
@@ -84,20 +84,20 @@ def _look(
     total, head_break = _ends(connection, acknowledged)
     count = _worker_count(total, workers)
     if count == 1:
-        walked = _walk_here(connection, total, on_progress)
+        checked = _check_here(connection, total, on_progress)
     else:
-        walked = _walk_parallel(path, connection, total, count, on_progress)
-    checked, state = walked.checked, walked.state
+        checked = _check_in_parallel(path, connection, total, count, on_progress)
+    up_to, state = checked.up_to, checked.state
     broken = (
-        walked.broken
+        checked.broken
         or head_break
         or _acknowledged_break(connection, acknowledged)
         or _tables_break(connection, total)
         or _index_break(connection, total)
     )
     if broken is not None:
-        checked = min(checked, broken.event_id - 1)
-    return broken, Head(checked, state.hash if checked == state.event_id else _hash_at(connection, checked))
+        up_to = min(up_to, broken.event_id - 1)
+    return broken, Head(up_to, state.hash if up_to == state.event_id else _hash_at(connection, up_to))
 
 
 def _open(path: Path) -> sqlite3.Connection:
@@ -113,7 +113,7 @@ def _strict(connection: sqlite3.Connection) -> sqlite3.Connection:
 
 
 def _ends(connection: sqlite3.Connection, acknowledged: Head | None) -> tuple[int, Break | None]:
-    """How far to walk, and what is wrong with the end of the log, read in one statement."""
+    """How far to check, and what is wrong with the end of the log, read in one statement."""
     row = connection.execute(
         "SELECT h.event_id, h.hash, (SELECT min(event_id) FROM events), (SELECT max(event_id) FROM events),"
         " (SELECT count(*) FROM spans),"
@@ -125,7 +125,7 @@ def _ends(connection: sqlite3.Connection, acknowledged: Head | None) -> tuple[in
     last_id = max(last_id or 0, 0)
     known_id = max(head_id, acknowledged.event_id if acknowledged else 0)
     if first_id is not None and (first_id < 1 or last_id > head_id):
-        beyond = max(head_id, 0) + 1  # walk up to it: it may break the chain as well
+        beyond = max(head_id, 0) + 1  # check up to it: it may break the chain as well
         return beyond, Break(event_id=beyond, reason=f"event #{beyond} is beyond the log's head, #{head_id}")
     if last_id < known_id:
         reason = f"event_id should be {last_id + 1}, got none: the log's head is #{known_id}"
@@ -163,10 +163,10 @@ def _worker_count(total: int, workers: int | None) -> int:
     return max(1, min(workers, _MAX_WORKERS))
 
 
-class _Walked(msgspec.Struct, kw_only=True):
-    """How far a walk came, and the state there."""
+class _Checked(msgspec.Struct, kw_only=True):
+    """How far the events were checked, and the state there."""
 
-    checked: int
+    up_to: int
     state: SegmentState
     broken: Break | None = None
 
@@ -214,18 +214,18 @@ _BESIDE_THE_EVENTS = (
 )
 
 
-def _walk_here(connection: sqlite3.Connection, total: int, on_progress: Callable[[int, int], None]) -> _Walked:
+def _check_here(connection: sqlite3.Connection, total: int, on_progress: Callable[[int, int], None]) -> _Checked:
     state = state_before(connection, 1)
     broken = None
     for step in check_segment(connection, state, total):
         if isinstance(step, Break):
             broken = step
         on_progress(state.event_id, total)
-    return _Walked(checked=state.event_id, state=state, broken=broken)
+    return _Checked(up_to=state.event_id, state=state, broken=broken)
 
 
-class _Segment(msgspec.Struct, kw_only=True):
-    """One stretch that a worker checks."""
+class _Range(msgspec.Struct, kw_only=True):
+    """One range of the log, as a worker has checked it."""
 
     first_id: int
     last_id: int
@@ -234,34 +234,34 @@ class _Segment(msgspec.Struct, kw_only=True):
     broken: Break | None = None
 
 
-def _walk_parallel(
+def _check_in_parallel(
     path: Path, connection: sqlite3.Connection, total: int, count: int, on_progress: Callable[[int, int], None]
-) -> _Walked:
-    """Check `count` stretches at once. Each trusts the state before it, which the one before then has to confirm."""
+) -> _Checked:
+    """Check `count` ranges at once. Each trusts the state before it, which the one before then has to confirm."""
     size = -(-total // count // SPAN_EVENTS) * SPAN_EVENTS
     firsts = range(1, total + 1, size)
     try:
-        done = _check_stretches(path, [(first, min(first + size - 1, total)) for first in firsts], total, on_progress)
+        done = _check_ranges(path, [(first, min(first + size - 1, total)) for first in firsts], total, on_progress)
     except (sqlite3.OperationalError, OSError):  # a worker could not start, died, or could not read where to begin
-        return _walk_here(connection, total, on_progress)
+        return _check_here(connection, total, on_progress)
     confirmed = state_before(connection, 1)
     for first in firsts:
-        segment = done[first]
-        if segment.before != confirmed:  # what it trusted is not what was found: the state itself was tampered with
-            return _walk_here(connection, total, on_progress)
-        confirmed = segment.after
-        if segment.broken is not None:
-            return _Walked(checked=confirmed.event_id, state=confirmed, broken=segment.broken)
-    return _Walked(checked=total, state=confirmed)
+        found = done[first]
+        if found.before != confirmed:  # what it trusted is not what was found: the state itself was tampered with
+            return _check_here(connection, total, on_progress)
+        confirmed = found.after
+        if found.broken is not None:
+            return _Checked(up_to=confirmed.event_id, state=confirmed, broken=found.broken)
+    return _Checked(up_to=total, state=confirmed)
 
 
-def _check_stretches(
-    path: Path, stretches: list[tuple[int, int]], total: int, on_progress: Callable[[int, int], None]
-) -> dict[int, _Segment]:
-    """Each stretch's outcome by its first id. Raises sqlite3.OperationalError when one has none."""
+def _check_ranges(
+    path: Path, ranges: list[tuple[int, int]], total: int, on_progress: Callable[[int, int], None]
+) -> dict[int, _Range]:
+    """Each range's outcome by its first id. Raises sqlite3.OperationalError when one has none."""
     checked = 0
-    done: dict[int, _Segment] = {}
-    with _workers(path, stretches) as pipes:
+    done: dict[int, _Range] = {}
+    with _workers(path, ranges) as pipes:
         open_pipes = list(pipes)
         while open_pipes:
             for pipe in wait(open_pipes):
@@ -276,13 +276,13 @@ def _check_stretches(
 
 
 @contextmanager
-def _workers(path: Path, stretches: list[tuple[int, int]]) -> Iterator[list[Connection]]:
-    """Forked processes, one a stretch, and a pipe from each; they are gone on exit, however it is left."""
+def _workers(path: Path, ranges: list[tuple[int, int]]) -> Iterator[list[Connection]]:
+    """Forked processes, one a range, and a pipe from each; they are gone on exit, however it is left."""
     context = multiprocessing.get_context("fork")
     processes: list[multiprocessing.process.BaseProcess] = []
     pipes: list[Connection] = []
     try:
-        for first_id, last_id in stretches:
+        for first_id, last_id in ranges:
             receiver, sender = context.Pipe(duplex=False)
             pipes.append(receiver)
             with sender:  # the worker has its own
@@ -299,7 +299,7 @@ def _workers(path: Path, stretches: list[tuple[int, int]]) -> Iterator[list[Conn
 
 
 def _work(path: Path, first_id: int, last_id: int, pipe: Connection, parent: int) -> None:
-    """In the worker: check a stretch; sends the events checked as it goes, then the segment, or the error."""
+    """In the worker: check a range; sends the events checked as it goes, then the range, or the error."""
     die_with_parent(parent)
     try:
         for message in _check(path, first_id, last_id):
@@ -311,7 +311,7 @@ def _work(path: Path, first_id: int, last_id: int, pipe: Connection, parent: int
     pipe.close()
 
 
-def _check(path: Path, first_id: int, last_id: int) -> Iterator[int | _Segment]:
+def _check(path: Path, first_id: int, last_id: int) -> Iterator[int | _Range]:
     with closing(_strict(open_reader(path, cache_kib=_CACHE_KIB))) as connection:
         before = state_before(connection, first_id)
         state = msgspec.structs.replace(before, series_seqs=dict(before.series_seqs))
@@ -321,12 +321,12 @@ def _check(path: Path, first_id: int, last_id: int) -> Iterator[int | _Segment]:
                 broken = step
             else:
                 yield step
-        yield _Segment(first_id=first_id, last_id=last_id, before=before, after=state, broken=broken)
+        yield _Range(first_id=first_id, last_id=last_id, before=before, after=state, broken=broken)
 
 
-def _receive(pipe: Connection) -> int | _Segment:
+def _receive(pipe: Connection) -> int | _Range:
     try:
-        message = msgspec.json.decode(pipe.recv_bytes(), type=int | str | _Segment)
+        message = msgspec.json.decode(pipe.recv_bytes(), type=int | str | _Range)
     except (EOFError, msgspec.DecodeError):
         raise sqlite3.OperationalError("a verifying process ended without a result") from None
     if isinstance(message, str):
