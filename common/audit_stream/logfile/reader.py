@@ -17,6 +17,7 @@ import msgspec
 from audit_stream.chain import GENESIS, Head
 from audit_stream.logfile.query import EVERYTHING, MAX_ID, EventQuery, Page, PageFormat
 from audit_stream.logfile.served import are_served_events, served_event
+from audit_stream.logfile.tables import text_of
 
 if TYPE_CHECKING:
     from audit_stream.logfile.index import Index
@@ -65,7 +66,7 @@ def last_event(connection: sqlite3.Connection) -> Head:
     row = connection.execute(
         "SELECT event_id, CAST(hash AS BLOB) FROM events ORDER BY event_id DESC LIMIT 1"
     ).fetchone()
-    return GENESIS if row is None or row[0] < 1 else Head(row[0], _text(row[1]))
+    return GENESIS if row is None or row[0] < 1 else Head(row[0], text_of(row[1]))
 
 
 def next_page(connection: sqlite3.Connection, query: EventQuery, index: Callable[[], Index]) -> Page:
@@ -113,7 +114,7 @@ def fetch_event(connection: sqlite3.Connection, event_id: int) -> tuple[bytes, s
     row = connection.execute(
         "SELECT CAST(canonical AS BLOB), CAST(hash AS BLOB) FROM events WHERE event_id = ?", (event_id,)
     ).fetchone()
-    return None if row is None else (row[0] or b"", _text(row[1]))
+    return None if row is None else (row[0] or b"", text_of(row[1]))
 
 
 def counts_that_fit(connection: sqlite3.Connection, ids: Sequence[int], max_bytes: int) -> list[int]:
@@ -214,13 +215,9 @@ def _each(connection: sqlite3.Connection, rows: str, values: tuple[object, ...])
         values,
     ).fetchall()
     return [
-        (id_, _text(kind), served_event(id_, canonical or b"", _text(hash_))) for id_, canonical, hash_, kind in found
+        (id_, text_of(kind), served_event(id_, canonical or b"", text_of(hash_)))
+        for id_, canonical, hash_, kind in found
     ]
-
-
-def _text(value: bytes | None) -> str:
-    """A column's text; a forged one need not be UTF-8, or be there."""
-    return "" if value is None else value.decode("utf-8", "backslashreplace")
 
 
 def _is_utf8(value: bytes) -> bool:

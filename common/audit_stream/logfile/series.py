@@ -12,6 +12,8 @@ from heapq import nlargest
 
 import msgspec
 
+from audit_stream.logfile.tables import text_of
+
 __all__ = ["SHOWN_SERIES", "SHOWN_SOURCES", "SeriesRegistry", "SeriesUpdate", "Tally"]
 
 SHOWN_SOURCES = 1_000
@@ -56,7 +58,7 @@ class SeriesRegistry:
         )
         names: dict[str, str] = {}  # one string for a name that many series have
         for series_id, kind_bytes, source_bytes, count in rows:
-            kind, source = _text(kind_bytes), _text(source_bytes)
+            kind, source = text_of(kind_bytes), text_of(source_bytes)
             loaded._add(names.setdefault(kind, kind), names.setdefault(source, source), series_id)
             loaded._count(names[kind], names[source], series_id, count)
         self.__dict__ = loaded.__dict__  # at once: other threads read
@@ -163,11 +165,6 @@ class SeriesRegistry:
 
 def _second(item: tuple[str, int]) -> int:
     return item[1]
-
-
-def _text(value: bytes | None) -> str:
-    """A forged one need not be UTF-8, or be there."""
-    return "" if value is None else value.decode("utf-8", "backslashreplace")
 
 
 class SeriesUpdate:

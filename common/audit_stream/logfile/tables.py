@@ -21,7 +21,7 @@ import sqlite3
 from contextlib import closing
 from functools import cache
 
-__all__ = ["TABLES", "difference"]
+__all__ = ["TABLES", "difference", "text_of"]
 
 TABLES = """
 CREATE TABLE events (
@@ -81,20 +81,22 @@ def difference(connection: sqlite3.Connection) -> str | None:
     others = [name for name, type_, *_ in found if (name, type_) not in _STATISTICS]
     if others:
         return f"{others[0]} is not ours"
-    encoding = _text(connection.execute("PRAGMA encoding").fetchone()[0])
+    encoding = text_of(connection.execute("PRAGMA encoding").fetchone()[0])
     return None if encoding == "UTF-8" else f"text is encoded as {encoding}"
 
 
 def _definitions(connection: sqlite3.Connection) -> list[_Definition]:
     """In the file's order; blanks and line breaks do not count."""
     rows = connection.execute("SELECT name, type, tbl_name, coalesce(sql, '') FROM sqlite_schema").fetchall()
-    texts = ((_text(value) for value in row) for row in rows)
+    texts = ((text_of(value) for value in row) for row in rows)
     return [(name, type_, table, " ".join(sql.split())) for name, type_, table, sql in texts]
 
 
-def _text(value: object) -> str:
-    """Of a connection that gives bytes for text, too."""
-    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes | bytearray) else str(value)
+def text_of(value: object) -> str:
+    """A column's text, of a connection that gives bytes for it, too; a forged one need not be UTF-8, or be there."""
+    if isinstance(value, bytes | bytearray):
+        return value.decode("utf-8", "backslashreplace")
+    return "" if value is None else str(value)
 
 
 @cache

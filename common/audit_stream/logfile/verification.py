@@ -32,6 +32,7 @@ _PARALLEL_FROM_EVENTS = 50_000
 
 _MAX_WORKERS = 4
 _CACHE_KIB = 16_384
+_CHANGED = "the database's tables were changed: {}"
 
 
 def verify_file(
@@ -68,9 +69,6 @@ def verify_file(
         started_at=format_rfc3339_ms(started_ms),
         verified_at=format_rfc3339_ms(time.time_ns() // 1_000_000),
     )
-
-
-_CHANGED = "the database's tables were changed: {}"
 
 
 def _look(

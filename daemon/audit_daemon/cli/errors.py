@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from audit_stream.errors import AuditStreamError
+from audit_stream.logfile.errors import StoreError
 
 __all__ = ["COULD_NOT", "FINDING", "OK", "CommandError", "UnknownOption", "store_errors"]
 
@@ -37,8 +38,6 @@ class UnknownOption(CommandError):
 @contextmanager
 def store_errors() -> Iterator[None]:
     """Turn what a file can answer into CommandError."""
-    from audit_stream.logfile.errors import StoreError  # only here: most commands never open a file
-
     try:
         yield
     except StoreError as error:

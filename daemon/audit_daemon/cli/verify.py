@@ -14,7 +14,9 @@ from audit_daemon.cli.errors import FINDING, OK, CommandError, store_errors
 from audit_daemon.cli.options import Db, Json, database_path
 from audit_daemon.cli.terminal import bold, note, progress, write, write_line
 from audit_stream.chain import Verdict
+from audit_stream.client import Client
 from audit_stream.display import safe
+from audit_stream.logfile.verification import verify_file
 from audit_stream.wire import URL_VARIABLE
 
 __all__ = ["verify"]
@@ -54,15 +56,11 @@ def verify(
 
 
 def _verify_here(path: Path) -> Verdict:
-    from audit_stream.logfile.verification import verify_file  # only here and below: a command does with one of the two
-
     with store_errors(), progress("verifying") as show:
         return verify_file(path, on_progress=show)
 
 
 def _ask(url: str) -> tuple[Verdict, str]:
-    from audit_stream.client import Client
-
     async def ask() -> tuple[Verdict, str]:
         async with Client(url) as client:
             return await client.verify(), f"at {client.url}"
