@@ -20,6 +20,9 @@ README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```console\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
 NEEDED = ("bash", "curl", "jq", "sha256sum")
 
+STARTS = re.compile(r"((?:[A-Z_]+=\S+ )*)audit-stream")
+"""The daemon, with the settings before it."""
+
 ELSEWHERE = ("make ", "python3 -m venv", ". .venv/", "audit-tui")
 """What other tests run: the demo's, the wheel's, the console's."""
 
@@ -62,15 +65,41 @@ def newcomer(home: Path) -> dict[str, str]:
     return clean | {"HOME": str(home), "PATH": path, "AUDIT_STREAM_VERIFY_INTERVAL_S": "0"}
 
 
+class Daemon:
+    """The daemon that the newcomer has started last, which README has them start anew with settings."""
+
+    def __init__(self, home: Path, env: dict[str, str]) -> None:
+        self._home = home
+        self._env = env
+        self._running: DaemonProcess | None = None
+
+    @property
+    def url(self) -> str:
+        assert self._running is not None
+        return self._running.url
+
+    def start(self, settings: dict[str, str]) -> None:
+        self.stop()
+        process = subprocess.Popen(
+            ["audit-stream"],
+            env=self._env | {"PORT": "0"} | settings, cwd=self._home, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        self._running = wait_until_listening(process)
+
+    def stop(self) -> None:
+        if self._running is not None:
+            assert self._running.stop() == 0
+            assert self._running.process.stderr is not None
+            self._running.process.stderr.close()
+
+
 @pytest.fixture(scope="module")
-def daemon(home: Path, newcomer: dict[str, str]) -> Iterator[DaemonProcess]:
-    with subprocess.Popen(
-        ["audit-stream"], env=newcomer | {"PORT": "0"}, cwd=home, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL
-    ) as process:
-        try:
-            yield wait_until_listening(process)
-        finally:
-            process.terminate()
+def daemon(home: Path, newcomer: dict[str, str]) -> Iterator[Daemon]:
+    daemon = Daemon(home, newcomer)
+    try:
+        yield daemon
+    finally:
+        daemon.stop()
 
 
 def run(command: str, cwd: Path, env: dict[str, str]) -> tuple[int, str, str]:
@@ -91,15 +120,18 @@ def run(command: str, cwd: Path, env: dict[str, str]) -> tuple[int, str, str]:
         return 0 if line else 1, line + rest, err
 
 
-def test_every_command_of_readme_does_what_it_says(home: Path, newcomer: dict[str, str], daemon: DaemonProcess) -> None:
+def test_every_command_of_readme_does_what_it_says(home: Path, newcomer: dict[str, str], daemon: Daemon) -> None:
     """In README's order, because the ids that it shows follow each other."""
     ran = []
     for block in BLOCKS:
         for command, shown in commands(block):
-            if command.startswith(ELSEWHERE) or command == "audit-stream":
+            if command.startswith(ELSEWHERE):
+                continue
+            if (settings := STARTS.fullmatch(command)) is not None:
+                daemon.start(dict(each.split("=", 1) for each in settings[1].split()))
                 continue
             own = {"AUDIT_STREAM_DB_PATH": str(home / "moved.db")} if "audit-stream import" in block else {}
-            if command.startswith("audit-stream tail"):
+            if command.startswith(("audit-stream tail", "audit-stream emit")):
                 own = {"AUDIT_STREAM_URL": daemon.url}  # the port is not the usual one
             typed = command.replace("http://127.0.0.1:8093", daemon.url).replace("curl -s ", "curl -sSf ")
             code, out, err = run(typed, home, newcomer | own)
