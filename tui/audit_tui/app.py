@@ -54,7 +54,7 @@ class ConsoleApp(App[None]):
 
     TITLE = "audit-tui"
     ENABLE_COMMAND_PALETTE = True
-    CSS = "Toast { max-width: 70; }"
+    CSS = "Toast { max-width: 70; } .-typing ToastRack { margin-bottom: 2; max-height: 50%; }"
 
     BINDINGS = [  # noqa: RUF012 - Textual's own convention
         Binding("question_mark", "help", "Help", id="help", key_display="?"),

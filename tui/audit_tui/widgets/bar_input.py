@@ -18,7 +18,8 @@ class BarInput(Input):
     Textual gives a key to the input and only later to what is around it, when further keys may stand in the input
     already. A key that arrives here after the editing has ended belongs to whatever has the focus now, and goes there.
 
-    `typed_text` shows what stands in it.
+    `typed_text` shows what stands in it. While it has the focus the screen has the class `-typing`, by which notices
+    keep away from the bars.
     """
 
     def __init__(self, handle: Callable[[str], bool], *, placeholder: str) -> None:
@@ -31,6 +32,14 @@ class BarInput(Input):
         )
         self.typed_text = typed_text
         self._handle = handle
+
+    def on_focus(self) -> None:
+        """Somebody begins to type."""
+        self.screen.add_class("-typing")
+
+    def on_blur(self) -> None:
+        """Nobody types any more."""
+        self.screen.remove_class("-typing")
 
     async def _on_key(self, event: events.Key) -> None:
         if self.screen.focused is not self:
