@@ -162,7 +162,8 @@ def test_a_file_where_an_address_belongs_is_told_with_how_to_open_it(
 
 
 @pytest.mark.parametrize(
-    "name", ["audit.db", "/no/such/audit.db", "/no/such", "./x", "a.jsonl", "~/log.ndjson", "A.DB"]
+    "name",
+    ["audit.db", "/no/such/audit.db", "/no/such", "./x", "a.jsonl", "~/log.ndjson", "A.DB", "a.jsonl.gz", "a.db.bak"],
 )
 def test_the_name_of_a_file_that_is_not_there_is_not_taken_for_a_host(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
@@ -177,7 +178,9 @@ def test_a_file_where_an_address_belongs_is_told_before_the_screen_is_taken(tmp_
     assert "audit.db is no address, and there is no such file" in ended.said
 
 
-@pytest.mark.parametrize("address", ["localhost", "audit:8093", "10.0.0.5", "audit.example", "http://x.db", "h.db:80"])
+@pytest.mark.parametrize(
+    "address", ["localhost", "audit:8093", "10.0.0.5", "audit.example", "http://x.db", "h.db:80", "db.log.zip"]
+)
 def test_an_address_is_not_taken_for_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
     from audit_tui.offline.recognise import said_of_file
 

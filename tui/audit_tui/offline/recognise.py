@@ -16,8 +16,11 @@ _DATABASE_START = b"SQLite format 3\0"
 _BUNDLE_START = b'"audit-stream-bundle/'
 _LOOKED_AT = 4096
 _DATABASE_SUFFIXES = (".db", ".sqlite", ".sqlite3")
-_FILE_SUFFIXES = (*_DATABASE_SUFFIXES, ".json", ".jsonl", ".ndjson", ".csv")
-"""No top-level domain has any of these names."""
+_FILE_SUFFIXES = frozenset(
+    {*_DATABASE_SUFFIXES, ".json", ".jsonl", ".ndjson", ".csv", ".txt", ".log"}
+    | {".gz", ".bz2", ".xz", ".zst", ".tar", ".tgz", ".7z", ".bak", ".old", ".orig", ".tmp", ".part"}
+)
+"""What files are called; no top-level domain has any of these names, as `.zip` has."""
 
 
 def kind_of(path: Path) -> str:
