@@ -42,7 +42,7 @@ class ConfigError(AuditStreamError):
     """The settings cannot be used; one sentence that names the file and the field, and says what to do."""
 
 
-class FieldError(Exception):
+class FieldError(AuditStreamError):
     """A field and what is wrong with it, as one sentence."""
 
 
