@@ -418,22 +418,19 @@ READS: dict[str, Callable[[Client], AsyncIterator[object]]] = {
 
 
 @pytest.mark.parametrize("read", READS)
-def test_a_client_that_has_been_closed_says_so(read: str) -> None:
-    async def main() -> None:
-        client = client_of(lambda _: httpx.Response(200, json={"count": 0}))
-        await client.close()
-        for asked in (client.stats(), client.append({})):
-            with pytest.raises(ClientError, match=r"^this client has been closed$"):
-                await asked
+async def test_a_client_that_has_been_closed_says_so(read: str) -> None:
+    client = client_of(lambda _: httpx.Response(200, json={"count": 0}))
+    await client.close()
+    for asked in (client.stats(), client.append({})):
         with pytest.raises(ClientError, match=r"^this client has been closed$"):
-            async for _ in READS[read](client):
-                pass
-
-    asyncio.run(main())
+            await asked
+    with pytest.raises(ClientError, match=r"^this client has been closed$"):
+        async for _ in READS[read](client):
+            pass
 
 
 @pytest.mark.parametrize("closed_while", ["a stream opens", "it waits to come back"])
-def test_a_tail_ends_with_its_client(closed_while: str) -> None:
+async def test_a_tail_ends_with_its_client(closed_while: str) -> None:
     async def answer(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/stats":
             return httpx.Response(200, json={"count": 0})
@@ -446,11 +443,8 @@ def test_a_tail_ends_with_its_client(closed_while: str) -> None:
 
     client = Client(URL, transport=httpx.MockTransport(answer), sleep=sleep)
 
-    async def main() -> None:
-        with pytest.raises(ClientError, match=r"^this client has been closed$"):
-            [item async for item in client.tail()]
-
-    asyncio.run(main())
+    with pytest.raises(ClientError, match=r"^this client has been closed$"):
+        [item async for item in client.tail()]
 
 
 def test_a_tail_of_what_cannot_be_asked_ends() -> None:
@@ -828,17 +822,14 @@ def endless(media_type: str) -> httpx.AsyncBaseTransport:
     )
 
 
-def test_an_endless_answer_is_refused_before_it_fills_memory() -> None:
-    async def ask() -> None:
-        async with Client(transport=endless("application/json")) as client:
-            with pytest.raises(ClientError, match="answer of more than"):
-                await client.stats()
-
-    asyncio.run(ask())
+async def test_an_endless_answer_is_refused_before_it_fills_memory() -> None:
+    async with Client(transport=endless("application/json")) as client:
+        with pytest.raises(ClientError, match="answer of more than"):
+            await client.stats()
 
 
 @pytest.mark.parametrize("line", [b"data: x\n", b"data: x\r\n", b": x\n"])
-def test_a_message_without_an_end_is_refused_before_it_fills_memory(line: bytes) -> None:
+async def test_a_message_without_an_end_is_refused_before_it_fills_memory(line: bytes) -> None:
     async def body() -> AsyncIterator[bytes]:
         while True:
             yield line * 1000
@@ -846,18 +837,15 @@ def test_a_message_without_an_end_is_refused_before_it_fills_memory(line: bytes)
     def answer(_: httpx.Request) -> httpx.Response:
         return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=body())
 
-    async def main() -> None:
-        async with Client(transport=httpx.MockTransport(answer)) as client:
-            with pytest.raises(ClientError, match="message of more than"):
-                async with client.stream(Selection(), 0) as served:
-                    await anext(served)
-
-    asyncio.run(main())
+    async with Client(transport=httpx.MockTransport(answer)) as client:
+        with pytest.raises(ClientError, match="message of more than"):
+            async with client.stream(Selection(), 0) as served:
+                await anext(served)
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 @pytest.mark.parametrize("chunk_bytes", [1000, 1001, 100_000])
-def test_many_short_messages_are_no_endless_one(newline: str, chunk_bytes: int) -> None:
+async def test_many_short_messages_are_no_endless_one(newline: str, chunk_bytes: int) -> None:
     text = f"data: {'x' * 985}{newline}{newline}".encode() * 2000
 
     async def body() -> AsyncIterator[bytes]:
@@ -867,22 +855,16 @@ def test_many_short_messages_are_no_endless_one(newline: str, chunk_bytes: int) 
     def answer(_: httpx.Request) -> httpx.Response:
         return httpx.Response(200, headers={"content-type": "text/event-stream"}, content=body())
 
-    async def main() -> None:
-        async with Client(transport=httpx.MockTransport(answer)) as client, client.stream(Selection(), 0) as served:
-            messages = [message async for message in served]
-        assert [len(message.raw) for message in messages if isinstance(message, RawEvent)] == [985] * 2000
-
-    asyncio.run(main())
+    async with Client(transport=httpx.MockTransport(answer)) as client, client.stream(Selection(), 0) as served:
+        messages = [message async for message in served]
+    assert [len(message.raw) for message in messages if isinstance(message, RawEvent)] == [985] * 2000
 
 
-def test_an_endless_line_ends_a_page_and_a_stream() -> None:
-    async def ask() -> None:
-        async with Client(transport=endless("application/x-ndjson")) as client:
-            with pytest.raises(ClientError, match="line of more than"):
-                [event async for event in client.events(limit=1)]
-        async with Client(transport=endless("text/event-stream")) as client:
-            with pytest.raises(ClientError, match="line of more than"):
-                async with client.stream(Selection(), 0) as served:
-                    [event async for event in served]
-
-    asyncio.run(ask())
+async def test_an_endless_line_ends_a_page_and_a_stream() -> None:
+    async with Client(transport=endless("application/x-ndjson")) as client:
+        with pytest.raises(ClientError, match="line of more than"):
+            [event async for event in client.events(limit=1)]
+    async with Client(transport=endless("text/event-stream")) as client:
+        with pytest.raises(ClientError, match="line of more than"):
+            async with client.stream(Selection(), 0) as served:
+                [event async for event in served]

@@ -166,7 +166,7 @@ def calls(draw: st.DrawFn) -> Call:
 
 @settings(deadline=None, max_examples=200)
 @given(calls(), st.lists(answers, min_size=1, max_size=4))
-def test_whatever_is_asked_and_answered_only_client_errors_escape(
+async def test_whatever_is_asked_and_answered_only_client_errors_escape(
     call: Call, given: list[tuple[int, dict[str, bytes], bytes]]
 ) -> None:
     """The last answer is given to all further requests."""
@@ -176,15 +176,12 @@ def test_whatever_is_asked_and_answered_only_client_errors_escape(
         raw = [(name.encode(), value) for name, value in headers.items()]
         return httpx.Response(status, headers=raw, stream=httpx.ByteStream(content))
 
-    async def main() -> None:
-        async def no_sleep(seconds: float) -> None:
-            await asyncio.sleep(0)
+    async def no_sleep(seconds: float) -> None:
+        await asyncio.sleep(0)
 
-        async with Client("http://daemon.test", transport=httpx.MockTransport(handler), sleep=no_sleep) as client:
-            with contextlib.suppress(ClientError):
-                await call(client)
-
-    asyncio.run(main())
+    async with Client("http://daemon.test", transport=httpx.MockTransport(handler), sleep=no_sleep) as client:
+        with contextlib.suppress(ClientError):
+            await call(client)
 
 
 @settings(deadline=None)

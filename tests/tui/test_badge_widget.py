@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 from rich.color import Color
 from rich.color_triplet import ColorTriplet
@@ -47,39 +45,33 @@ def drawn_by(colour: Color | None, palette: TerminalTheme, *, is_text: bool) -> 
     return (colour or Color.default()).get_truecolor(palette, foreground=is_text)
 
 
-def test_every_badge_can_be_read_in_every_theme() -> None:
-    async def main() -> None:
-        app = BadgesApp()
-        async with app.run_test(size=(80, 24)) as pilot:
-            for theme in app.available_themes:
-                app.theme = theme
-                await pilot.pause()
-                styles = app.styles_of_texts()
-                assert len(styles) == len(BADGES)
-                for badge, style in zip(BADGES, styles, strict=True):
-                    for palette in PALETTES.values():
-                        text = drawn_by(style.color, palette, is_text=True)
-                        ground = drawn_by(style.bgcolor, palette, is_text=False)
-                        assert contrast(text, ground) >= LEAST_CONTRAST, (theme, badge)
-
-    asyncio.run(main())
+async def test_every_badge_can_be_read_in_every_theme() -> None:
+    app = BadgesApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        for theme in app.available_themes:
+            app.theme = theme
+            await pilot.pause()
+            styles = app.styles_of_texts()
+            assert len(styles) == len(BADGES)
+            for badge, style in zip(BADGES, styles, strict=True):
+                for palette in PALETTES.values():
+                    text = drawn_by(style.color, palette, is_text=True)
+                    ground = drawn_by(style.bgcolor, palette, is_text=False)
+                    assert contrast(text, ground) >= LEAST_CONTRAST, (theme, badge)
 
 
-def test_an_alarm_looks_other_than_what_was_acknowledged_in_every_theme() -> None:
-    async def main() -> None:
-        app = BadgesApp()
-        async with app.run_test(size=(80, 24)) as pilot:
-            for theme in app.available_themes:
-                app.theme = theme
-                await pilot.pause()
-                by_badge = dict(
-                    zip([(badge.state, badge.is_alarm) for badge in BADGES], app.styles_of_texts(), strict=True)
-                )
-                for state in (State.BROKEN, State.REWRITTEN):
-                    assert by_badge[state, True] != by_badge[state, False], theme
-                    assert by_badge[state, True].reverse
-
-    asyncio.run(main())
+async def test_an_alarm_looks_other_than_what_was_acknowledged_in_every_theme() -> None:
+    app = BadgesApp()
+    async with app.run_test(size=(80, 24)) as pilot:
+        for theme in app.available_themes:
+            app.theme = theme
+            await pilot.pause()
+            by_badge = dict(
+                zip([(badge.state, badge.is_alarm) for badge in BADGES], app.styles_of_texts(), strict=True)
+            )
+            for state in (State.BROKEN, State.REWRITTEN):
+                assert by_badge[state, True] != by_badge[state, False], theme
+                assert by_badge[state, True].reverse
 
 
 def test_every_state_has_a_mark_of_one_cell() -> None:

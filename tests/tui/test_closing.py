@@ -20,33 +20,27 @@ class Asking(ClosesOnce[int]):
         self.query_one("#said", Static).update("?")
 
 
-def test_a_screen_that_is_not_there_yet_is_closed_once_it_is() -> None:
-    async def main() -> None:
-        app, results = App[None](), list[int | None]()
-        async with app.run_test() as pilot:
-            screen = Asking()
-            app.push_screen(screen, results.append)
-            assert not screen.is_mounted
-            screen.dismiss(7)
-            async with asyncio.timeout(20):
-                while not results:
-                    await pilot.pause()
-            assert app.screen is not screen
-        assert results == [7]
-
-    asyncio.run(main())
+async def test_a_screen_that_is_not_there_yet_is_closed_once_it_is() -> None:
+    app, results = App[None](), list[int | None]()
+    async with app.run_test() as pilot:
+        screen = Asking()
+        app.push_screen(screen, results.append)
+        assert not screen.is_mounted
+        screen.dismiss(7)
+        async with asyncio.timeout(20):
+            while not results:
+                await pilot.pause()
+        assert app.screen is not screen
+    assert results == [7]
 
 
-def test_a_screen_that_is_closed_already_is_not_closed_again() -> None:
-    async def main() -> None:
-        app, results = App[None](), list[int | None]()
-        async with app.run_test() as pilot:
-            screen = Asking()
-            await app.push_screen(screen, results.append)
-            screen.dismiss(7)
-            screen.dismiss(8)
-            await pilot.pause()
-            assert app.screen is not screen
-        assert results == [7]
-
-    asyncio.run(main())
+async def test_a_screen_that_is_closed_already_is_not_closed_again() -> None:
+    app, results = App[None](), list[int | None]()
+    async with app.run_test() as pilot:
+        screen = Asking()
+        await app.push_screen(screen, results.append)
+        screen.dismiss(7)
+        screen.dismiss(8)
+        await pilot.pause()
+        assert app.screen is not screen
+    assert results == [7]

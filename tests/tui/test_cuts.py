@@ -68,241 +68,205 @@ async def polled(condition: Callable[[], bool]) -> None:
     ("kept", "appended", "replaced"),
     [(60, 0, ""), (60, 20, "#61 to #80"), (60, 40, "#61 to #100"), (60, 90, "#61 to #100")],
 )
-def test_copies_of_what_is_gone_survive_the_reconnect_and_what_the_daemon_appends_under_their_ids(
+async def test_copies_of_what_is_gone_survive_the_reconnect_and_what_the_daemon_appends_under_their_ids(
     kept: int, appended: int, replaced: str
 ) -> None:
-    async def main() -> None:
-        log = make_log(100)
-        whole = list(log.raw)
-        session = Session(log)
-        async with running(session) as until:
-            await until(lambda: state(session) is State.VERIFIED)
-            await reconnected(log, session, until, branch(whole[:kept], appended, "new"))
-            await until(lambda: bool(session.cuts.rows))
-            cut = cut_of(session)
-            assert cut.summary == "40 events, #61 to #100, are gone"
-            assert [row.raw for row in cut.rows] == whole[60:]
-            assert (cut.there, cut.before) == (head_of(whole[59]), head_of(whole[99]))
-            assert cut.replaced(session.ring.head.event_id) == replaced
-            await until(lambda: session.ring.head == log.head)
-            assert [row.raw for row in session.ring] == log.raw
-            badge = session.integrity.badge(session.clock.now_s())
-            assert (badge.text, badge.is_alarm) == ("REWRITTEN at #61", True)
-            assert badge.detail == "Found by this console: 40 events, #61 to #100, are gone."
-            assert "40 events, #61 to #100, are gone: copies in b" in session.notices
-
-    asyncio.run(main())
+    log = make_log(100)
+    whole = list(log.raw)
+    session = Session(log)
+    async with running(session) as until:
+        await until(lambda: state(session) is State.VERIFIED)
+        await reconnected(log, session, until, branch(whole[:kept], appended, "new"))
+        await until(lambda: bool(session.cuts.rows))
+        cut = cut_of(session)
+        assert cut.summary == "40 events, #61 to #100, are gone"
+        assert [row.raw for row in cut.rows] == whole[60:]
+        assert (cut.there, cut.before) == (head_of(whole[59]), head_of(whole[99]))
+        assert cut.replaced(session.ring.head.event_id) == replaced
+        await until(lambda: session.ring.head == log.head)
+        assert [row.raw for row in session.ring] == log.raw
+        badge = session.integrity.badge(session.clock.now_s())
+        assert (badge.text, badge.is_alarm) == ("REWRITTEN at #61", True)
+        assert badge.detail == "Found by this console: 40 events, #61 to #100, are gone."
+        assert "40 events, #61 to #100, are gone: copies in b" in session.notices
 
 
-def test_a_log_cut_to_nothing_is_gone_from_its_first_event_on() -> None:
-    async def main() -> None:
-        log = make_log(10)
-        session = Session(log)
-        async with running(session) as until:
-            await until(lambda: state(session) is State.VERIFIED)
-            await reconnected(log, session, until, [])
-            await until(lambda: bool(session.cuts.rows))
-            assert cut_of(session).summary == "10 events, #1 to #10, are gone"
-            assert cut_of(session).there == GENESIS
-            log.append()
-            await until(lambda: session.ring.head == log.head)
-            assert cut_of(session).replaced(1) == "#1"
-            assert state(session) is State.REWRITTEN
-
-    asyncio.run(main())
+async def test_a_log_cut_to_nothing_is_gone_from_its_first_event_on() -> None:
+    log = make_log(10)
+    session = Session(log)
+    async with running(session) as until:
+        await until(lambda: state(session) is State.VERIFIED)
+        await reconnected(log, session, until, [])
+        await until(lambda: bool(session.cuts.rows))
+        assert cut_of(session).summary == "10 events, #1 to #10, are gone"
+        assert cut_of(session).there == GENESIS
+        log.append()
+        await until(lambda: session.ring.head == log.head)
+        assert cut_of(session).replaced(1) == "#1"
+        assert state(session) is State.REWRITTEN
 
 
-def test_what_was_on_its_way_is_kept_as_well() -> None:
-    async def main() -> None:
-        log = make_log(10)
-        session = Session(log)
-        run = asyncio.create_task(session.run())
-        await polled(lambda: session.connection.state is ConnectionState.LIVE)
-        before = list(log.raw)
-        for _ in range(30):
-            log.append()
-        await asyncio.sleep(0.01)  # in the inbox, and nothing drains it
-        whole = list(log.raw)
-        log.go_away()
-        await polled(lambda: session.connection.state is ConnectionState.RETRYING)
-        log.replace(before)
-        log.come_back()
-        await polled(lambda: bool(session.cuts.rows))
-        assert [row.raw for row in session.cuts.rows] == whole[10:]
-        run.cancel()
-        await asyncio.wait([run])
-
-    asyncio.run(main())
+async def test_what_was_on_its_way_is_kept_as_well() -> None:
+    log = make_log(10)
+    session = Session(log)
+    run = asyncio.create_task(session.run())
+    await polled(lambda: session.connection.state is ConnectionState.LIVE)
+    before = list(log.raw)
+    for _ in range(30):
+        log.append()
+    await asyncio.sleep(0.01)  # in the inbox, and nothing drains it
+    whole = list(log.raw)
+    log.go_away()
+    await polled(lambda: session.connection.state is ConnectionState.RETRYING)
+    log.replace(before)
+    log.come_back()
+    await polled(lambda: bool(session.cuts.rows))
+    assert [row.raw for row in session.cuts.rows] == whole[10:]
+    run.cancel()
+    await asyncio.wait([run])
 
 
-def test_a_cut_under_an_open_stream_is_found_with_the_verdict_that_contradicts_it() -> None:
-    async def main() -> None:
-        log = make_log(100)
-        whole = list(log.raw)
-        session = Session(log, verify_every_s=0.05)
-        async with running(session) as until:
-            await until(lambda: state(session) is State.VERIFIED)
-            log.replace(whole[:60])
-            await until(lambda: bool(session.cuts.rows))
-            assert cut_of(session).summary == "40 events, #61 to #100, are gone"
-            await until(lambda: [row.raw for row in session.ring] == log.raw)
-            assert state(session) is State.REWRITTEN
-
-    asyncio.run(main())
+async def test_a_cut_under_an_open_stream_is_found_with_the_verdict_that_contradicts_it() -> None:
+    log = make_log(100)
+    whole = list(log.raw)
+    session = Session(log, verify_every_s=0.05)
+    async with running(session) as until:
+        await until(lambda: state(session) is State.VERIFIED)
+        log.replace(whole[:60])
+        await until(lambda: bool(session.cuts.rows))
+        assert cut_of(session).summary == "40 events, #61 to #100, are gone"
+        await until(lambda: [row.raw for row in session.ring] == log.raw)
+        assert state(session) is State.REWRITTEN
 
 
-def test_events_that_the_log_lost_in_its_middle_as_well_do_not_make_others_seem_gone() -> None:
-    async def main() -> None:
-        log = make_log(100)
-        whole = list(log.raw)
-        session = Session(log)
-        async with running(session) as until:
-            await until(lambda: state(session) is State.VERIFIED)
-            await reconnected(log, session, until, [*whole[:50], *whole[51:80]])
-            await until(lambda: bool(session.cuts.rows))
-            assert cut_of(session).summary == "21 events, #51, #81 to #100, are gone"
-            assert [row.event_id for row in session.cuts.rows] == [51, *range(81, 101)]
-
-    asyncio.run(main())
+async def test_events_that_the_log_lost_in_its_middle_as_well_do_not_make_others_seem_gone() -> None:
+    log = make_log(100)
+    whole = list(log.raw)
+    session = Session(log)
+    async with running(session) as until:
+        await until(lambda: state(session) is State.VERIFIED)
+        await reconnected(log, session, until, [*whole[:50], *whole[51:80]])
+        await until(lambda: bool(session.cuts.rows))
+        assert cut_of(session).summary == "21 events, #51, #81 to #100, are gone"
+        assert [row.event_id for row in session.cuts.rows] == [51, *range(81, 101)]
 
 
-def test_an_event_that_was_edited_and_kept_its_hash_is_broken_and_not_gone() -> None:
-    async def main() -> None:
-        log = make_log(100)
-        whole = list(log.raw)
-        session = Session(log)
-        async with running(session) as until:
-            await until(lambda: state(session) is State.VERIFIED)
-            await reconnected(log, session, until, [*whole[:49], tampered(whole[49], source="me"), *whole[50:80]])
-            await until(lambda: bool(session.cuts.rows))
-            assert cut_of(session).summary == "20 events, #81 to #100, are gone"
-            await until(lambda: 50 in session.integrity.own_breaks)
-
-    asyncio.run(main())
+async def test_an_event_that_was_edited_and_kept_its_hash_is_broken_and_not_gone() -> None:
+    log = make_log(100)
+    whole = list(log.raw)
+    session = Session(log)
+    async with running(session) as until:
+        await until(lambda: state(session) is State.VERIFIED)
+        await reconnected(log, session, until, [*whole[:49], tampered(whole[49], source="me"), *whole[50:80]])
+        await until(lambda: bool(session.cuts.rows))
+        assert cut_of(session).summary == "20 events, #81 to #100, are gone"
+        await until(lambda: 50 in session.integrity.own_breaks)
 
 
-def test_a_daemon_that_answers_no_question_about_the_cut_is_asked_again_and_no_copy_is_lost(
+async def test_a_daemon_that_answers_no_question_about_the_cut_is_asked_again_and_no_copy_is_lost(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("audit_tui.session._COMPARE_AGAIN_S", 0.01)
 
-    async def main() -> None:
-        log = make_log(100)
-        answer = log.event
+    log = make_log(100)
+    answer = log.event
 
-        async def refuse(event_id: int, /) -> RawEvent | None:
-            if event_id > 60:
-                raise ClientError("busy", status=503)
-            return await answer(event_id)
+    async def refuse(event_id: int, /) -> RawEvent | None:
+        if event_id > 60:
+            raise ClientError("busy", status=503)
+        return await answer(event_id)
 
-        session = Session(log)
-        async with running(session) as until:
-            await until(lambda: state(session) is State.VERIFIED)
-            with monkeypatch.context() as patch:
-                patch.setattr(log, "event", refuse)
-                await reconnected(log, session, until, log.raw[:60])
-                await until(lambda: "busy" in session.integrity.uncompared)
-                assert len(cut_of(session).rows) == 100
-                assert not cut_of(session).settled
-                assert state(session) is State.REWRITTEN
-            await until(lambda: cut_of(session).settled)
-            assert len(session.cuts.rows) == 40
-
-    asyncio.run(main())
-
-
-def test_twelve_reconnects_to_one_cut_log_are_one_cut() -> None:
-    async def main() -> None:
-        log = make_log(100)
-        session = Session(log)
-        async with running(session) as until:
-            await until(lambda: state(session) is State.VERIFIED)
-            for _ in range(12):
-                await reconnected(log, session, until, log.raw[:60])
-            await until(lambda: bool(session.cuts.rows))
-            assert cut_of(session).count == 40
+    session = Session(log)
+    async with running(session) as until:
+        await until(lambda: state(session) is State.VERIFIED)
+        with monkeypatch.context() as patch:
+            patch.setattr(log, "event", refuse)
+            await reconnected(log, session, until, log.raw[:60])
+            await until(lambda: "busy" in session.integrity.uncompared)
+            assert len(cut_of(session).rows) == 100
+            assert not cut_of(session).settled
             assert state(session) is State.REWRITTEN
-
-    asyncio.run(main())
-
-
-def test_several_cuts_keep_their_copies_apart() -> None:
-    async def main() -> None:
-        log = make_log(100)
-        first = list(log.raw)
-        session = Session(log)
-        async with running(session) as until:
-            await until(lambda: state(session) is State.VERIFIED)
-            second = branch(first[:60], 30, "second")
-            await reconnected(log, session, until, second)
-            await until(lambda: session.ring.head == log.head and not session.cuts.unsettled)
-            await reconnected(log, session, until, branch(second[:70], 50, "third"))
-            await until(lambda: len(session.cuts.all) == 2 and not session.cuts.unsettled)
-            assert [cut.summary for cut in session.cuts.all] == [
-                "40 events, #61 to #100, are gone",
-                "20 events, #71 to #90, are gone",
-            ]
-            assert [row.raw for row in session.cuts.rows] == [*first[60:], *second[70:]]
-
-    asyncio.run(main())
+        await until(lambda: cut_of(session).settled)
+        assert len(session.cuts.rows) == 40
 
 
-def test_what_was_gone_and_is_put_back_is_said_to_have_been_gone() -> None:
-    async def main() -> None:
-        log = make_log(100)
-        whole = list(log.raw)
-        session = Session(log, verify_every_s=0.05)
-        async with running(session) as until:
-            await until(lambda: state(session) is State.VERIFIED)
-            await reconnected(log, session, until, whole[:60])
-            await until(lambda: bool(session.cuts.rows))
-            await reconnected(log, session, until, whole)
-            await until(lambda: cut_of(session).returned_ms is not None)
-            assert cut_of(session).summary == "40 events, #61 to #100, were gone, and there again"
-            assert session.cuts.rows == []
-            await until(lambda: "was REWRITTEN" in session.integrity.badge(session.clock.now_s()).text)
+async def test_twelve_reconnects_to_one_cut_log_are_one_cut() -> None:
+    log = make_log(100)
+    session = Session(log)
+    async with running(session) as until:
+        await until(lambda: state(session) is State.VERIFIED)
+        for _ in range(12):
+            await reconnected(log, session, until, log.raw[:60])
+        await until(lambda: bool(session.cuts.rows))
+        assert cut_of(session).count == 40
+        assert state(session) is State.REWRITTEN
 
-    asyncio.run(main())
+
+async def test_several_cuts_keep_their_copies_apart() -> None:
+    log = make_log(100)
+    first = list(log.raw)
+    session = Session(log)
+    async with running(session) as until:
+        await until(lambda: state(session) is State.VERIFIED)
+        second = branch(first[:60], 30, "second")
+        await reconnected(log, session, until, second)
+        await until(lambda: session.ring.head == log.head and not session.cuts.unsettled)
+        await reconnected(log, session, until, branch(second[:70], 50, "third"))
+        await until(lambda: len(session.cuts.all) == 2 and not session.cuts.unsettled)
+        assert [cut.summary for cut in session.cuts.all] == [
+            "40 events, #61 to #100, are gone",
+            "20 events, #71 to #90, are gone",
+        ]
+        assert [row.raw for row in session.cuts.rows] == [*first[60:], *second[70:]]
+
+
+async def test_what_was_gone_and_is_put_back_is_said_to_have_been_gone() -> None:
+    log = make_log(100)
+    whole = list(log.raw)
+    session = Session(log, verify_every_s=0.05)
+    async with running(session) as until:
+        await until(lambda: state(session) is State.VERIFIED)
+        await reconnected(log, session, until, whole[:60])
+        await until(lambda: bool(session.cuts.rows))
+        await reconnected(log, session, until, whole)
+        await until(lambda: cut_of(session).returned_ms is not None)
+        assert cut_of(session).summary == "40 events, #61 to #100, were gone, and there again"
+        assert session.cuts.rows == []
+        await until(lambda: "was REWRITTEN" in session.integrity.badge(session.clock.now_s()).text)
 
 
 # Accepting
 
 
-def test_accepting_keeps_the_copies_and_the_next_cut_is_one_again() -> None:
-    async def main() -> None:
-        log = make_log(100)
-        whole = list(log.raw)
-        session = Session(log, verify_every_s=0.05)
-        async with running(session) as until:
-            await until(lambda: state(session) is State.VERIFIED)
-            await reconnected(log, session, until, whole[:60])
-            await until(lambda: bool(session.cuts.rows))
-            await session.accept_history(log.head)
-            await until(lambda: state(session) is State.VERIFIED)
-            assert len(session.cuts.rows) == 40
-            await reconnected(log, session, until, whole[:50])
-            await until(lambda: len(session.cuts.all) == 2 and not session.cuts.unsettled)
-            assert session.cuts.all[1].summary == "10 events, #51 to #60, are gone"
-            assert state(session) is State.REWRITTEN
-
-    asyncio.run(main())
+async def test_accepting_keeps_the_copies_and_the_next_cut_is_one_again() -> None:
+    log = make_log(100)
+    whole = list(log.raw)
+    session = Session(log, verify_every_s=0.05)
+    async with running(session) as until:
+        await until(lambda: state(session) is State.VERIFIED)
+        await reconnected(log, session, until, whole[:60])
+        await until(lambda: bool(session.cuts.rows))
+        await session.accept_history(log.head)
+        await until(lambda: state(session) is State.VERIFIED)
+        assert len(session.cuts.rows) == 40
+        await reconnected(log, session, until, whole[:50])
+        await until(lambda: len(session.cuts.all) == 2 and not session.cuts.unsettled)
+        assert session.cuts.all[1].summary == "10 events, #51 to #60, are gone"
+        assert state(session) is State.REWRITTEN
 
 
-def test_a_history_that_has_changed_since_it_was_shown_is_not_accepted() -> None:
-    async def main() -> None:
-        log = make_log(100)
-        whole = list(log.raw)
-        session = Session(log)
-        async with running(session) as until:
-            await until(lambda: state(session) is State.VERIFIED)
-            await reconnected(log, session, until, whole[:60])
-            shown = log.head
-            log.replace(whole[:50])
-            with pytest.raises(ClientError, match="no longer holds #60, so nothing was accepted"):
-                await session.accept_history(shown)
-            assert session.integrity.is_rewritten
-
-    asyncio.run(main())
+async def test_a_history_that_has_changed_since_it_was_shown_is_not_accepted() -> None:
+    log = make_log(100)
+    whole = list(log.raw)
+    session = Session(log)
+    async with running(session) as until:
+        await until(lambda: state(session) is State.VERIFIED)
+        await reconnected(log, session, until, whole[:60])
+        shown = log.head
+        log.replace(whole[:50])
+        with pytest.raises(ClientError, match="no longer holds #60, so nothing was accepted"):
+            await session.accept_history(shown)
+        assert session.integrity.is_rewritten
 
 
 # After a restart of the console
@@ -334,48 +298,42 @@ class Console:
         self._memory.accept(self.log.url, head, 1)
 
 
-def test_after_a_restart_is_said_how_many_are_gone_though_no_copies_are_there(tmp_path: Path) -> None:
-    async def main() -> None:
-        console = Console(tmp_path, make_log(100))
-        whole = list(console.log.raw)
-        first = console.session()
-        async with running(first) as until:
-            await until(lambda: state(first) is State.VERIFIED)
-            console.log.append()  # after the last verdict
-            await until(lambda: len(first.ring) == 101)
-        console.leave(first)
-        console.log.replace(whole[:60])
-        second = console.session()
-        async with running(second) as until:
-            await until(lambda: bool(second.cuts.all) and not second.cuts.unsettled)
-            assert cut_of(second).summary == "at least 41 events, #61 to #101, are gone"
-            assert (cut_of(second).rows, cut_of(second).before.event_id) == ((), 101)
-            assert state(second) is State.REWRITTEN
-
-    asyncio.run(main())
+async def test_after_a_restart_is_said_how_many_are_gone_though_no_copies_are_there(tmp_path: Path) -> None:
+    console = Console(tmp_path, make_log(100))
+    whole = list(console.log.raw)
+    first = console.session()
+    async with running(first) as until:
+        await until(lambda: state(first) is State.VERIFIED)
+        console.log.append()  # after the last verdict
+        await until(lambda: len(first.ring) == 101)
+    console.leave(first)
+    console.log.replace(whole[:60])
+    second = console.session()
+    async with running(second) as until:
+        await until(lambda: bool(second.cuts.all) and not second.cuts.unsettled)
+        assert cut_of(second).summary == "at least 41 events, #61 to #101, are gone"
+        assert (cut_of(second).rows, cut_of(second).before.event_id) == ((), 101)
+        assert state(second) is State.REWRITTEN
 
 
-def test_a_cut_that_was_found_and_neither_accepted_nor_put_back_is_found_again_by_the_next_session(
+async def test_a_cut_that_was_found_and_neither_accepted_nor_put_back_is_found_again_by_the_next_session(
     tmp_path: Path,
 ) -> None:
-    async def main() -> None:
-        console = Console(tmp_path, make_log(100))
-        first = console.session()
-        async with running(first) as until:
-            await until(lambda: state(first) is State.VERIFIED)
-            await reconnected(console.log, first, until, console.log.raw[:60])
-            await until(lambda: bool(first.cuts.rows))
-            first.integrity.badge(first.clock.now_s())
-            assert first.integrity.acknowledge(first.clock.now_s())
-        console.leave(first)
-        second = console.session()
-        async with running(second) as until:
-            await until(lambda: bool(second.cuts.all) and not second.cuts.unsettled)
-            # What is still there was remembered too, so that the extent is known without copies.
-            assert cut_of(second).summary == "40 events, #61 to #100, are gone"
-            assert second.integrity.badge(second.clock.now_s()).is_alarm
-
-    asyncio.run(main())
+    console = Console(tmp_path, make_log(100))
+    first = console.session()
+    async with running(first) as until:
+        await until(lambda: state(first) is State.VERIFIED)
+        await reconnected(console.log, first, until, console.log.raw[:60])
+        await until(lambda: bool(first.cuts.rows))
+        first.integrity.badge(first.clock.now_s())
+        assert first.integrity.acknowledge(first.clock.now_s())
+    console.leave(first)
+    second = console.session()
+    async with running(second) as until:
+        await until(lambda: bool(second.cuts.all) and not second.cuts.unsettled)
+        # What is still there was remembered too, so that the extent is known without copies.
+        assert cut_of(second).summary == "40 events, #61 to #100, are gone"
+        assert second.integrity.badge(second.clock.now_s()).is_alarm
 
 
 # The values

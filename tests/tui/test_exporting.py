@@ -102,20 +102,17 @@ def test_a_daemon_that_goes_away_leaves_nothing_behind(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_cancelled_export_leaves_nothing_behind(tmp_path: Path) -> None:
-    async def main() -> None:
-        log = make_log(1_200)
-        log.hold_after(700)
-        begun = asyncio.Event()
-        task = asyncio.create_task(export(log, EVERYTHING, tmp_path / "all.jsonl", "jsonl", lambda *_: begun.set()))
-        await begun.wait()
-        assert suffixes(tmp_path) == [".part"]
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        assert suffixes(tmp_path) == []
-
-    asyncio.run(main())
+async def test_a_cancelled_export_leaves_nothing_behind(tmp_path: Path) -> None:
+    log = make_log(1_200)
+    log.hold_after(700)
+    begun = asyncio.Event()
+    task = asyncio.create_task(export(log, EVERYTHING, tmp_path / "all.jsonl", "jsonl", lambda *_: begun.set()))
+    await begun.wait()
+    assert suffixes(tmp_path) == [".part"]
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert suffixes(tmp_path) == []
 
 
 def test_what_comes_in_meanwhile_does_not_make_it_endless(tmp_path: Path) -> None:

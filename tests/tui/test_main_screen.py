@@ -108,99 +108,81 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(go())
 
 
-def test_events_appear_newest_at_the_bottom_and_are_followed(tmp_path: Path) -> None:
-    async def main() -> None:
-        log = make_log(100)
-        async with console(log, tmp_path) as seen:
-            await seen.until(lambda: seen.cursor == 100)
-            log.append("request_denied", "policy-as-code-engine", {"decision": "deny"})
-            await seen.until(lambda: seen.cursor == 101)
-            assert "request_denied" in seen.lines[-1]
-            assert "decision=deny" in seen.lines[-1]
-            assert seen.lines[-1].startswith("│")
-
-    run(main)
+async def test_events_appear_newest_at_the_bottom_and_are_followed(tmp_path: Path) -> None:
+    log = make_log(100)
+    async with console(log, tmp_path) as seen:
+        await seen.until(lambda: seen.cursor == 100)
+        log.append("request_denied", "policy-as-code-engine", {"decision": "deny"})
+        await seen.until(lambda: seen.cursor == 101)
+        assert "request_denied" in seen.lines[-1]
+        assert "decision=deny" in seen.lines[-1]
+        assert seen.lines[-1].startswith("│")
 
 
-def test_moving_up_pauses_and_nothing_moves_until_the_live_end_is_wanted(tmp_path: Path) -> None:
-    async def main() -> None:
-        log = make_log(100)
-        async with console(log, tmp_path) as seen:
-            await seen.until(lambda: seen.cursor == 100)
-            await seen.keys("up", "up")
-            before = seen.lines
-            for _ in range(20):
-                log.append("breaker_opened", "reliability-toolkit")
-            await seen.until(lambda: seen.main.session.view.waiting == 20)
-            assert seen.cursor == 98
-            assert [line[:-1] for line in seen.lines] == [line[:-1] for line in before]  # but for the scroll bar
-            assert seen.main.session.view.worst is Severity.CRITICAL
-            assert "PAUSED +20 new, worst critical" in seen.shown
-            await seen.keys("down", "down", "down")
-            assert not seen.main.session.view.following  # off holds
-            await seen.keys("end")
-            await seen.until(lambda: seen.cursor == 120)
-            assert seen.main.session.view.following
-
-    run(main)
+async def test_moving_up_pauses_and_nothing_moves_until_the_live_end_is_wanted(tmp_path: Path) -> None:
+    log = make_log(100)
+    async with console(log, tmp_path) as seen:
+        await seen.until(lambda: seen.cursor == 100)
+        await seen.keys("up", "up")
+        before = seen.lines
+        for _ in range(20):
+            log.append("breaker_opened", "reliability-toolkit")
+        await seen.until(lambda: seen.main.session.view.waiting == 20)
+        assert seen.cursor == 98
+        assert [line[:-1] for line in seen.lines] == [line[:-1] for line in before]  # but for the scroll bar
+        assert seen.main.session.view.worst is Severity.CRITICAL
+        assert "PAUSED +20 new, worst critical" in seen.shown
+        await seen.keys("down", "down", "down")
+        assert not seen.main.session.view.following  # off holds
+        await seen.keys("end")
+        await seen.until(lambda: seen.cursor == 120)
+        assert seen.main.session.view.following
 
 
-def test_scrolling_up_reaches_event_1_without_a_gap(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with console(make_log(1500), tmp_path) as seen:
-            async with asyncio.timeout(DEADLINE_S):
-                while seen.cursor != 1:
-                    await seen.keys("pageup")
-            assert seen.ids == list(range(1, 1501))
-
-    run(main)
+async def test_scrolling_up_reaches_event_1_without_a_gap(tmp_path: Path) -> None:
+    async with console(make_log(1500), tmp_path) as seen:
+        async with asyncio.timeout(DEADLINE_S):
+            while seen.cursor != 1:
+                await seen.keys("pageup")
+        assert seen.ids == list(range(1, 1501))
 
 
-def test_home_goes_to_event_1_and_end_back(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with console(make_log(3000), tmp_path) as seen:
-            await seen.keys("home")
-            await seen.until(lambda: seen.cursor == 1)
-            await seen.keys("end")
-            await seen.until(lambda: seen.cursor == 3000)
-
-    run(main)
+async def test_home_goes_to_event_1_and_end_back(tmp_path: Path) -> None:
+    async with console(make_log(3000), tmp_path) as seen:
+        await seen.keys("home")
+        await seen.until(lambda: seen.cursor == 1)
+        await seen.keys("end")
+        await seen.until(lambda: seen.cursor == 3000)
 
 
-def test_a_filter_holds_for_live_and_history_and_survives_a_reconnect(tmp_path: Path) -> None:
-    async def main() -> None:
-        log = make_log(700)
-        async with console(log, tmp_path) as seen:
-            await seen.until(lambda: seen.cursor == 700)
-            await seen.keys("slash", *"kind:request_denied", "enter")
-            await seen.until(lambda: "kind:request_denied" in seen.main.session.view.filter_text)
-            await seen.until(lambda: bool(seen.ids) and seen.ids[0] == 2)  # the history, too
-            assert all(event_id % 7 == 2 for event_id in seen.ids)
-            log.go_away()
-            await seen.until(lambda: "retrying" in seen.main.session.connection.text(0))
-            log.append("request_denied", "policy-as-code-engine")
-            log.append("other", "cron")
-            log.come_back()
-            await seen.until(lambda: seen.ids[-1] == 701)
-            assert "of" in seen.shown
-
-    run(main)
+async def test_a_filter_holds_for_live_and_history_and_survives_a_reconnect(tmp_path: Path) -> None:
+    log = make_log(700)
+    async with console(log, tmp_path) as seen:
+        await seen.until(lambda: seen.cursor == 700)
+        await seen.keys("slash", *"kind:request_denied", "enter")
+        await seen.until(lambda: "kind:request_denied" in seen.main.session.view.filter_text)
+        await seen.until(lambda: bool(seen.ids) and seen.ids[0] == 2)  # the history, too
+        assert all(event_id % 7 == 2 for event_id in seen.ids)
+        log.go_away()
+        await seen.until(lambda: "retrying" in seen.main.session.connection.text(0))
+        log.append("request_denied", "policy-as-code-engine")
+        log.append("other", "cron")
+        log.come_back()
+        await seen.until(lambda: seen.ids[-1] == 701)
+        assert "of" in seen.shown
 
 
-def test_a_cell_is_filtered_by_and_widened_again(tmp_path: Path) -> None:
-    async def main() -> None:
-        log = make_log(100)
-        async with console(log, tmp_path) as seen:
-            await seen.until(lambda: seen.cursor == 100)
-            kind = log_kind(seen)
-            await seen.keys("i")
-            await seen.until(lambda: seen.main.session.view.filter_text == f"kind:{kind}")
-            await seen.keys("w")
-            await seen.until(lambda: len(seen.ids) == 100)
-            await seen.keys("x")
-            await seen.until(lambda: seen.main.session.view.filter_text == f"-kind:{kind}")
-
-    run(main)
+async def test_a_cell_is_filtered_by_and_widened_again(tmp_path: Path) -> None:
+    log = make_log(100)
+    async with console(log, tmp_path) as seen:
+        await seen.until(lambda: seen.cursor == 100)
+        kind = log_kind(seen)
+        await seen.keys("i")
+        await seen.until(lambda: seen.main.session.view.filter_text == f"kind:{kind}")
+        await seen.keys("w")
+        await seen.until(lambda: len(seen.ids) == 100)
+        await seen.keys("x")
+        await seen.until(lambda: seen.main.session.view.filter_text == f"-kind:{kind}")
 
 
 def log_kind(seen: Console) -> str:
@@ -209,51 +191,42 @@ def log_kind(seen: Console) -> str:
     return row.kind
 
 
-def test_an_edited_event_turns_the_badge_red_until_acknowledged(tmp_path: Path) -> None:
-    async def main() -> None:
-        log = make_log(60)
-        async with console(log, tmp_path, verify_every_s=0.2) as seen:
-            await seen.until(lambda: "VERIFIED 60" in seen.app.badge_text)
-            good = log.raw[41]
-            log.raw[41] = tampered(good, source="mallory")
-            await seen.until(lambda: "BROKEN at #42" in seen.app.badge_text)
-            log.raw[41] = good
-            walks = log.requests.count("verify")
-            await seen.until(lambda: log.requests.count("verify") > walks + 1)
-            assert "BROKEN at #42" in seen.app.badge_text
-            await seen.keys("a")
-            await seen.until(lambda: "VERIFIED" in seen.app.badge_text)
-
-    run(main)
+async def test_an_edited_event_turns_the_badge_red_until_acknowledged(tmp_path: Path) -> None:
+    log = make_log(60)
+    async with console(log, tmp_path, verify_every_s=0.2) as seen:
+        await seen.until(lambda: "VERIFIED 60" in seen.app.badge_text)
+        good = log.raw[41]
+        log.raw[41] = tampered(good, source="mallory")
+        await seen.until(lambda: "BROKEN at #42" in seen.app.badge_text)
+        log.raw[41] = good
+        walks = log.requests.count("verify")
+        await seen.until(lambda: log.requests.count("verify") > walks + 1)
+        assert "BROKEN at #42" in seen.app.badge_text
+        await seen.keys("a")
+        await seen.until(lambda: "VERIFIED" in seen.app.badge_text)
 
 
-def test_what_is_left_is_restored(tmp_path: Path) -> None:
-    async def main() -> None:
-        log = make_log(50)
-        async with console(log, tmp_path) as seen:
-            await seen.keys("t")
-            seen.main.filters.apply("kind:other")
-            seen.main.filters.apply("severity:>=warning")
-            await seen.pilot.pause()
-            await seen.keys("q")
-        async with console(log, tmp_path) as seen:
-            await seen.until(lambda: seen.main.session.view.filter_text == "severity:>=warning")
-            assert seen.main.table.time_format == "utc"
-            await seen.keys("slash", "up", "enter")
-            await seen.until(lambda: seen.main.session.view.filter_text == "kind:other")
-
-    run(main)
+async def test_what_is_left_is_restored(tmp_path: Path) -> None:
+    log = make_log(50)
+    async with console(log, tmp_path) as seen:
+        await seen.keys("t")
+        seen.main.filters.apply("kind:other")
+        seen.main.filters.apply("severity:>=warning")
+        await seen.pilot.pause()
+        await seen.keys("q")
+    async with console(log, tmp_path) as seen:
+        await seen.until(lambda: seen.main.session.view.filter_text == "severity:>=warning")
+        assert seen.main.table.time_format == "utc"
+        await seen.keys("slash", "up", "enter")
+        await seen.until(lambda: seen.main.session.view.filter_text == "kind:other")
 
 
-def test_keys_can_be_remapped(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with console(make_log(5), tmp_path, config=Config(keys={"pause": "z"})) as seen:
-            await seen.keys("space")
-            assert seen.main.session.view.following
-            await seen.keys("z")
-            assert not seen.main.session.view.following
-
-    run(main)
+async def test_keys_can_be_remapped(tmp_path: Path) -> None:
+    async with console(make_log(5), tmp_path, config=Config(keys={"pause": "z"})) as seen:
+        await seen.keys("space")
+        assert seen.main.session.view.following
+        await seen.keys("z")
+        assert not seen.main.session.view.following
 
 
 HOSTILE = (
@@ -269,48 +242,39 @@ HOSTILE = (
 
 @pytest.mark.parametrize("text", HOSTILE)
 @pytest.mark.parametrize("size", [(80, 24), (120, 40), (20, 5)])
-def test_hostile_text_never_breaks_a_line_nor_reaches_the_terminal(
+async def test_hostile_text_never_breaks_a_line_nor_reaches_the_terminal(
     tmp_path: Path, text: str, size: tuple[int, int]
 ) -> None:
-    async def main() -> None:
-        log = FakeLog([])
-        log.append("other", text[:60], {"text": text, text: [text]})
-        async with console(log, tmp_path, size=size) as seen:
-            await seen.until(lambda: seen.cursor == 1)
-            table = seen.main.table
-            for y in range(table.size.height):
-                strip = table.render_line(y)
-                assert strip.cell_length == table.size.width
-                assert strip.text.isprintable()
-
-    run(main)
+    log = FakeLog([])
+    log.append("other", text[:60], {"text": text, text: [text]})
+    async with console(log, tmp_path, size=size) as seen:
+        await seen.until(lambda: seen.cursor == 1)
+        table = seen.main.table
+        for y in range(table.size.height):
+            strip = table.render_line(y)
+            assert strip.cell_length == table.size.width
+            assert strip.text.isprintable()
 
 
-def test_the_smallest_terminal_and_back(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with console(make_log(50), tmp_path) as seen:
-            await seen.until(lambda: seen.cursor == 50)
-            await seen.pilot.resize_terminal(20, 5)
-            await seen.pilot.pause()
-            await seen.pilot.resize_terminal(120, 40)
-            await seen.pilot.pause()
-            assert seen.cursor == 50
-            assert "│" in seen.lines[-1] or "│" in seen.lines[20]
-
-    run(main)
+async def test_the_smallest_terminal_and_back(tmp_path: Path) -> None:
+    async with console(make_log(50), tmp_path) as seen:
+        await seen.until(lambda: seen.cursor == 50)
+        await seen.pilot.resize_terminal(20, 5)
+        await seen.pilot.pause()
+        await seen.pilot.resize_terminal(120, 40)
+        await seen.pilot.pause()
+        assert seen.cursor == 50
+        assert "│" in seen.lines[-1] or "│" in seen.lines[20]
 
 
 @pytest.mark.parametrize("key", ["question_mark", "b", "g", "enter", "d", "D", "F", "e", "M", "ctrl+p"])
-def test_every_screen_opens_and_escape_leads_back(tmp_path: Path, key: str) -> None:
-    async def main() -> None:
-        async with console(make_log(20), tmp_path) as seen:
-            await seen.until(lambda: seen.cursor == 20)
-            await seen.keys(key)
-            await seen.until(lambda: not isinstance(seen.app.screen, MainScreen))
-            await seen.keys("escape")
-            await seen.until(lambda: isinstance(seen.app.screen, MainScreen))
-
-    run(main)
+async def test_every_screen_opens_and_escape_leads_back(tmp_path: Path, key: str) -> None:
+    async with console(make_log(20), tmp_path) as seen:
+        await seen.until(lambda: seen.cursor == 20)
+        await seen.keys(key)
+        await seen.until(lambda: not isinstance(seen.app.screen, MainScreen))
+        await seen.keys("escape")
+        await seen.until(lambda: isinstance(seen.app.screen, MainScreen))
 
 
 def test_the_console_has_no_way_to_write_to_a_daemon() -> None:
@@ -318,177 +282,138 @@ def test_the_console_has_no_way_to_write_to_a_daemon() -> None:
     assert not [name for name in vars(Log) if "append" in name or "post" in name]
 
 
-def test_the_keys_of_the_bars_are_letters_while_one_types(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with console(make_log(50), tmp_path) as seen:
-            await seen.until(lambda: seen.cursor == 50)
-            await seen.keys("slash", *"payload.f:1", "enter")
-            await seen.until(lambda: "payload.f" in seen.main.session.view.filter_text)
-
-    run(main)
+async def test_the_keys_of_the_bars_are_letters_while_one_types(tmp_path: Path) -> None:
+    async with console(make_log(50), tmp_path) as seen:
+        await seen.until(lambda: seen.cursor == 50)
+        await seen.keys("slash", *"payload.f:1", "enter")
+        await seen.until(lambda: "payload.f" in seen.main.session.view.filter_text)
 
 
-def test_a_filter_that_nothing_in_memory_passes_looks_in_the_history(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with console(make_log(2000), tmp_path) as seen:
-            await seen.until(lambda: seen.cursor == 2000)
-            seen.main.filters.apply("id:5..9")
-            await seen.until(lambda: seen.ids == [5, 6, 7, 8, 9])
-            assert "5 of 2,000 shown, the hidden ones not all checked" in seen.shown
-
-    run(main)
+async def test_a_filter_that_nothing_in_memory_passes_looks_in_the_history(tmp_path: Path) -> None:
+    async with console(make_log(2000), tmp_path) as seen:
+        await seen.until(lambda: seen.cursor == 2000)
+        seen.main.filters.apply("id:5..9")
+        await seen.until(lambda: seen.ids == [5, 6, 7, 8, 9])
+        assert "5 of 2,000 shown, the hidden ones not all checked" in seen.shown
 
 
-def test_find_says_which_of_how_many(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with console(make_log(70), tmp_path) as seen:
-            await seen.until(lambda: seen.cursor == 70)
-            await seen.keys("f", *"breaker_opened")
-            matches = seen.main.query_one("#matches", Static)
-            await seen.until(lambda: "10 of 10" in str(matches.render()))
-            await seen.keys("enter", "N")
-            await seen.until(lambda: seen.cursor == 61)
-
-    run(main)
+async def test_find_says_which_of_how_many(tmp_path: Path) -> None:
+    async with console(make_log(70), tmp_path) as seen:
+        await seen.until(lambda: seen.cursor == 70)
+        await seen.keys("f", *"breaker_opened")
+        matches = seen.main.query_one("#matches", Static)
+        await seen.until(lambda: "10 of 10" in str(matches.render()))
+        await seen.keys("enter", "N")
+        await seen.until(lambda: seen.cursor == 61)
 
 
-def test_a_bundle_never_replaces_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_bundle_never_replaces_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
-    async def main() -> None:
-        async with console(make_log(20), tmp_path / "state") as seen:
-            await seen.until(lambda: seen.cursor == 20)
-            await seen.keys("E")
-            await seen.until(lambda: len(list(tmp_path.glob("audit-stream-evidence-20-20*.json"))) == 1)
-            await seen.keys("E")
-            await seen.until(lambda: len(list(tmp_path.glob("audit-stream-evidence-20-20*.json"))) == 2)
-
-    run(main)
+    async with console(make_log(20), tmp_path / "state") as seen:
+        await seen.until(lambda: seen.cursor == 20)
+        await seen.keys("E")
+        await seen.until(lambda: len(list(tmp_path.glob("audit-stream-evidence-20-20*.json"))) == 1)
+        await seen.keys("E")
+        await seen.until(lambda: len(list(tmp_path.glob("audit-stream-evidence-20-20*.json"))) == 2)
 
 
-def test_the_palette_has_what_has_a_key(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with console(make_log(5), tmp_path) as seen:
-            titles = {command.title for command in seen.app.get_system_commands(seen.app.screen)}
-            assert {"Filter", "Integrity", "Evidence bundle", "Export", "Live end", "Theme"} <= titles
-
-    run(main)
+async def test_the_palette_has_what_has_a_key(tmp_path: Path) -> None:
+    async with console(make_log(5), tmp_path) as seen:
+        titles = {command.title for command in seen.app.get_system_commands(seen.app.screen)}
+        assert {"Filter", "Integrity", "Evidence bundle", "Export", "Live end", "Theme"} <= titles
 
 
-def test_changing_the_filter_far_back_stays_there(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with console(make_log(3000), tmp_path) as seen:
-            await seen.until(lambda: seen.cursor == 3000)
-            seen.main.history.go_to_event(700)
-            await seen.until(lambda: seen.cursor == 700)
-            seen.main.filters.apply("kind:request_allowed,request_denied")
-            await seen.until(lambda: seen.main.session.view.filtered and 690 <= seen.cursor <= 710)
-            seen.main.action_widen()
-            await seen.until(lambda: not seen.main.session.view.filtered and 690 <= seen.cursor <= 710)
-
-    run(main)
+async def test_changing_the_filter_far_back_stays_there(tmp_path: Path) -> None:
+    async with console(make_log(3000), tmp_path) as seen:
+        await seen.until(lambda: seen.cursor == 3000)
+        seen.main.history.go_to_event(700)
+        await seen.until(lambda: seen.cursor == 700)
+        seen.main.filters.apply("kind:request_allowed,request_denied")
+        await seen.until(lambda: seen.main.session.view.filtered and 690 <= seen.cursor <= 710)
+        seen.main.action_widen()
+        await seen.until(lambda: not seen.main.session.view.filtered and 690 <= seen.cursor <= 710)
 
 
-def test_a_broken_event_that_the_detail_reads_turns_the_badge_red(tmp_path: Path) -> None:
-    async def main() -> None:
-        log = make_log(1000)
-        async with console(log, tmp_path) as seen:
-            await seen.until(lambda: "VERIFIED" in seen.app.badge_text)
-            log.raw[990] = tampered(log.raw[990], source="mallory")
-            await seen.keys("enter", *["comma"] * 10)
-            await seen.until(lambda: "BROKEN at #991" in seen.app.badge_text)
-
-    run(main)
+async def test_a_broken_event_that_the_detail_reads_turns_the_badge_red(tmp_path: Path) -> None:
+    log = make_log(1000)
+    async with console(log, tmp_path) as seen:
+        await seen.until(lambda: "VERIFIED" in seen.app.badge_text)
+        log.raw[990] = tampered(log.raw[990], source="mallory")
+        await seen.keys("enter", *["comma"] * 10)
+        await seen.until(lambda: "BROKEN at #991" in seen.app.badge_text)
 
 
-def test_the_status_tells_of_a_filter_as_soon_as_its_first_rows_are_there(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with console(make_log(100), tmp_path) as seen:
-            await seen.until(lambda: seen.cursor == 100 and not seen.main.session.view.filtered)
-            view, told = seen.main.session.view, []
-            whole = view.look_back
+async def test_the_status_tells_of_a_filter_as_soon_as_its_first_rows_are_there(tmp_path: Path) -> None:
+    async with console(make_log(100), tmp_path) as seen:
+        await seen.until(lambda: seen.cursor == 100 and not seen.main.session.view.filtered)
+        view, told = seen.main.session.view, []
+        whole = view.look_back
 
-            def look_back(ring: Ring) -> bool:
-                told.append(seen.status)  # when the loop comes back for the next slice
-                return whole(ring)
+        def look_back(ring: Ring) -> bool:
+            told.append(seen.status)  # when the loop comes back for the next slice
+            return whole(ring)
 
-            view.look_back = look_back  # type: ignore[method-assign]
-            seen.main.filters.apply("kind:request_denied")
-            await seen.until(lambda: len(told) > 1)
-            assert re.search(r"[\d,]+ of [\d,]+ shown", told[1])
-
-    run(main)
+        view.look_back = look_back  # type: ignore[method-assign]
+        seen.main.filters.apply("kind:request_denied")
+        await seen.until(lambda: len(told) > 1)
+        assert re.search(r"[\d,]+ of [\d,]+ shown", told[1])
 
 
-def test_the_panel_shows_as_chosen_what_the_filter_lists_and_no_more(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with console(make_log(50), tmp_path) as seen:
-            await seen.until(lambda: seen.cursor == 50)
-            await seen.keys("p", "tab", "space")
-            await seen.until(lambda: seen.main.session.view.filter_text.startswith("kind:"))
-            panel = seen.main.query_one(ActivityPanel)
-            assert any("✓" in panel.render_line(y).text for y in range(panel.size.height))
-            await seen.keys("w")
-            await seen.until(lambda: not seen.main.session.view.filter_text)
-            assert not any("✓" in panel.render_line(y).text for y in range(panel.size.height))
-
-    run(main)
+async def test_the_panel_shows_as_chosen_what_the_filter_lists_and_no_more(tmp_path: Path) -> None:
+    async with console(make_log(50), tmp_path) as seen:
+        await seen.until(lambda: seen.cursor == 50)
+        await seen.keys("p", "tab", "space")
+        await seen.until(lambda: seen.main.session.view.filter_text.startswith("kind:"))
+        panel = seen.main.query_one(ActivityPanel)
+        assert any("✓" in panel.render_line(y).text for y in range(panel.size.height))
+        await seen.keys("w")
+        await seen.until(lambda: not seen.main.session.view.filter_text)
+        assert not any("✓" in panel.render_line(y).text for y in range(panel.size.height))
 
 
-def test_the_settings_say_how_times_are_shown_at_first_and_which_key_opens_the_palette(tmp_path: Path) -> None:
-    async def main() -> None:
-        config = Config(utc=True, keys={"palette": "ctrl+o"})
-        async with console(make_log(5), tmp_path, config=config) as seen:
-            await seen.until(lambda: seen.lines[5].split()[2].endswith("Z"))
-            await seen.keys("t", "t", "t")
-            await seen.keys("ctrl+o")
-            await seen.until(lambda: type(seen.app.screen).__name__ == "Palette")
-        async with console(make_log(5), tmp_path, config=config) as seen:
-            assert seen.main.table.time_format == "utc"
-
-    run(main)
+async def test_the_settings_say_how_times_are_shown_at_first_and_which_key_opens_the_palette(tmp_path: Path) -> None:
+    config = Config(utc=True, keys={"palette": "ctrl+o"})
+    async with console(make_log(5), tmp_path, config=config) as seen:
+        await seen.until(lambda: seen.lines[5].split()[2].endswith("Z"))
+        await seen.keys("t", "t", "t")
+        await seen.keys("ctrl+o")
+        await seen.until(lambda: type(seen.app.screen).__name__ == "Palette")
+    async with console(make_log(5), tmp_path, config=config) as seen:
+        assert seen.main.table.time_format == "utc"
 
 
-def test_a_file_is_not_called_live(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with console(make_log(5, url="/evidence/audit.db"), tmp_path) as seen:
-            await seen.until(lambda: "● file" in seen.status)
-
-    run(main)
+async def test_a_file_is_not_called_live(tmp_path: Path) -> None:
+    async with console(make_log(5, url="/evidence/audit.db"), tmp_path) as seen:
+        await seen.until(lambda: "● file" in seen.status)
 
 
-def test_a_selection_that_was_begun_goes_on_with_every_move_until_it_is_ended(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with console(make_log(100), tmp_path) as seen:
-            await seen.until(lambda: seen.cursor == 100)
-            await seen.keys("up", "s", "up", "up")
-            assert [row.event_id for row in seen.main.table.cursor.selected] == [97, 98, 99]
-            assert "3 selected" in seen.status
-            assert [line[:2] for line in seen.lines[-4:]] == ["│▪", "│▪", "│▪", "│ "]
-            await seen.keys("s", "up")
-            assert [row.event_id for row in seen.main.table.cursor.selected] == [96]
-            await seen.keys("shift+up", "shift+up")
-            assert "3 selected" in seen.status
-            await seen.keys("escape")
-            assert "selected" not in seen.status
-
-    run(main)
+async def test_a_selection_that_was_begun_goes_on_with_every_move_until_it_is_ended(tmp_path: Path) -> None:
+    async with console(make_log(100), tmp_path) as seen:
+        await seen.until(lambda: seen.cursor == 100)
+        await seen.keys("up", "s", "up", "up")
+        assert [row.event_id for row in seen.main.table.cursor.selected] == [97, 98, 99]
+        assert "3 selected" in seen.status
+        assert [line[:2] for line in seen.lines[-4:]] == ["│▪", "│▪", "│▪", "│ "]
+        await seen.keys("s", "up")
+        assert [row.event_id for row in seen.main.table.cursor.selected] == [96]
+        await seen.keys("shift+up", "shift+up")
+        assert "3 selected" in seen.status
+        await seen.keys("escape")
+        assert "selected" not in seen.status
 
 
 @pytest.mark.parametrize("keys", [(), ("up", "up")], ids=["following", "paused"])
-def test_a_terminal_of_another_height_shows_the_cursor_at_once(tmp_path: Path, keys: tuple[str, ...]) -> None:
-    async def main() -> None:
-        async with console(make_log(100), tmp_path, size=(80, 24)) as seen:
-            await seen.until(lambda: seen.cursor == 100)
-            await seen.keys(*keys)
-            cursor = f" {seen.cursor} "
-            for height in (12, 24, 8, 30):
-                await seen.pilot.resize_terminal(80, height)
-                await seen.until(lambda: len(seen.drawn) == height)  # noqa: B023 - awaited at once
-                await seen.until(lambda: any(cursor in line for line in seen.drawn))
-                assert seen.drawn[-2].strip()
-
-    run(main)
+async def test_a_terminal_of_another_height_shows_the_cursor_at_once(tmp_path: Path, keys: tuple[str, ...]) -> None:
+    async with console(make_log(100), tmp_path, size=(80, 24)) as seen:
+        await seen.until(lambda: seen.cursor == 100)
+        await seen.keys(*keys)
+        cursor = f" {seen.cursor} "
+        for height in (12, 24, 8, 30):
+            await seen.pilot.resize_terminal(80, height)
+            await seen.until(lambda: len(seen.drawn) == height)  # noqa: B023 - awaited at once
+            await seen.until(lambda: any(cursor in line for line in seen.drawn))
+            assert seen.drawn[-2].strip()
 
 
 BURSTS = (
@@ -505,102 +430,84 @@ BURSTS = (
 
 
 @pytest.mark.parametrize("keys", BURSTS, ids=["-".join(keys) for keys in BURSTS])
-def test_a_burst_of_keys_ends_no_console(tmp_path: Path, keys: tuple[str, ...]) -> None:
-    async def main() -> None:
-        async with console(make_log(50), tmp_path, config=Config(filters={"a": "kind:other"})) as seen:
-            await seen.until(lambda: seen.cursor == 50)
-            for key in keys * 3:
-                seen.app.post_message(Key(key, key if len(key) == 1 else None))
-            await seen.pilot.pause()
-            for _ in range(10):
-                await seen.keys("escape")
-            assert seen.app.screen is seen.main
-
-    run(main)
+async def test_a_burst_of_keys_ends_no_console(tmp_path: Path, keys: tuple[str, ...]) -> None:
+    async with console(make_log(50), tmp_path, config=Config(filters={"a": "kind:other"})) as seen:
+        await seen.until(lambda: seen.cursor == 50)
+        for key in keys * 3:
+            seen.app.post_message(Key(key, key if len(key) == 1 else None))
+        await seen.pilot.pause()
+        for _ in range(10):
+            await seen.keys("escape")
+        assert seen.app.screen is seen.main
 
 
-def test_an_address_that_never_answered_is_not_offered_again(tmp_path: Path) -> None:
-    async def main() -> None:
-        log = FakeLog([])
-        log.go_away()
-        async with console(log, tmp_path) as seen:
-            await seen.until(lambda: "no daemon answers" in seen.status)
-            await seen.keys("q")
-        user_data = UserData(Config(), tmp_path)
-        user_data.load()
-        assert user_data.state.recent_urls == ()
-
-    run(main)
+async def test_an_address_that_never_answered_is_not_offered_again(tmp_path: Path) -> None:
+    log = FakeLog([])
+    log.go_away()
+    async with console(log, tmp_path) as seen:
+        await seen.until(lambda: "no daemon answers" in seen.status)
+        await seen.keys("q")
+    user_data = UserData(Config(), tmp_path)
+    user_data.load()
+    assert user_data.state.recent_urls == ()
 
 
-def test_the_detail_of_an_event_that_the_daemon_calls_broken_says_so(tmp_path: Path) -> None:
-    async def main() -> None:
-        log = make_log(20)
-        async with console(log, tmp_path) as seen:
-            await seen.until(lambda: "VERIFIED" in seen.app.badge_text)
-            log.raw[18] = tampered(log.raw[18], source="mallory")
-            await seen.keys("v")
-            await seen.until(lambda: "BROKEN at #19" in seen.app.badge_text)
-            await seen.keys("up", "enter")
-            said = "✗ the daemon says: hash mismatch at event #19 (b); this copy: ✓ linked"
-            await seen.until(lambda: any(said in line for line in seen.drawn))
-
-    run(main)
+async def test_the_detail_of_an_event_that_the_daemon_calls_broken_says_so(tmp_path: Path) -> None:
+    log = make_log(20)
+    async with console(log, tmp_path) as seen:
+        await seen.until(lambda: "VERIFIED" in seen.app.badge_text)
+        log.raw[18] = tampered(log.raw[18], source="mallory")
+        await seen.keys("v")
+        await seen.until(lambda: "BROKEN at #19" in seen.app.badge_text)
+        await seen.keys("up", "enter")
+        said = "✗ the daemon says: hash mismatch at event #19 (b); this copy: ✓ linked"
+        await seen.until(lambda: any(said in line for line in seen.drawn))
 
 
-def test_the_panel_is_full_as_soon_as_it_is_open(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with console(make_log(50), tmp_path) as seen:
-            panel = seen.main.query_one(ActivityPanel)
-            await seen.until(lambda: bool(seen.main.session.activity.ranked(seen.main.session.clock.now_s(), "kind")))
-            for tick in range(1, 4):  # none of which is one of the panel's own
-                panel.show((), ())
-                seen.main._ticks = tick
-                seen.main.action_activity()
-                assert panel._current.entry is not None
-                seen.main.action_activity()
-
-    run(main)
+async def test_the_panel_is_full_as_soon_as_it_is_open(tmp_path: Path) -> None:
+    async with console(make_log(50), tmp_path) as seen:
+        panel = seen.main.query_one(ActivityPanel)
+        await seen.until(lambda: bool(seen.main.session.activity.ranked(seen.main.session.clock.now_s(), "kind")))
+        for tick in range(1, 4):  # none of which is one of the panel's own
+            panel.show((), ())
+            seen.main._ticks = tick
+            seen.main.action_activity()
+            assert panel._current.entry is not None
+            seen.main.action_activity()
 
 
 @pytest.mark.parametrize(("columns", "narrow"), [(120, 38), (80, 30), (160, 60)])
-def test_the_panel_has_all_its_columns_while_one_is_in_it(columns: int, narrow: int, tmp_path: Path) -> None:
-    async def main() -> None:
-        async with console(make_log(50), tmp_path, size=(columns, 30)) as seen:
-            await seen.until(lambda: bool(seen.main.session.activity.ranked(seen.main.session.clock.now_s(), "kind")))
-            panel = seen.main.query_one(ActivityPanel)
-            await seen.keys("p")
-            await seen.until(lambda: panel.outer_size.width == narrow)
-            await seen.keys("tab")
-            await seen.until(lambda: panel.outer_size.width == 60)
-            assert panel.render_line(0).text.split()[2:] == ["count", "%", "rate", "last", "2", "min"]
-            await seen.pilot.resize_terminal(40, 10)
-            await seen.until(lambda: panel.outer_size.width == 30)
-            await seen.pilot.resize_terminal(columns, 30)
-            await seen.keys("tab")
-            await seen.until(lambda: panel.outer_size.width == narrow)
-
-    run(main)
+async def test_the_panel_has_all_its_columns_while_one_is_in_it(columns: int, narrow: int, tmp_path: Path) -> None:
+    async with console(make_log(50), tmp_path, size=(columns, 30)) as seen:
+        await seen.until(lambda: bool(seen.main.session.activity.ranked(seen.main.session.clock.now_s(), "kind")))
+        panel = seen.main.query_one(ActivityPanel)
+        await seen.keys("p")
+        await seen.until(lambda: panel.outer_size.width == narrow)
+        await seen.keys("tab")
+        await seen.until(lambda: panel.outer_size.width == 60)
+        assert panel.render_line(0).text.split()[2:] == ["count", "%", "rate", "last", "2", "min"]
+        await seen.pilot.resize_terminal(40, 10)
+        await seen.until(lambda: panel.outer_size.width == 30)
+        await seen.pilot.resize_terminal(columns, 30)
+        await seen.keys("tab")
+        await seen.until(lambda: panel.outer_size.width == narrow)
 
 
-def test_what_the_panel_leaves_out_is_marked_and_taken_back(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with console(make_log(50), tmp_path) as seen:
-            await seen.until(lambda: bool(seen.main.session.activity.ranked(seen.main.session.clock.now_s(), "kind")))
-            await seen.keys("p", "tab", "x")
-            text = seen.main.session.view.filter_text
-            assert text.startswith("-kind:")
-            await seen.keys("x")
-            assert seen.main.session.view.filter_text == ""
-            await seen.keys("x", "space")
-            assert seen.main.session.view.filter_text == text.removeprefix("-")
-            await seen.keys("down", "x", "escape")
-            assert seen.main.session.view.filter_text == ""
-
-    run(main)
+async def test_what_the_panel_leaves_out_is_marked_and_taken_back(tmp_path: Path) -> None:
+    async with console(make_log(50), tmp_path) as seen:
+        await seen.until(lambda: bool(seen.main.session.activity.ranked(seen.main.session.clock.now_s(), "kind")))
+        await seen.keys("p", "tab", "x")
+        text = seen.main.session.view.filter_text
+        assert text.startswith("-kind:")
+        await seen.keys("x")
+        assert seen.main.session.view.filter_text == ""
+        await seen.keys("x", "space")
+        assert seen.main.session.view.filter_text == text.removeprefix("-")
+        await seen.keys("down", "x", "escape")
+        assert seen.main.session.view.filter_text == ""
 
 
-def test_a_bundle_that_has_no_directory_to_go_to_is_said_not_to_be_written(
+async def test_a_bundle_that_has_no_directory_to_go_to_is_said_not_to_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = tmp_path / "gone"
@@ -608,24 +515,18 @@ def test_a_bundle_that_has_no_directory_to_go_to_is_said_not_to_be_written(
     monkeypatch.chdir(gone)
     gone.rmdir()
 
-    async def main() -> None:
-        async with console(make_log(20), tmp_path / "state") as seen:
-            await seen.until(lambda: seen.cursor == 20)
-            await seen.keys("E")
-            await seen.until(lambda: any("cannot be written to the directory" in text for text in seen.said))
-
-    run(main)
+    async with console(make_log(20), tmp_path / "state") as seen:
+        await seen.until(lambda: seen.cursor == 20)
+        await seen.keys("E")
+        await seen.until(lambda: any("cannot be written to the directory" in text for text in seen.said))
 
 
-def test_find_says_which_match_one_is_on_and_where_there_are_more(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with console(make_log(50), tmp_path) as seen:
-            await seen.until(lambda: seen.cursor == 50)
-            await seen.keys("f", *"request_denied", "enter")
-            await seen.until(lambda: seen.cursor < 50)
-            await seen.keys("N")
-            await seen.until(lambda: "match 6 of 7" in seen.said)
-            await seen.keys("n", "n")
-            await seen.until(lambda: "no match further down: N goes up" in seen.said)
-
-    run(main)
+async def test_find_says_which_match_one_is_on_and_where_there_are_more(tmp_path: Path) -> None:
+    async with console(make_log(50), tmp_path) as seen:
+        await seen.until(lambda: seen.cursor == 50)
+        await seen.keys("f", *"request_denied", "enter")
+        await seen.until(lambda: seen.cursor < 50)
+        await seen.keys("N")
+        await seen.until(lambda: "match 6 of 7" in seen.said)
+        await seen.keys("n", "n")
+        await seen.until(lambda: "no match further down: N goes up" in seen.said)

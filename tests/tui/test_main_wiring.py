@@ -51,186 +51,155 @@ async def detail(seen: Console) -> DetailScreen:
 # Marks and notes
 
 
-def test_a_mark_stands_in_the_gutter_until_it_is_taken_away(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with console(make_log(50), tmp_path) as seen:
-            await seen.until(lambda: seen.cursor == 50)
-            await seen.keys("up", "m")
-            await seen.until(lambda: "#49 marked" in seen.said)
-            assert {event_id for event_id, gutter in gutters(seen).items() if "★" in gutter} == {49}
-            await seen.until(lambda: "★" in "".join(seen.drawn))
-            await seen.keys("m")
-            await seen.until(lambda: "#49 no longer marked" in seen.said)
-            await seen.until(lambda: "★" not in "".join(seen.drawn))
-
-    run(main)
+async def test_a_mark_stands_in_the_gutter_until_it_is_taken_away(tmp_path: Path) -> None:
+    async with console(make_log(50), tmp_path) as seen:
+        await seen.until(lambda: seen.cursor == 50)
+        await seen.keys("up", "m")
+        await seen.until(lambda: "#49 marked" in seen.said)
+        assert {event_id for event_id, gutter in gutters(seen).items() if "★" in gutter} == {49}
+        await seen.until(lambda: "★" in "".join(seen.drawn))
+        await seen.keys("m")
+        await seen.until(lambda: "#49 no longer marked" in seen.said)
+        await seen.until(lambda: "★" not in "".join(seen.drawn))
 
 
-def test_a_mark_is_there_in_the_next_console(tmp_path: Path) -> None:
-    async def main() -> None:
-        log = make_log(50)
-        async with console(log, tmp_path) as seen:
-            await seen.until(lambda: seen.cursor == 50)
-            await seen.keys("up", "m", "q")
-        async with console(log, tmp_path) as seen:
-            await seen.until(lambda: gutters(seen).get(49) == "│★")
-            assert gutters(seen)[50] == "│ "
-
-    run(main)
+async def test_a_mark_is_there_in_the_next_console(tmp_path: Path) -> None:
+    log = make_log(50)
+    async with console(log, tmp_path) as seen:
+        await seen.until(lambda: seen.cursor == 50)
+        await seen.keys("up", "m", "q")
+    async with console(log, tmp_path) as seen:
+        await seen.until(lambda: gutters(seen).get(49) == "│★")
+        assert gutters(seen)[50] == "│ "
 
 
-def test_a_mark_outlives_a_console_that_nobody_ended(tmp_path: Path) -> None:
-    async def main() -> None:
-        log = make_log(50)
-        async with console(log, tmp_path) as seen:
-            await seen.until((tmp_path / "session.json").exists)  # what is saved from here on is what has changed since
-            await seen.keys("m")
-            await seen.until((tmp_path / "marks.json").exists)
-        async with console(log, tmp_path) as seen:
-            await seen.until(lambda: gutters(seen).get(50) == "│★")
-
-    run(main)
+async def test_a_mark_outlives_a_console_that_nobody_ended(tmp_path: Path) -> None:
+    log = make_log(50)
+    async with console(log, tmp_path) as seen:
+        await seen.until((tmp_path / "session.json").exists)  # what is saved from here on is what has changed since
+        await seen.keys("m")
+        await seen.until((tmp_path / "marks.json").exists)
+    async with console(log, tmp_path) as seen:
+        await seen.until(lambda: gutters(seen).get(50) == "│★")
 
 
-def test_a_note_marks_its_event_and_is_there_to_write_on_in_the_next_console(tmp_path: Path) -> None:
-    async def main() -> None:
-        log = make_log(50)
-        async with console(log, tmp_path) as seen:
-            await seen.until(lambda: seen.cursor == 50)
-            await note(seen, "seen")
-            await seen.until(lambda: gutters(seen)[50] == "│★")
-            await seen.keys("q")
-        async with console(log, tmp_path) as seen:
-            await seen.until(lambda: gutters(seen).get(50) == "│★")
-            await seen.keys("M")
-            await seen.until(lambda: isinstance(seen.app.screen, NoteScreen))
-            assert seen.app.screen.query_one(TextArea).text == "seen"
-
-    run(main)
+async def test_a_note_marks_its_event_and_is_there_to_write_on_in_the_next_console(tmp_path: Path) -> None:
+    log = make_log(50)
+    async with console(log, tmp_path) as seen:
+        await seen.until(lambda: seen.cursor == 50)
+        await note(seen, "seen")
+        await seen.until(lambda: gutters(seen)[50] == "│★")
+        await seen.keys("q")
+    async with console(log, tmp_path) as seen:
+        await seen.until(lambda: gutters(seen).get(50) == "│★")
+        await seen.keys("M")
+        await seen.until(lambda: isinstance(seen.app.screen, NoteScreen))
+        assert seen.app.screen.query_one(TextArea).text == "seen"
 
 
 # From the detail
 
 
 @pytest.mark.parametrize(("key", "sign", "remainder"), [("i", "", {1}), ("x", "-", {0, 2, 3, 4, 5, 6})])
-def test_a_field_in_the_detail_filters_the_table(key: str, sign: str, remainder: set[int], tmp_path: Path) -> None:
-    async def main() -> None:
-        async with console(make_log(50), tmp_path) as seen:
-            await seen.until(lambda: seen.cursor == 50)
-            await detail(seen)
-            await seen.keys("down", key)
-            await seen.until(lambda: seen.main.session.view.filter_text == f"{sign}payload.bundle_id:student-data")
-            assert isinstance(seen.app.screen, MainScreen)
-            await seen.until(lambda: seen.ids == [each for each in range(1, 51) if each % 7 in remainder])
-
-    run(main)
-
-
-def test_a_field_in_the_detail_narrows_the_filter_that_there_is(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with console(make_log(50), tmp_path) as seen:
-            await filter_by(seen, "severity:info")
-            await seen.until(lambda: seen.cursor == 50)
-            await detail(seen)
-            await seen.keys("down", "i")
-            wanted = "severity:info payload.bundle_id:student-data"
-            await seen.until(lambda: seen.main.session.view.filter_text == wanted)
-
-    run(main)
+async def test_a_field_in_the_detail_filters_the_table(
+    key: str, sign: str, remainder: set[int], tmp_path: Path
+) -> None:
+    async with console(make_log(50), tmp_path) as seen:
+        await seen.until(lambda: seen.cursor == 50)
+        await detail(seen)
+        await seen.keys("down", key)
+        await seen.until(lambda: seen.main.session.view.filter_text == f"{sign}payload.bundle_id:student-data")
+        assert isinstance(seen.app.screen, MainScreen)
+        await seen.until(lambda: seen.ids == [each for each in range(1, 51) if each % 7 in remainder])
 
 
-def test_the_detail_marks_the_event_that_it_shows(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with console(make_log(50), tmp_path) as seen:
-            await seen.until(lambda: seen.cursor == 50)
-            shown = await detail(seen)
-            await seen.keys("comma")
-            await seen.until(lambda: shown.row.event_id == 49)
-            await seen.keys("m", "escape")
-            await seen.until(lambda: gutters(seen)[49] == "│★")
-            assert gutters(seen)[50] == "│ "
-
-    run(main)
+async def test_a_field_in_the_detail_narrows_the_filter_that_there_is(tmp_path: Path) -> None:
+    async with console(make_log(50), tmp_path) as seen:
+        await filter_by(seen, "severity:info")
+        await seen.until(lambda: seen.cursor == 50)
+        await detail(seen)
+        await seen.keys("down", "i")
+        wanted = "severity:info payload.bundle_id:student-data"
+        await seen.until(lambda: seen.main.session.view.filter_text == wanted)
 
 
-def test_the_detail_writes_a_note_on_the_event_that_it_shows(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with console(make_log(50), tmp_path) as seen:
-            await seen.until(lambda: seen.cursor == 50)
-            shown = await detail(seen)
-            await seen.keys("comma")
-            await seen.until(lambda: shown.row.event_id == 49)
-            await note(seen, "odd")
-            await seen.until(lambda: bool(seen.app.user_data.marks.all()))
-            assert [(mark.event_id, mark.note) for mark in seen.app.user_data.marks.all()] == [(49, "odd")]
-            await seen.keys("escape")
-            assert gutters(seen)[49] == "│★"
+async def test_the_detail_marks_the_event_that_it_shows(tmp_path: Path) -> None:
+    async with console(make_log(50), tmp_path) as seen:
+        await seen.until(lambda: seen.cursor == 50)
+        shown = await detail(seen)
+        await seen.keys("comma")
+        await seen.until(lambda: shown.row.event_id == 49)
+        await seen.keys("m", "escape")
+        await seen.until(lambda: gutters(seen)[49] == "│★")
+        assert gutters(seen)[50] == "│ "
 
-    run(main)
+
+async def test_the_detail_writes_a_note_on_the_event_that_it_shows(tmp_path: Path) -> None:
+    async with console(make_log(50), tmp_path) as seen:
+        await seen.until(lambda: seen.cursor == 50)
+        shown = await detail(seen)
+        await seen.keys("comma")
+        await seen.until(lambda: shown.row.event_id == 49)
+        await note(seen, "odd")
+        await seen.until(lambda: bool(seen.app.user_data.marks.all()))
+        assert [(mark.event_id, mark.note) for mark in seen.app.user_data.marks.all()] == [(49, "odd")]
+        await seen.keys("escape")
+        assert gutters(seen)[49] == "│★"
 
 
 # From the integrity screen
 
 
-def test_the_integrity_screen_asks_for_a_verdict(tmp_path: Path) -> None:
-    async def main() -> None:
-        log = make_log(50)
-        async with console(log, tmp_path, verify_every_s=3600) as seen:
-            await seen.until(lambda: "VERIFIED" in seen.app.badge_text)
-            assert log.requests.count("verify") == 1
-            await seen.keys("b")
-            await seen.until(lambda: isinstance(seen.app.screen, IntegrityScreen))
-            await seen.keys("v")
-            await seen.until(lambda: log.requests.count("verify") == 2)
-
-    run(main)
+async def test_the_integrity_screen_asks_for_a_verdict(tmp_path: Path) -> None:
+    log = make_log(50)
+    async with console(log, tmp_path, verify_every_s=3600) as seen:
+        await seen.until(lambda: "VERIFIED" in seen.app.badge_text)
+        assert log.requests.count("verify") == 1
+        await seen.keys("b")
+        await seen.until(lambda: isinstance(seen.app.screen, IntegrityScreen))
+        await seen.keys("v")
+        await seen.until(lambda: log.requests.count("verify") == 2)
 
 
-def test_the_integrity_screen_acknowledges_what_is_red(tmp_path: Path) -> None:
-    async def main() -> None:
-        log = make_log(50)
-        async with console(log, tmp_path, verify_every_s=3600) as seen:
-            await seen.until(lambda: "VERIFIED" in seen.app.badge_text)
-            log.raw[41] = tampered(log.raw[41], source="mallory")
-            await seen.keys("v")
-            await seen.until(lambda: "BROKEN at #42" in seen.app.badge_text)
-            assert "acknowledged" not in seen.app.badge_text
-            await seen.keys("b")
-            await seen.until(lambda: isinstance(seen.app.screen, IntegrityScreen))
-            await seen.keys("a")
-            await seen.until(lambda: seen.app.badge_text.endswith("acknowledged"))
-            assert "BROKEN at #42" in seen.app.badge_text
-            await seen.until(lambda: any(seen.app.badge_text in line for line in seen.drawn))
-
-    run(main)
+async def test_the_integrity_screen_acknowledges_what_is_red(tmp_path: Path) -> None:
+    log = make_log(50)
+    async with console(log, tmp_path, verify_every_s=3600) as seen:
+        await seen.until(lambda: "VERIFIED" in seen.app.badge_text)
+        log.raw[41] = tampered(log.raw[41], source="mallory")
+        await seen.keys("v")
+        await seen.until(lambda: "BROKEN at #42" in seen.app.badge_text)
+        assert "acknowledged" not in seen.app.badge_text
+        await seen.keys("b")
+        await seen.until(lambda: isinstance(seen.app.screen, IntegrityScreen))
+        await seen.keys("a")
+        await seen.until(lambda: seen.app.badge_text.endswith("acknowledged"))
+        assert "BROKEN at #42" in seen.app.badge_text
+        await seen.until(lambda: any(seen.app.badge_text in line for line in seen.drawn))
 
 
 # Filters
 
 
-def test_a_filter_that_was_given_a_name_can_be_chosen_in_the_next_console(tmp_path: Path) -> None:
-    async def main() -> None:
-        log = make_log(50)
-        async with console(log, tmp_path) as seen:
-            await filter_by(seen, "kind:request_denied")
-            await seen.keys("F")
-            await seen.until(lambda: isinstance(seen.app.screen, NamedFiltersScreen))
-            await seen.keys("s", *"denials", "enter")
-            await seen.until(lambda: any("✓ kept as denials" in line for line in seen.drawn))
-            await seen.keys("escape", "w")
-            await seen.until(lambda: not seen.main.session.view.filter_text)
-            await seen.keys("q")
-        async with console(log, tmp_path) as seen:
-            await seen.until(lambda: seen.cursor == 50)
-            assert not seen.main.session.view.filter_text
-            await seen.keys("F")
-            await seen.until(lambda: isinstance(seen.app.screen, NamedFiltersScreen))
-            assert seen.app.screen.query_one(OptionList).option_count == 1
-            await seen.keys("enter")
-            await seen.until(lambda: seen.main.session.view.filter_text == "kind:request_denied")
-            await seen.until(lambda: seen.ids == [each for each in range(1, 51) if each % 7 == 2])
-
-    run(main)
+async def test_a_filter_that_was_given_a_name_can_be_chosen_in_the_next_console(tmp_path: Path) -> None:
+    log = make_log(50)
+    async with console(log, tmp_path) as seen:
+        await filter_by(seen, "kind:request_denied")
+        await seen.keys("F")
+        await seen.until(lambda: isinstance(seen.app.screen, NamedFiltersScreen))
+        await seen.keys("s", *"denials", "enter")
+        await seen.until(lambda: any("✓ kept as denials" in line for line in seen.drawn))
+        await seen.keys("escape", "w")
+        await seen.until(lambda: not seen.main.session.view.filter_text)
+        await seen.keys("q")
+    async with console(log, tmp_path) as seen:
+        await seen.until(lambda: seen.cursor == 50)
+        assert not seen.main.session.view.filter_text
+        await seen.keys("F")
+        await seen.until(lambda: isinstance(seen.app.screen, NamedFiltersScreen))
+        assert seen.app.screen.query_one(OptionList).option_count == 1
+        await seen.keys("enter")
+        await seen.until(lambda: seen.main.session.view.filter_text == "kind:request_denied")
+        await seen.until(lambda: seen.ids == [each for each in range(1, 51) if each % 7 == 2])
 
 
 def test_the_export_has_what_passes_the_filter_of_the_moment_and_no_more(
@@ -264,83 +233,65 @@ def test_the_export_has_what_passes_the_filter_of_the_moment_and_no_more(
         ("payload.fa", "payload.failures:"),
     ],
 )
-def test_the_filter_completes_what_the_log_has(typed: str, taken: str, tmp_path: Path) -> None:
-    async def main() -> None:
-        async with console(make_log(50), tmp_path) as seen:
-            await seen.until(lambda: seen.cursor == 50)
-            await seen.keys("slash", *typed, "tab")
-            assert seen.main.query_one(FilterBar).query_one(Input).value == taken
-
-    run(main)
+async def test_the_filter_completes_what_the_log_has(typed: str, taken: str, tmp_path: Path) -> None:
+    async with console(make_log(50), tmp_path) as seen:
+        await seen.until(lambda: seen.cursor == 50)
+        await seen.keys("slash", *typed, "tab")
+        assert seen.main.query_one(FilterBar).query_one(Input).value == taken
 
 
-def test_the_fields_of_what_the_present_filter_hides_are_offered_too(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with console(make_log(50), tmp_path) as seen:
-            await seen.until(lambda: seen.cursor == 50)
-            await filter_by(seen, "kind:attestation_tampered")
-            await seen.keys("slash", "ctrl+u", *"payload.fa", "tab")
-            assert seen.main.query_one(FilterBar).query_one(Input).value == "payload.failures:"
-
-    run(main)
+async def test_the_fields_of_what_the_present_filter_hides_are_offered_too(tmp_path: Path) -> None:
+    async with console(make_log(50), tmp_path) as seen:
+        await seen.until(lambda: seen.cursor == 50)
+        await filter_by(seen, "kind:attestation_tampered")
+        await seen.keys("slash", "ctrl+u", *"payload.fa", "tab")
+        assert seen.main.query_one(FilterBar).query_one(Input).value == "payload.failures:"
 
 
-def test_the_status_says_whether_what_a_filter_hides_is_linked(tmp_path: Path) -> None:
-    async def main() -> None:
-        log = make_log(20)
-        async with console(log, tmp_path) as seen:
-            await filter_by(seen, "kind:request_denied")
-            await seen.until(lambda: "3 of 20 shown, the hidden ones checked" in seen.status)
-            log.append("other", "cron")
-            log.raw[20] = tampered(log.raw[20], source="mallory")
-            await seen.until(lambda: "3 of 21 shown, the hidden ones not all checked" in seen.status)
-            assert seen.ids == [2, 9, 16]
-
-    run(main)
+async def test_the_status_says_whether_what_a_filter_hides_is_linked(tmp_path: Path) -> None:
+    log = make_log(20)
+    async with console(log, tmp_path) as seen:
+        await filter_by(seen, "kind:request_denied")
+        await seen.until(lambda: "3 of 20 shown, the hidden ones checked" in seen.status)
+        log.append("other", "cron")
+        log.raw[20] = tampered(log.raw[20], source="mallory")
+        await seen.until(lambda: "3 of 21 shown, the hidden ones not all checked" in seen.status)
+        assert seen.ids == [2, 9, 16]
 
 
 # The mouse
 
 
-def test_a_click_moves_the_cursor_and_pauses(tmp_path: Path) -> None:
-    async def main() -> None:
-        log = make_log(100)
-        async with console(log, tmp_path) as seen:
-            await seen.until(lambda: seen.cursor == 100)
-            clicked = list(gutters(seen))[9]
-            await seen.pilot.click(EventTable, offset=(12, 10))
-            await seen.until(lambda: seen.cursor == clicked != 100)
-            await seen.until(lambda: "PAUSED" in seen.status)
-            log.append()
-            await seen.until(lambda: seen.main.session.view.waiting == 1)
-            assert seen.cursor == clicked
-            assert isinstance(seen.app.screen, MainScreen)
-
-    run(main)
+async def test_a_click_moves_the_cursor_and_pauses(tmp_path: Path) -> None:
+    log = make_log(100)
+    async with console(log, tmp_path) as seen:
+        await seen.until(lambda: seen.cursor == 100)
+        clicked = list(gutters(seen))[9]
+        await seen.pilot.click(EventTable, offset=(12, 10))
+        await seen.until(lambda: seen.cursor == clicked != 100)
+        await seen.until(lambda: "PAUSED" in seen.status)
+        log.append()
+        await seen.until(lambda: seen.main.session.view.waiting == 1)
+        assert seen.cursor == clicked
+        assert isinstance(seen.app.screen, MainScreen)
 
 
-def test_a_double_click_opens_the_event(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with console(make_log(100), tmp_path) as seen:
-            await seen.until(lambda: seen.cursor == 100)
-            clicked = list(gutters(seen))[9]
-            await seen.pilot.double_click(EventTable, offset=(12, 10))
-            await seen.until(lambda: isinstance(seen.app.screen, DetailScreen))
-            await seen.until(lambda: any(line.lstrip().startswith(f"#{clicked} ") for line in seen.drawn))
-
-    run(main)
+async def test_a_double_click_opens_the_event(tmp_path: Path) -> None:
+    async with console(make_log(100), tmp_path) as seen:
+        await seen.until(lambda: seen.cursor == 100)
+        clicked = list(gutters(seen))[9]
+        await seen.pilot.double_click(EventTable, offset=(12, 10))
+        await seen.until(lambda: isinstance(seen.app.screen, DetailScreen))
+        await seen.until(lambda: any(line.lstrip().startswith(f"#{clicked} ") for line in seen.drawn))
 
 
-def test_the_wheel_moves_three_lines_either_way(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with console(make_log(100), tmp_path) as seen:
-            await seen.until(lambda: seen.cursor == 100)
-            for turn, event_id in [(MouseScrollUp, 97), (MouseScrollUp, 94), (MouseScrollDown, 97)]:
-                await seen.pilot._post_mouse_events([turn], EventTable, offset=(12, 10))
-                await seen.until(lambda: seen.cursor == event_id)  # noqa: B023 - awaited at once
-            assert not seen.main.session.view.following
-
-    run(main)
+async def test_the_wheel_moves_three_lines_either_way(tmp_path: Path) -> None:
+    async with console(make_log(100), tmp_path) as seen:
+        await seen.until(lambda: seen.cursor == 100)
+        for turn, event_id in [(MouseScrollUp, 97), (MouseScrollUp, 94), (MouseScrollDown, 97)]:
+            await seen.pilot._post_mouse_events([turn], EventTable, offset=(12, 10))
+            await seen.until(lambda: seen.cursor == event_id)  # noqa: B023 - awaited at once
+        assert not seen.main.session.view.following
 
 
 # The bell

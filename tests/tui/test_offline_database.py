@@ -327,15 +327,12 @@ def test_a_copy_whose_tables_are_still_in_its_log_is_refused(tmp_path: Path) -> 
         asyncio.run(DatabaseLog.open(path))
 
 
-def test_a_closed_log_says_so(whole: Path) -> None:
-    async def use() -> None:
-        log = await DatabaseLog.open(whole)
-        await log.close()
-        await log.close()
-        with pytest.raises(ClientError, match="was closed"):
-            await log.stats()
-
-    asyncio.run(use())
+async def test_a_closed_log_says_so(whole: Path) -> None:
+    log = await DatabaseLog.open(whole)
+    await log.close()
+    await log.close()
+    with pytest.raises(ClientError, match="was closed"):
+        await log.stats()
 
 
 def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:

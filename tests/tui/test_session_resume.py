@@ -17,7 +17,7 @@ from audit_tui.model.connection import Connection, ConnectionState
 from audit_tui.session import Session
 from tests.daemon_process import DaemonProcess, start_daemon
 from tests.tui.fake_log import FakeLog, make_log
-from tests.tui.test_main_screen import console, run
+from tests.tui.test_main_screen import console
 from tests.tui.test_session import recomputed, running, shown_ids, state
 
 STOPPED = Clock(now_s=lambda: 0.0, now_ms=lambda: 0)
@@ -47,36 +47,30 @@ class SlowLog(FakeLog):
             yield item
 
 
-def test_how_many_events_are_left_is_shown_until_all_that_came_meanwhile_are_there(tmp_path: Path) -> None:
-    async def main() -> None:
-        log = SlowLog(make_log(10).raw)
-        async with console(log, tmp_path) as seen:
-            await seen.until(lambda: "● live" in seen.status)
-            log.go_away()
-            await seen.until(lambda: "retrying" in seen.status)
-            log.replace(make_log(2_510).raw)
-            log.give_up_to(10)
-            log.come_back()
-            await seen.until(lambda: "◌ catching up, 2,500 left" in seen.status)
-            log.give_up_to(2_310)
-            await seen.until(lambda: "◌ catching up, 200 left" in seen.status)
-            log.append()  # what comes from now on is no backlog
-            log.give_up_to(2_510)
-            await seen.until(lambda: "● live" in seen.status)
-
-    run(main)
+async def test_how_many_events_are_left_is_shown_until_all_that_came_meanwhile_are_there(tmp_path: Path) -> None:
+    log = SlowLog(make_log(10).raw)
+    async with console(log, tmp_path) as seen:
+        await seen.until(lambda: "● live" in seen.status)
+        log.go_away()
+        await seen.until(lambda: "retrying" in seen.status)
+        log.replace(make_log(2_510).raw)
+        log.give_up_to(10)
+        log.come_back()
+        await seen.until(lambda: "◌ catching up, 2,500 left" in seen.status)
+        log.give_up_to(2_310)
+        await seen.until(lambda: "◌ catching up, 200 left" in seen.status)
+        log.append()  # what comes from now on is no backlog
+        log.give_up_to(2_510)
+        await seen.until(lambda: "● live" in seen.status)
 
 
-def test_a_log_that_is_not_ahead_is_live_at_once() -> None:
-    async def main() -> None:
-        session = Session(make_log(1_000))
-        seen: list[Connection] = []
-        session.on_change = lambda: seen.append(session.connection)
-        async with running(session) as until:
-            await until(lambda: session.connection.state is ConnectionState.LIVE)
-            assert ConnectionState.CATCHING_UP not in {connection.state for connection in seen}
-
-    asyncio.run(main())
+async def test_a_log_that_is_not_ahead_is_live_at_once() -> None:
+    session = Session(make_log(1_000))
+    seen: list[Connection] = []
+    session.on_change = lambda: seen.append(session.connection)
+    async with running(session) as until:
+        await until(lambda: session.connection.state is ConnectionState.LIVE)
+        assert ConnectionState.CATCHING_UP not in {connection.state for connection in seen}
 
 
 # Waiting
@@ -97,19 +91,16 @@ async def first_wait_s(session: Session) -> float:
         return session.connection.retry_at_s
 
 
-def test_consoles_that_find_no_daemon_do_not_come_back_together() -> None:
-    async def main() -> None:
-        log = make_log(3)
-        log.go_away()
-        waits_s = await asyncio.gather(*(first_wait_s(Session(log, clock=STOPPED)) for _ in range(20)))
-        assert len(set(waits_s)) == 20
-        assert 0.125 <= min(waits_s) <= max(waits_s) <= 0.25
-
-    asyncio.run(main())
+async def test_consoles_that_find_no_daemon_do_not_come_back_together() -> None:
+    log = make_log(3)
+    log.go_away()
+    waits_s = await asyncio.gather(*(first_wait_s(Session(log, clock=STOPPED)) for _ in range(20)))
+    assert len(set(waits_s)) == 20
+    assert 0.125 <= min(waits_s) <= max(waits_s) <= 0.25
 
 
 @pytest.mark.parametrize(("jitter", "wait_s"), [(0.0, 0.125), (0.5, 0.1875), (1.0, 0.25)])
-def test_consoles_that_lose_a_daemon_wait_by_the_jitter_of_each(jitter: float, wait_s: float) -> None:
+async def test_consoles_that_lose_a_daemon_wait_by_the_jitter_of_each(jitter: float, wait_s: float) -> None:
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/stream":
             raise httpx.ConnectError("gone", request=request)
@@ -117,50 +108,41 @@ def test_consoles_that_lose_a_daemon_wait_by_the_jitter_of_each(jitter: float, w
             return httpx.Response(200, json={"count": 0})
         return httpx.Response(200, headers={"Content-Type": "application/x-ndjson"})
 
-    async def main() -> None:
-        async with Client("http://fake.test", transport=httpx.MockTransport(answer), jitter=lambda: jitter) as client:
-            assert await first_wait_s(Session(client, clock=STOPPED)) == wait_s
-
-    asyncio.run(main())
+    async with Client("http://fake.test", transport=httpx.MockTransport(answer), jitter=lambda: jitter) as client:
+        assert await first_wait_s(Session(client, clock=STOPPED)) == wait_s
 
 
 # Another history
 
 
 @pytest.mark.parametrize("replacement", [make_log(30).raw, recomputed(50)], ids=["shortened", "equally long"])
-def test_that_the_last_event_is_not_in_the_log_any_more_is_said_beside_the_badge(
+async def test_that_the_last_event_is_not_in_the_log_any_more_is_said_beside_the_badge(
     tmp_path: Path, replacement: list[bytes]
 ) -> None:
-    async def main() -> None:
-        log = make_log(50)
-        async with console(log, tmp_path) as seen:
-            await seen.until(lambda: "VERIFIED" in seen.app.badge_text)
-            log.go_away()
-            await seen.until(lambda: "retrying" in seen.status)
-            log.replace(replacement)
-            log.come_back()
-            await seen.until(lambda: "the log no longer holds event #50: it was cut or rewritten" in seen.said)
-            assert "REWRITTEN" in seen.app.badge_text
-            await seen.until(lambda: seen.ids == list(range(1, len(replacement) + 1)))
-
-    run(main)
+    log = make_log(50)
+    async with console(log, tmp_path) as seen:
+        await seen.until(lambda: "VERIFIED" in seen.app.badge_text)
+        log.go_away()
+        await seen.until(lambda: "retrying" in seen.status)
+        log.replace(replacement)
+        log.come_back()
+        await seen.until(lambda: "the log no longer holds event #50: it was cut or rewritten" in seen.said)
+        assert "REWRITTEN" in seen.app.badge_text
+        await seen.until(lambda: seen.ids == list(range(1, len(replacement) + 1)))
 
 
-def test_nothing_is_said_when_the_last_event_is_still_there(tmp_path: Path) -> None:
-    async def main() -> None:
-        log = make_log(50)
-        async with console(log, tmp_path) as seen:
-            await seen.until(lambda: "VERIFIED" in seen.app.badge_text)
-            log.go_away()
-            await seen.until(lambda: "retrying" in seen.status)
-            log.append()
-            log.come_back()
-            await seen.until(lambda: seen.cursor == 51)
-            seen.main._slow_tick()
-            assert seen.said == []
-            assert "VERIFIED" in seen.app.badge_text
-
-    run(main)
+async def test_nothing_is_said_when_the_last_event_is_still_there(tmp_path: Path) -> None:
+    log = make_log(50)
+    async with console(log, tmp_path) as seen:
+        await seen.until(lambda: "VERIFIED" in seen.app.badge_text)
+        log.go_away()
+        await seen.until(lambda: "retrying" in seen.status)
+        log.append()
+        log.come_back()
+        await seen.until(lambda: seen.cursor == 51)
+        seen.main._slow_tick()
+        assert seen.said == []
+        assert "VERIFIED" in seen.app.badge_text
 
 
 def post(daemon: DaemonProcess, count: int, **payload: object) -> None:

@@ -112,25 +112,22 @@ BADGES = (
 )
 
 
-def test_at_every_width_it_says_how_the_connection_is_that_it_is_paused_and_the_badge() -> None:
+async def test_at_every_width_it_says_how_the_connection_is_that_it_is_paused_and_the_badge() -> None:
     parts = msgspec.structs.replace(PARTS, shown=PAUSED)
 
-    async def main() -> None:
-        app = BarApp()
-        async with app.run_test(size=(40, 5)) as pilot:
-            for number, width in enumerate([20, *range(40, 161, 6)]):
-                await pilot.resize_terminal(width, 5)
-                connection, mark, style = CONNECTIONS[number % 4]
-                badge = BADGES[number // 4 % 4]
-                app.bar(msgspec.structs.replace(parts, connection=connection, connection_style=style), badge)
-                await pilot.pause()
-                assert cell_len(app.line) == width
-                assert f"{mark} {connection[:4]}" in app.line or (width < 40 and mark in app.line)
-                assert "· PAUSED" in app.line
-                assert MARKS[badge.state] in app.line
-                assert badge.text.split()[0] in app.line or width < 40
-
-    asyncio.run(main())
+    app = BarApp()
+    async with app.run_test(size=(40, 5)) as pilot:
+        for number, width in enumerate([20, *range(40, 161, 6)]):
+            await pilot.resize_terminal(width, 5)
+            connection, mark, style = CONNECTIONS[number % 4]
+            badge = BADGES[number // 4 % 4]
+            app.bar(msgspec.structs.replace(parts, connection=connection, connection_style=style), badge)
+            await pilot.pause()
+            assert cell_len(app.line) == width
+            assert f"{mark} {connection[:4]}" in app.line or (width < 40 and mark in app.line)
+            assert "· PAUSED" in app.line
+            assert MARKS[badge.state] in app.line
+            assert badge.text.split()[0] in app.line or width < 40
 
 
 class KeysApp(BarApp):
@@ -231,7 +228,7 @@ def test_a_click_on_the_badge_asks_for_the_integrity_screen() -> None:
     assert asyncio.run(main()) == 1
 
 
-def test_showing_the_same_again_redraws_nothing() -> None:
+async def test_showing_the_same_again_redraws_nothing() -> None:
     updates: list[object] = []
 
     class Counting(BarApp):
@@ -240,17 +237,14 @@ def test_showing_the_same_again_redraws_nothing() -> None:
             update = line.update
             line.update = lambda *args, **kwargs: (updates.append(args), update(*args, **kwargs))[1]  # type: ignore[method-assign, func-returns-value]  # counts
 
-    async def main() -> None:
-        app = Counting()
-        async with app.run_test(size=(80, 24)) as pilot:
-            app.bar(PARTS, GOOD)
-            await pilot.pause()
-            drawn = len(updates)
-            app.bar(PARTS, GOOD)
-            await pilot.pause()
-            assert len(updates) == drawn
-
-    asyncio.run(main())
+    app = Counting()
+    async with app.run_test(size=(80, 24)) as pilot:
+        app.bar(PARTS, GOOD)
+        await pilot.pause()
+        drawn = len(updates)
+        app.bar(PARTS, GOOD)
+        await pilot.pause()
+        assert len(updates) == drawn
 
 
 def test_every_state_has_a_mark_of_one_cell_and_only_the_red_ones_share_theirs() -> None:

@@ -16,7 +16,7 @@ from audit_tui.clock import Clock
 from audit_tui.model.columns import time_text
 from audit_tui.model.rows import Row, read_row
 from tests.tui.fake_log import START_MS, FakeLog, make_log, tampered
-from tests.tui.test_main_screen import Console, console, run
+from tests.tui.test_main_screen import Console, console
 
 STAMPED = "2026-05-28T20:26:41.007+00:00"
 STAMPED_MS = START_MS + 1_007
@@ -75,33 +75,29 @@ def test_a_timestamp_that_is_none_is_shown_as_it_is_and_safe(time_format: str) -
     assert time_text(row_of("yesterday\x1b[31m"), time_format, START_MS) == "yesterday\\x1b[31m"
 
 
-def test_the_key_for_times_goes_through_local_utc_relative_and_with_date(tmp_path: Path, far_from_utc: None) -> None:
-    async def main() -> None:
-        clock = Clock(now_s=time.monotonic, now_ms=lambda: START_MS + 4_000 + 180_000)
-        async with console(make_log(5), tmp_path, clock=clock) as seen:
-            await seen.until(lambda: seen.cursor == 5)
-            shown = {"local": "01:56:44.000", "utc": "20:26:44.000Z"}
-            shown |= {"relative": "3 min ago", "full": "2026-05-28T20:26:44.000Z", "again": "01:56:44.000"}
-            for name, text in shown.items():
-                assert seen.lines[5].startswith(f"│     5 {text} ")
-                await seen.keys("t")
-                assert name == "full" or seen.lines[5].split()[2] != text.split()[0]
+async def test_the_key_for_times_goes_through_local_utc_relative_and_with_date(
+    tmp_path: Path, far_from_utc: None
+) -> None:
+    clock = Clock(now_s=time.monotonic, now_ms=lambda: START_MS + 4_000 + 180_000)
+    async with console(make_log(5), tmp_path, clock=clock) as seen:
+        await seen.until(lambda: seen.cursor == 5)
+        shown = {"local": "01:56:44.000", "utc": "20:26:44.000Z"}
+        shown |= {"relative": "3 min ago", "full": "2026-05-28T20:26:44.000Z", "again": "01:56:44.000"}
+        for name, text in shown.items():
+            assert seen.lines[5].startswith(f"│     5 {text} ")
+            await seen.keys("t")
+            assert name == "full" or seen.lines[5].split()[2] != text.split()[0]
 
-    run(main)
 
-
-def test_ages_grow_though_nothing_comes_in(tmp_path: Path) -> None:
-    async def main() -> None:
-        now_ms = START_MS + 10_000
-        clock = Clock(now_s=time.monotonic, now_ms=lambda: now_ms)
-        async with console(make_log(5), tmp_path, clock=clock) as seen:
-            await seen.until(lambda: seen.cursor == 5)
-            await seen.keys("t", "t")
-            await seen.until(lambda: any(" 6 s ago " in line for line in seen.drawn))
-            now_ms += 3_600_000
-            await seen.until(lambda: any(" 1 h ago " in line for line in seen.drawn))
-
-    run(main)
+async def test_ages_grow_though_nothing_comes_in(tmp_path: Path) -> None:
+    now_ms = START_MS + 10_000
+    clock = Clock(now_s=time.monotonic, now_ms=lambda: now_ms)
+    async with console(make_log(5), tmp_path, clock=clock) as seen:
+        await seen.until(lambda: seen.cursor == 5)
+        await seen.keys("t", "t")
+        await seen.until(lambda: any(" 6 s ago " in line for line in seen.drawn))
+        now_ms += 3_600_000
+        await seen.until(lambda: any(" 1 h ago " in line for line in seen.drawn))
 
 
 # Severities
@@ -136,38 +132,29 @@ def line_of(seen: Console, kind: str) -> str:
     return next(line for line in seen.lines if f" {kind} " in line)
 
 
-def test_a_kind_is_marked_and_coloured_by_the_severity_that_the_daemon_declares(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with console(declaring(quota_exceeded="critical", other="warning"), tmp_path) as seen:
-            await seen.until(lambda: seen.cursor == 6)
-            assert " ‼ CRIT quota_exceeded " in line_of(seen, "quota_exceeded")
-            assert " ! WARN other " in line_of(seen, "other")
-            assert "   info quota_reset " in line_of(seen, "quota_reset")
-            assert style_of(seen, "quota_exceeded") == style_of(seen, "breaker_opened")
-            assert style_of(seen, "other") == style_of(seen, "request_denied")
-            assert style_of(seen, "quota_exceeded") != style_of(seen, "quota_reset")
-
-    run(main)
+async def test_a_kind_is_marked_and_coloured_by_the_severity_that_the_daemon_declares(tmp_path: Path) -> None:
+    async with console(declaring(quota_exceeded="critical", other="warning"), tmp_path) as seen:
+        await seen.until(lambda: seen.cursor == 6)
+        assert " ‼ CRIT quota_exceeded " in line_of(seen, "quota_exceeded")
+        assert " ! WARN other " in line_of(seen, "other")
+        assert "   info quota_reset " in line_of(seen, "quota_reset")
+        assert style_of(seen, "quota_exceeded") == style_of(seen, "breaker_opened")
+        assert style_of(seen, "other") == style_of(seen, "request_denied")
+        assert style_of(seen, "quota_exceeded") != style_of(seen, "quota_reset")
 
 
-def test_a_declared_severity_counts_for_filters_and_for_the_worst_that_came_while_paused(tmp_path: Path) -> None:
-    async def main() -> None:
-        log = declaring(quota_exceeded="critical")
-        async with console(log, tmp_path) as seen:
-            await seen.until(lambda: seen.cursor == 6)
-            seen.main.filters.apply("severity:critical")
-            await seen.until(lambda: seen.ids == [1, 3])
-            await seen.keys("up")
-            log.append("quota_exceeded", "gateway")
-            await seen.until(lambda: seen.main.session.view.worst is Severity.CRITICAL)
-
-    run(main)
+async def test_a_declared_severity_counts_for_filters_and_for_the_worst_that_came_while_paused(tmp_path: Path) -> None:
+    log = declaring(quota_exceeded="critical")
+    async with console(log, tmp_path) as seen:
+        await seen.until(lambda: seen.cursor == 6)
+        seen.main.filters.apply("severity:critical")
+        await seen.until(lambda: seen.ids == [1, 3])
+        await seen.keys("up")
+        log.append("quota_exceeded", "gateway")
+        await seen.until(lambda: seen.main.session.view.worst is Severity.CRITICAL)
 
 
-def test_a_severity_that_the_console_does_not_know_is_no_reason_to_show_nothing(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with console(declaring(quota_exceeded="catastrophic"), tmp_path) as seen:
-            await seen.until(lambda: seen.cursor == 6 and "live" in seen.status)
-            assert "   info quota_exceeded " in line_of(seen, "quota_exceeded")
-
-    run(main)
+async def test_a_severity_that_the_console_does_not_know_is_no_reason_to_show_nothing(tmp_path: Path) -> None:
+    async with console(declaring(quota_exceeded="catastrophic"), tmp_path) as seen:
+        await seen.until(lambda: seen.cursor == 6 and "live" in seen.status)
+        assert "   info quota_exceeded " in line_of(seen, "quota_exceeded")

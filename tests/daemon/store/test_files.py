@@ -589,21 +589,18 @@ def test_where_everything_was_deleted_under_a_daemon_no_empty_log_begins(tmp_pat
 
 
 @pytest.mark.parametrize("table", ["events", "series", "spans", "idempotency"])
-def test_a_row_that_a_trigger_drops_is_not_acknowledged(tmp_path: Path, table: str) -> None:
+async def test_a_row_that_a_trigger_drops_is_not_acknowledged(tmp_path: Path, table: str) -> None:
     path = tmp_path / "audit.db"
 
-    async def run() -> None:
-        async with opened(path) as (store, _):
-            await store.append(events(3))
-            with closing(sqlite3.connect(path)) as connection:
-                connection.execute(f"CREATE TRIGGER quiet BEFORE INSERT ON {table} BEGIN SELECT RAISE(IGNORE); END")
-            for batch in (events(1_100, source="new"), [event(1, source="newer")]):
-                if table != "spans" or len(batch) > 1:
-                    with pytest.raises(StoreUnavailable, match="there is a trigger that is not ours"):
-                        await store.append(batch, KEY)
-            assert store.head.event_id == len(stored(path))
-
-    asyncio.run(run())
+    async with opened(path) as (store, _):
+        await store.append(events(3))
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute(f"CREATE TRIGGER quiet BEFORE INSERT ON {table} BEGIN SELECT RAISE(IGNORE); END")
+        for batch in (events(1_100, source="new"), [event(1, source="newer")]):
+            if table != "spans" or len(batch) > 1:
+                with pytest.raises(StoreUnavailable, match="there is a trigger that is not ours"):
+                    await store.append(batch, KEY)
+        assert store.head.event_id == len(stored(path))
 
 
 @pytest.mark.parametrize(

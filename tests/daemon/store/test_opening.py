@@ -156,19 +156,16 @@ def test_an_import_beside_an_open_store_is_refused_by_any_of_its_names(tmp_path:
     in_store(path, body)
 
 
-def test_a_store_that_cannot_be_opened_whole_leaves_nothing_open(tmp_path: Path) -> None:
+async def test_a_store_that_cannot_be_opened_whole_leaves_nothing_open(tmp_path: Path) -> None:
     def refuse(_: Path) -> sqlite3.Connection:
         raise sqlite3.OperationalError("no writer today")
 
-    async def run() -> None:
-        threads = set(threading.enumerate())
-        with pytest.raises(StoreUnusable, match="no writer today"):
-            SqliteStore(tmp_path / "audit.db", loop=asyncio.get_running_loop(), open_writer=refuse)
-        assert set(threading.enumerate()) == threads
-        async with opened(tmp_path / "audit.db") as (store, _):
-            await store.append([event(1)])
-
-    asyncio.run(run())
+    threads = set(threading.enumerate())
+    with pytest.raises(StoreUnusable, match="no writer today"):
+        SqliteStore(tmp_path / "audit.db", loop=asyncio.get_running_loop(), open_writer=refuse)
+    assert set(threading.enumerate()) == threads
+    async with opened(tmp_path / "audit.db") as (store, _):
+        await store.append([event(1)])
 
 
 def test_a_file_with_a_second_name_is_refused_because_its_lock_has_only_one(tmp_path: Path) -> None:
@@ -265,16 +262,13 @@ def test_a_file_that_cannot_be_the_store_is_refused_with_the_reason_and_left_alo
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="nothing is read-only for root")
-def test_a_place_that_cannot_be_written_is_refused_with_the_reason(tmp_path: Path) -> None:
+async def test_a_place_that_cannot_be_written_is_refused_with_the_reason(tmp_path: Path) -> None:
     place = tmp_path / "place"
     place.mkdir(mode=0o500)
 
-    async def scenario() -> None:
-        for path in (place / "audit.db", place / "deeper" / "audit.db"):
-            with pytest.raises(StoreUnusable, match=r"cannot create .*: Permission denied"):
-                SqliteStore(path, loop=asyncio.get_running_loop())
-
-    asyncio.run(scenario())
+    for path in (place / "audit.db", place / "deeper" / "audit.db"):
+        with pytest.raises(StoreUnusable, match=r"cannot create .*: Permission denied"):
+            SqliteStore(path, loop=asyncio.get_running_loop())
 
 
 def test_an_empty_file_becomes_a_store(tmp_path: Path) -> None:

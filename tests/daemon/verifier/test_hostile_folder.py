@@ -71,31 +71,25 @@ def test_the_daemon_of_a_hostile_folder_says_what_is_true(hostile: Path, tampere
 
 
 @pytest.mark.usefixtures("in_hostile_folder")
-def test_the_console_in_a_hostile_folder_says_what_is_true(tampered: Path) -> None:
-    async def body() -> None:
-        log = await DatabaseLog.open(tampered)
-        try:
-            verdict = await log.verify()
-        finally:
-            await log.close()
-        assert (verdict.valid, verdict.first_break_at) == (False, 5)
-
-    asyncio.run(body())
+async def test_the_console_in_a_hostile_folder_says_what_is_true(tampered: Path) -> None:
+    log = await DatabaseLog.open(tampered)
+    try:
+        verdict = await log.verify()
+    finally:
+        await log.close()
+    assert (verdict.valid, verdict.first_break_at) == (False, 5)
 
 
 @pytest.mark.usefixtures("in_hostile_folder")
-def test_the_demo_in_a_hostile_folder_runs_our_own_daemon(tmp_path: Path) -> None:
-    async def body() -> None:
-        (tmp_path / "demo").mkdir()
-        daemon = DemoDaemon(tmp_path / "demo")
-        try:
-            await daemon.start()
-            async with httpx.AsyncClient() as client:
-                assert (await client.get(f"{daemon.url}/healthz")).json() == {"status": "ok"}
-        finally:
-            await daemon.stop()
-
-    asyncio.run(body())
+async def test_the_demo_in_a_hostile_folder_runs_our_own_daemon(tmp_path: Path) -> None:
+    (tmp_path / "demo").mkdir()
+    daemon = DemoDaemon(tmp_path / "demo")
+    try:
+        await daemon.start()
+        async with httpx.AsyncClient() as client:
+            assert (await client.get(f"{daemon.url}/healthz")).json() == {"status": "ok"}
+    finally:
+        await daemon.stop()
 
 
 @pytest.mark.usefixtures("in_hostile_folder")

@@ -59,21 +59,18 @@ async def stopped_process() -> set[int]:
     return pids
 
 
-def test_a_verification_whose_process_is_stopped_is_given_up_and_the_next_one_works(log: Path) -> None:
-    async def body() -> None:
-        verifier = Verifier(log, head=lambda: GENESIS, interval_s=0, stall_s=0.5)
-        verification = asyncio.ensure_future(verifier.verify())
-        pids = await stopped_process()
-        with pytest.raises(NoVerdictError, match=r"got nowhere for 0\.5 s"):
-            await verification
-        assert verifier.failure is not None
-        await until(lambda: not any(map(alive, pids)))
-        verifier._stall_s = DEADLINE_S
-        assert (await verifier.verify()).valid
-        assert verifier.failure is None
-        await verifier.close()
-
-    asyncio.run(body())
+async def test_a_verification_whose_process_is_stopped_is_given_up_and_the_next_one_works(log: Path) -> None:
+    verifier = Verifier(log, head=lambda: GENESIS, interval_s=0, stall_s=0.5)
+    verification = asyncio.ensure_future(verifier.verify())
+    pids = await stopped_process()
+    with pytest.raises(NoVerdictError, match=r"got nowhere for 0\.5 s"):
+        await verification
+    assert verifier.failure is not None
+    await until(lambda: not any(map(alive, pids)))
+    verifier._stall_s = DEADLINE_S
+    assert (await verifier.verify()).valid
+    assert verifier.failure is None
+    await verifier.close()
 
 
 def test_a_stop_while_the_verifying_process_is_stopped_is_a_stop(log: Path) -> None:
@@ -120,15 +117,12 @@ def test_a_verification_that_gets_on_resets_the_time_that_it_may_get_nowhere(
         asyncio.run(asking.ask(log, stall_s=3.0))
 
 
-def test_a_schedule_that_does_not_come_to_a_verdict_is_overdue(log: Path) -> None:
-    async def body() -> None:
-        verifier = Verifier(log, head=lambda: GENESIS, interval_s=0)
-        assert (await verifier.verify()).valid
-        assert verifier.failure is None
-        verifier._due_s = time.monotonic() - 1
-        assert verifier.failure == "the verification by the daemon's own schedule is overdue"
-
-    asyncio.run(body())
+async def test_a_schedule_that_does_not_come_to_a_verdict_is_overdue(log: Path) -> None:
+    verifier = Verifier(log, head=lambda: GENESIS, interval_s=0)
+    assert (await verifier.verify()).valid
+    assert verifier.failure is None
+    verifier._due_s = time.monotonic() - 1
+    assert verifier.failure == "the verification by the daemon's own schedule is overdue"
 
 
 def test_a_daemon_whose_verification_is_stopped_says_so_everywhere_and_stops(log: Path) -> None:
@@ -180,17 +174,14 @@ def test_a_daemon_gives_a_verification_up_that_gets_nowhere_and_tells_it(log: Pa
         assert client.get("/readyz").status_code == 200
 
 
-def test_the_console_ends_while_its_verifying_process_is_stopped(log: Path) -> None:
-    async def body() -> None:
-        database = await DatabaseLog.open(log)
-        verification = asyncio.ensure_future(database.verify())
-        pids = await stopped_process()
-        began = time.monotonic()
-        verification.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await verification
-        await database.close()
-        assert time.monotonic() - began < SOON_S
-        await until(lambda: not any(map(alive, pids)))
-
-    asyncio.run(body())
+async def test_the_console_ends_while_its_verifying_process_is_stopped(log: Path) -> None:
+    database = await DatabaseLog.open(log)
+    verification = asyncio.ensure_future(database.verify())
+    pids = await stopped_process()
+    began = time.monotonic()
+    verification.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await verification
+    await database.close()
+    assert time.monotonic() - began < SOON_S
+    await until(lambda: not any(map(alive, pids)))

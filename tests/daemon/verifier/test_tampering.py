@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import shutil
 import sqlite3
@@ -445,22 +444,21 @@ def test_flipped_bits_in_the_file_are_found_or_the_file_cannot_be_checked(tmp_pa
 
 
 @pytest.mark.parametrize("tamper", ["edit", "delete", "insert"])
-def test_tampering_is_found_in_a_file_that_the_daemon_has_open(tmp_path: Path, original: Path, tamper: str) -> None:
+async def test_tampering_is_found_in_a_file_that_the_daemon_has_open(
+    tmp_path: Path, original: Path, tamper: str
+) -> None:
     path = copy(original, tmp_path)
 
-    async def scenario() -> None:
-        async with opened(path) as (store, _):
-            await store.append([sample(COUNT)])
-            if tamper == "edit":
-                edit(path, COLUMN_EDITS["payload"][0](1_300))
-            elif tamper == "delete":
-                edit(path, "DELETE FROM events WHERE event_id = 1300")
-            else:
-                edit(path, f"INSERT INTO events SELECT 0, {COPIED} = 1300")
-            report = verify_file(path, acknowledged=store.head)
-            assert (report.valid, report.first_break_at) == (False, 1 if tamper == "insert" else 1_300)
-
-    asyncio.run(scenario())
+    async with opened(path) as (store, _):
+        await store.append([sample(COUNT)])
+        if tamper == "edit":
+            edit(path, COLUMN_EDITS["payload"][0](1_300))
+        elif tamper == "delete":
+            edit(path, "DELETE FROM events WHERE event_id = 1300")
+        else:
+            edit(path, f"INSERT INTO events SELECT 0, {COPIED} = 1300")
+        report = verify_file(path, acknowledged=store.head)
+        assert (report.valid, report.first_break_at) == (False, 1 if tamper == "insert" else 1_300)
 
 
 def _as_an_index(table: str, columns: str, *, of: str) -> list[str]:
@@ -629,17 +627,14 @@ def test_what_an_operator_may_do_to_a_database_is_not_taken_for_tampering(
     schema.create(path)
 
 
-def test_a_schema_that_is_changed_under_a_running_daemon_is_found(original: Path, tmp_path: Path) -> None:
+async def test_a_schema_that_is_changed_under_a_running_daemon_is_found(original: Path, tmp_path: Path) -> None:
     path = copy(original, tmp_path)
 
-    async def scenario() -> None:
-        async with opened(path) as (store, _):
-            await store.append([sample(COUNT)])
-            edit(path, SCHEMA_EDITS["a trigger that drops what is inserted"][0])
-            verdict = verify_file(path, acknowledged=store.head)
-            assert (verdict.valid, verdict.first_break_at) == (False, COUNT + 1)
-
-    asyncio.run(scenario())
+    async with opened(path) as (store, _):
+        await store.append([sample(COUNT)])
+        edit(path, SCHEMA_EDITS["a trigger that drops what is inserted"][0])
+        verdict = verify_file(path, acknowledged=store.head)
+        assert (verdict.valid, verdict.first_break_at) == (False, COUNT + 1)
 
 
 @pytest.mark.parametrize("edits", INDEX_EDITS)
