@@ -41,7 +41,8 @@ class BarInput(Input):
         """Nobody types any more."""
         self.screen.remove_class("-typing")
 
-    async def _on_key(self, event: events.Key) -> None:
+    def on_key(self, event: events.Key) -> None:
+        """Before Textual's own handler, which `prevent_default` keeps from having it too."""
         if self.screen.focused is not self:
             self.app.post_message(events.Key(event.key, event.character))
         elif not self._handle(event.key):
