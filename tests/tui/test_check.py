@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from audit_stream.bundle import BundleOrigin, make
-from audit_tui.check import check_file
+from audit_tui.cli.check import check_file
 from tests.tui.fake_log import make_log, tampered
 
 LOG = make_log(10)
@@ -117,6 +117,8 @@ def test_a_reader_that_goes_away_changes_no_exit_code(tmp_path: Path, code: int,
 
 
 def test_it_needs_neither_textual_nor_a_client_for_a_bundle() -> None:
-    code = "import audit_tui.check, sys; print([m for m in ('textual', 'rich', 'httpx', 'lark') if m in sys.modules])"
+    code = (
+        "import audit_tui.cli.check, sys; print([m for m in ('textual', 'rich', 'httpx', 'lark') if m in sys.modules])"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

@@ -68,7 +68,7 @@ def test_a_control_character_in_the_filter_does_not_reach_the_terminal(tmp_path:
 
 
 def test_the_parser_of_filters_is_not_loaded_without_a_filter() -> None:
-    look = "import sys; from audit_tui.cli import main; main([]); sys.exit('lark' in sys.modules)"
+    look = "import sys; from audit_tui.cli.app import main; main([]); sys.exit('lark' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", look], stdin=subprocess.DEVNULL, capture_output=True, check=False)
     assert b"this is no terminal" in done.stderr
     assert done.returncode == 0
@@ -112,7 +112,7 @@ def test_authorities_that_cannot_be_read_are_told_before_the_screen_is_taken(tmp
 
 @pytest.mark.parametrize("address", ["localhost", "LOCALHOST", "audit:8093", "10.0.0.5", "http://audit", "[::1]:8093"])
 def test_an_address_is_not_taken_for_the_name_of_a_profile(address: str) -> None:
-    from audit_tui.cli import _is_bare
+    from audit_tui.cli.app import _is_bare
 
     assert not _is_bare(address)
 
@@ -126,7 +126,7 @@ BUNDLE = b'{\n "format": "audit-stream-bundle/1"\n}\n'
 
 def refusal(directory: Path, *arguments: str) -> str:
     """What is said of these arguments."""
-    from audit_tui.cli import _opening, _parser
+    from audit_tui.cli.app import _opening, _parser
     from audit_tui.storage.config import Config
     from audit_tui.user_data import UserData
 
@@ -189,7 +189,7 @@ def test_an_address_is_not_taken_for_a_file(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_profile_is_a_profile_also_when_there_is_a_file_of_its_name(tmp_path: Path) -> None:
-    from audit_tui.cli import _opening, _parser
+    from audit_tui.cli.app import _opening, _parser
     from audit_tui.storage.config import Config, Profile
     from audit_tui.user_data import UserData
 

@@ -12,7 +12,7 @@ import pytest
 from textual.widgets import Static
 
 from audit_stream.chain import Verdict
-from audit_tui.check import check_file
+from audit_tui.cli.check import check_file
 from audit_tui.screens.gone import GoneScreen
 from audit_tui.storage.heads import HeadMemory
 from tests.tui.fake_log import FakeLog, make_log, tampered

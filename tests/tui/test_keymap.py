@@ -84,7 +84,7 @@ def test_the_keys_of_every_screen_are_found() -> None:
 
 
 def test_who_remaps_no_key_does_not_load_every_screen() -> None:
-    program = "import sys, audit_tui.app, audit_tui.cli; sys.exit('audit_tui.keymap' in sys.modules)"
+    program = "import sys, audit_tui.app, audit_tui.cli.app; sys.exit('audit_tui.keymap' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 

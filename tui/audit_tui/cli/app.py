@@ -99,7 +99,7 @@ def _check(arguments: list[str]) -> int:
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="what `E` or `e` in the console has written")
     chosen = parser.parse_args(arguments)
-    from audit_tui.check import check_file
+    from audit_tui.cli.check import check_file
 
     return check_file(chosen.file, out=sys.stdout)
 

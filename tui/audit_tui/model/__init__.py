@@ -22,6 +22,7 @@ What is asked for
     filter_text.py, completion.py, find.py, places.py    typed texts
     columns.py, detail.py, detail_text.py, outline.py    what is shown of an event
     event_diff.py, divergence.py                         two events, and two histories, compared
+    neighbours.py                                        the event before, and the next that passes a filter
     collect.py, exporting.py, handover.py                evidence; files; marked events
     connection.py                                        the connection in words
 """

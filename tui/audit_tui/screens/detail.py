@@ -21,11 +21,11 @@ from audit_stream.kinds import KindRegistry
 from audit_tui.log import Log
 from audit_tui.model.detail import curl_line, field_filter, same_source_filter
 from audit_tui.model.detail_text import DetailLine, Tone, byte_sections, hash_lines, header_lines, verdict_line
+from audit_tui.model.neighbours import event_before, neighbour
 from audit_tui.model.outline import key_text, value_text
 from audit_tui.model.rows import Row, check_after
 from audit_tui.screens.closing import ClosesOnce
 from audit_tui.screens.copying import copy
-from audit_tui.screens.neighbours import event_before, neighbour
 from audit_tui.widgets.bytes_view import BytesView
 from audit_tui.widgets.json_tree import JsonTree
 
