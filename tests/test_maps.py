@@ -27,6 +27,18 @@ def test_a_map_of_a_package_is_true(package: Path) -> None:
         assert named == there
 
 
-def test_the_design_names_only_files_that_are_there() -> None:
+@pytest.mark.parametrize("page", ["docs/design.md", "CONTRIBUTING.md"])
+def test_the_pages_for_developers_name_only_files_that_are_there(page: str) -> None:
     there = {path.name for top in TOPS for path in (ROOT / top).rglob("*.py")}
-    assert named_in((ROOT / "docs" / "design.md").read_text()) <= there
+    named = named_in((ROOT / page).read_text())
+    assert named
+    assert named <= there
+
+
+@pytest.mark.parametrize("page", ["docs/design.md", "CONTRIBUTING.md"])
+def test_a_path_in_a_page_for_developers_leads_to_a_file(page: str) -> None:
+    """As it is written, from the top or from within a package: `http/ingest.py`, `tests/test_maps.py`."""
+    there = [f"/{path.relative_to(ROOT)}" for top in TOPS for path in (ROOT / top).rglob("*.py")]
+    paths = re.findall(r"`((?:\w+/)+\w+\.py)`", (ROOT / page).read_text())
+    assert paths
+    assert [path for path in paths if not any(each.endswith(f"/{path}") for each in there)] == []
