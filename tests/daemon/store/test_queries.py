@@ -281,15 +281,18 @@ def test_a_search_that_takes_too_long_is_given_up(tmp_path: Path, monkeypatch: p
     in_store(tmp_path / "audit.db", body)
 
 
-async def test_closing_ends_searches_that_run(tmp_path: Path) -> None:
+def test_closing_ends_searches_that_run(tmp_path: Path) -> None:
     query = hostile_log(tmp_path / "audit.db")
 
-    async with opened(tmp_path / "audit.db") as (store, _):
-        searches = [asyncio.ensure_future(store.find(query)) for _ in range(9)]
-        await asyncio.sleep(0)
-    async with asyncio.timeout(DEADLINE_S):
-        ends = await asyncio.gather(*searches, return_exceptions=True)
-    assert all(isinstance(end, SearchStopped | asyncio.CancelledError) for end in ends)
+    async def run() -> None:
+        async with opened(tmp_path / "audit.db") as (store, _):
+            searches = [asyncio.ensure_future(store.find(query)) for _ in range(9)]
+            await asyncio.sleep(0)
+        async with asyncio.timeout(DEADLINE_S):
+            ends = await asyncio.gather(*searches, return_exceptions=True)
+        assert all(isinstance(end, SearchStopped | asyncio.CancelledError) for end in ends)
+
+    asyncio.run(run())
 
 
 def test_a_chunk_is_bounded_by_bytes_and_holds_one_event_at_least(tmp_path: Path) -> None:
