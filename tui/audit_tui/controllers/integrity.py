@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 from audit_stream.chain import Head
 from audit_tui.controllers.host import Host
@@ -15,6 +16,7 @@ from audit_tui.widgets.event_table import EventTable
 __all__ = ["IntegrityController"]
 
 
+@dataclass(eq=False)
 class IntegrityController:
     """What is behind the badge.
 
@@ -22,35 +24,24 @@ class IntegrityController:
     addresses that there are to compare with, by name, and `open_log` what stands behind one.
     """
 
-    def __init__(
-        self,
-        session: Session,
-        table: EventTable,
-        user_data: UserData,
-        host: Host,
-        *,
-        open_copy: Callable[[Row, Row | None], None],
-        daemons: Callable[[], dict[str, str]],
-        open_log: Callable[[str], Awaitable[Log]],
-    ) -> None:
-        self._session = session
-        self._table = table
-        self._user_data = user_data
-        self._host = host
-        self._open_copy = open_copy
-        self._daemons = daemons
-        self._open_log = open_log
+    session: Session
+    table: EventTable
+    user_data: UserData
+    host: Host
+    open_copy: Callable[[Row, Row | None], None]
+    daemons: Callable[[], dict[str, str]]
+    open_log: Callable[[str], Awaitable[Log]]
 
     def open(self) -> None:
         """Verdicts, remembered heads, and what is around a break."""
         from audit_tui.screens.integrity import IntegrityScreen
 
-        session, user_data = self._session, self._user_data
+        session, user_data = self.session, self.user_data
 
         async def show() -> None:
             heads = await user_data.known_heads(session.log.url)
             accepted = await user_data.accepted(session.log.url)
-            await self._host.open(
+            await self.host.open(
                 IntegrityScreen(
                     session.integrity,
                     heads,
@@ -64,60 +55,60 @@ class IntegrityController:
                     now_ms=session.clock.now_ms,
                     verify=session.verify_now,
                     acknowledge=self.acknowledge,
-                    accept=self._host.later(self.accept),
-                    show_gone=self._host.later(self.show_gone),
+                    accept=self.host.later(self.accept),
+                    show_gone=self.host.later(self.show_gone),
                 )
             )
 
-        self._host.read(show, group="open")
+        self.host.read(show, group="open")
 
     def show_gone(self) -> None:
         """The copies of what the log no longer holds."""
         from audit_tui.screens.gone import GoneScreen
 
-        if not self._session.cuts.rows:
-            self._host.say("no copy is here of an event that the log no longer holds")
+        if not self.session.cuts.rows:
+            self.host.say("no copy is here of an event that the log no longer holds")
             return
-        self._host.open(GoneScreen(self._session, self._open_copy, time_format=self._table.time_format))
+        self.host.open(GoneScreen(self.session, self.open_copy, time_format=self.table.time_format))
 
     def acknowledge(self) -> None:
         """Take note of the red badge, which silences it; it stays red as long as what it says is so."""
-        session = self._session
+        session = self.session
         if session.integrity.acknowledge(session.clock.now_s()) and session.integrity.is_rewritten:
-            self._host.say(
+            self.host.say(
                 "acknowledged, not accepted: the log is compared with what it was until A accepts what it is now"
             )
-        self._host.show_change()
+        self.host.show_change()
 
     def accept(self) -> None:
         """Ask whether the history that there is now is to be taken for the true one, and do so."""
         from audit_tui.screens.accept import AcceptScreen
 
-        session, user_data = self._session, self._user_data
+        session, user_data = self.session, self.user_data
         rewritten = session.integrity.rewritten
         if rewritten is None:
-            self._host.say("there is nothing to accept: the log holds what this console remembers of it")
+            self.host.say("there is nothing to accept: the log holds what this console remembers of it")
             return
 
         shown: list[Head] = []
 
         async def accept() -> None:
             await user_data.accept(session.log.url, await session.accept_history(shown[-1]))
-            self._host.say("accepted: the log is compared with what it is now")
-            self._host.show_change()
+            self.host.say("accepted: the log is compared with what it is now")
+            self.host.show_change()
 
         def answered(accepted: bool | None) -> None:
             if accepted:
-                self._host.read(accept, group="accept")
+                self.host.read(accept, group="accept")
 
         async def ask() -> None:
             head = (await session.log.stats()).head
             shown.append(head)
             heads = await user_data.known_heads(session.log.url)
             what = (session.integrity.rewritten or rewritten).text
-            await self._host.open(AcceptScreen(what, head, heads, session.cuts), answered)
+            await self.host.open(AcceptScreen(what, head, heads, session.cuts), answered)
 
-        self._host.read(ask, group="accept")
+        self.host.read(ask, group="accept")
 
     def compare(self) -> None:
         """Where this daemon's history and another's part."""
@@ -125,10 +116,10 @@ class IntegrityController:
         from audit_tui.screens.profiles import ProfilesScreen
 
         async def compare(url: str) -> None:
-            self._host.open(CompareScreen(self._session.log, await self._open_log(url)))
+            self.host.open(CompareScreen(self.session.log, await self.open_log(url)))
 
         def chosen(url: str | None) -> None:
             if url is not None:
-                self._host.read(lambda: compare(url), group="open")
+                self.host.read(lambda: compare(url), group="open")
 
-        self._host.open(ProfilesScreen(self._daemons(), title="Compare with"), chosen)
+        self.host.open(ProfilesScreen(self.daemons(), title="Compare with"), chosen)

@@ -13,14 +13,12 @@ from textual.events import Resize
 from textual.screen import Screen
 from textual.widgets import Input
 
-from audit_tui.controllers.detail import DetailController
-from audit_tui.controllers.evidence import EvidenceController
+from audit_tui.controllers.events import EventController
 from audit_tui.controllers.filtering import FilterController
 from audit_tui.controllers.finding import FindController
 from audit_tui.controllers.history import HistoryController
 from audit_tui.controllers.host import Host
 from audit_tui.controllers.integrity import IntegrityController
-from audit_tui.controllers.marking import MarkController
 from audit_tui.controllers.status import empty_text, search_of, status_parts
 from audit_tui.log import Log
 from audit_tui.model.badge import Badge
@@ -116,15 +114,11 @@ class MainScreen(Screen[None]):
         self._status = StatusBar()
         self._host = host = Host(self, self.show_change)
         self.history = HistoryController(session, table, host)
-        self.filters = FilterController(
-            session, table, self._filter_bar, self._panel, self.history, user_data=user_data, host=host
-        )
+        self.filters = FilterController(session, table, self._filter_bar, self._panel, self.history, user_data, host)
         self._find = FindController(session, table, self._find_bar, host)
-        self._marks = MarkController(session, table, user_data, host)
-        self._evidence = EvidenceController(session, table, host)
-        self._detail = DetailController(session, self.filters, self._marks, host)
+        self._events = EventController(session, table, self.filters, user_data, host)
         self._integrity = IntegrityController(
-            session, table, user_data, host, open_copy=self._detail.open_copy, daemons=daemons, open_log=open_log
+            session, table, user_data, host, open_copy=self._events.open_copy, daemons=daemons, open_log=open_log
         )
         self._name_actions()
         self._user_data = user_data
@@ -149,13 +143,13 @@ class MainScreen(Screen[None]):
         self.action_activity = self.filters.toggle_panel
         self.action_find = self._find.open
         self.action_find_next = self._find.go_on
-        self.action_mark = self._marks.toggle
-        self.action_note = self._marks.write_note
-        self.action_handover = self._marks.hand_over
-        self.action_export = self._evidence.export
-        self.action_bundle = self._evidence.bundle
-        self.action_copy = self._evidence.copy
-        self.action_copy_curl = self._evidence.copy_curl
+        self.action_mark = self._events.toggle_mark
+        self.action_note = self._events.write_note
+        self.action_handover = self._events.hand_over
+        self.action_export = self._events.export
+        self.action_bundle = self._events.bundle
+        self.action_copy = self._events.copy
+        self.action_copy_curl = self._events.copy_curl
         self.action_integrity = self._integrity.open
         self.action_verify = self.session.verify_now
         self.action_acknowledge = self._integrity.acknowledge
@@ -176,7 +170,7 @@ class MainScreen(Screen[None]):
         self.session.on_change = self._mark_dirty
         self._panel.display = bool(self._state.layout.get("panel"))
         self.table.focus()
-        self._marks.draw()
+        self._events.draw_marks()
         self.run_worker(self._begin(), group="session", exit_on_error=True)
         self.set_interval(_TICK_S, self._tick)
         self.show_change()
@@ -299,7 +293,7 @@ class MainScreen(Screen[None]):
     @on(EventTable.Opened)
     def _opened(self, message: EventTable.Opened) -> None:
         if self.is_current:  # else a second Enter came before the first had opened it
-            self._detail.open(message.row)
+            self._events.open(message.row)
 
     @on(EventTable.GapOpened)
     def _gap_opened(self, message: EventTable.GapOpened) -> None:
