@@ -154,6 +154,7 @@ class Scene:
             area.cursor_blink = False
         self.main.table.changed()
         self.main.show_change()
+        self.main.filters.draw_panel()
         await self.pilot.pause()
 
 

@@ -214,7 +214,8 @@ class MainScreen(Screen[None]):
         if came or self._dirty:
             self._dirty = False
             self.table.changed()
-        if came or slow or self._dirty:
+            self.show_change()
+        elif slow:
             self.show_change()
         if slow:
             self._slow_tick()
