@@ -76,7 +76,6 @@ class ConsoleApp(App[None]):
         """Copies that are in no file, of which was said that they go with the session."""
 
     async def on_mount(self) -> None:
-        """The first screen."""
         self.set_keymap(self.user_data.config.keys)
         theme = self.user_data.config.theme or self.user_data.state.theme
         if theme in self.available_themes:
@@ -115,7 +114,6 @@ class ConsoleApp(App[None]):
         await super().on_event(event)
 
     def action_command_palette(self) -> None:
-        """All that there is to do, by name."""
         from audit_tui.screens.palette import Palette
 
         if not isinstance(self.screen, Palette):
@@ -191,7 +189,6 @@ class ConsoleApp(App[None]):
         return "" if self._main is None else self._main.session.integrity.badge(self.opening.clock.now_s()).text
 
     def action_switch(self) -> None:
-        """Choose another daemon."""
         from audit_tui.screens.profiles import ProfilesScreen
 
         if self.opening.is_offline:
@@ -263,7 +260,6 @@ class ConsoleApp(App[None]):
                 yield SystemCommand(binding.description, f"key: {self.get_key_display(binding)}", action)
 
     def action_help(self) -> None:
-        """The keys of the screen one is on."""
         from audit_tui.screens.help import HelpScreen
 
         if isinstance(self.screen, HelpScreen):

@@ -46,7 +46,6 @@ class AcceptScreen(Dialog[bool]):
         self._text = accept_text(rewritten, head, heads, cuts)
 
     def compose(self) -> ComposeResult:
-        """The consequences, and the field for the word."""
         with VerticalScroll(can_focus=False) as box:
             box.border_title = "Accept the history that there is now?"
             yield Static(self._text, id="consequences", markup=False)
@@ -54,7 +53,6 @@ class AcceptScreen(Dialog[bool]):
             yield Said(_HINT)
 
     def on_mount(self) -> None:
-        """The word is typed at once."""
         self.query_one(Input).focus()
 
     def on_input_changed(self) -> None:
@@ -62,7 +60,6 @@ class AcceptScreen(Dialog[bool]):
         self.query_one(Said).say(_HINT)
 
     def on_input_submitted(self, message: Input.Submitted) -> None:
-        """Accept, if that is the word."""
         if message.value.strip().lower() == _WORD:
             self.dismiss(True)
         else:

@@ -43,7 +43,6 @@ class CompareScreen(Dialog[None]):
         self.result: Divergence | None = None
 
     def compose(self) -> ComposeResult:
-        """The sentence, what it rests on, both events."""
         with VerticalScroll(id="body") as body:
             body.border_title = "Compare"
             yield Static("", id="summary", markup=False)
@@ -52,16 +51,13 @@ class CompareScreen(Dialog[None]):
         yield Footer()
 
     def on_mount(self) -> None:
-        """Begin."""
         self.query_one("#body").focus()
         self.action_again()
 
     async def on_unmount(self) -> None:
-        """Let go of the other daemon."""
         await self._logs[1].close()
 
     def action_again(self) -> None:
-        """Compare anew, such as after an error."""
         self.result = None
         self.query_one("#assumption", Static).update("")
         self.query_one("#events", Static).update("")
@@ -69,7 +65,6 @@ class CompareScreen(Dialog[None]):
         self.run_worker(self._compare(), group="compare", exclusive=True)
 
     def action_copy(self) -> None:
-        """The whole result as text."""
         if self.result is not None:
             self.notify(f"copied{copy(self.app, self.result.as_text())}", markup=False)
 

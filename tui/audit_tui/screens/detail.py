@@ -156,7 +156,6 @@ class DetailScreen(ClosesOnce[None]):
         self._section = "payload"
 
     def compose(self) -> ComposeResult:
-        """Which event, its sections, the value under the cursor, and what went wrong last."""
         yield Static(id="header", markup=False)
         yield Static(id="verdict", markup=False)
         with Horizontal(id="tabs"):
@@ -173,13 +172,11 @@ class DetailScreen(ClosesOnce[None]):
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
-        """Show the event, then look for the one before it."""
         self._show_section()
         self._show_checks()
         self._check_link()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Put sections side by side, or behind each other."""
         self.call_after_refresh(self._show_section)  # once the breakpoints' classes are set
 
     # What is shown
@@ -229,19 +226,16 @@ class DetailScreen(ClosesOnce[None]):
         self.query_one("#value").scroll_home(animate=False)
 
     def on_click(self, event: events.Click) -> None:
-        """A click on a section's name shows it."""
         name = (event.widget.id or "") if event.widget is not None else ""
         if name.startswith("tab-"):
             self.action_section(name.removeprefix("tab-"))
 
     def action_section(self, name: str) -> None:
-        """Show a section."""
         self._section = name
         self._show_section()
         self._show_bytes(check_served(self.row.raw, self._before))
 
     def action_close(self) -> None:
-        """Back to where one came from."""
         self.dismiss()
 
     # The event before, and neighbours
@@ -303,7 +297,6 @@ class DetailScreen(ClosesOnce[None]):
     # What leaves the screen
 
     def action_copy(self) -> None:
-        """Copy the event as it was served."""
         self._copy(self.row.raw.decode("utf-8", "backslashreplace"), f"event #{self.row.event_id}")
 
     def action_copy_field(self) -> None:
@@ -314,7 +307,6 @@ class DetailScreen(ClosesOnce[None]):
         self._copy(text, ".".join(["payload", *map(key_text, tree.path)]))
 
     def action_copy_curl(self) -> None:
-        """Copy a curl line that fetches the event."""
         line = curl_line(self._url, self.row.event_id)
         if line:
             self._copy(line, "a curl line")
@@ -335,11 +327,9 @@ class DetailScreen(ClosesOnce[None]):
         self.dismiss()
 
     def action_mark(self) -> None:
-        """Have the event marked."""
         self._on_mark(self.row)
 
     def action_note(self) -> None:
-        """Have a note written on the event."""
         self._on_note(self.row)
 
 

@@ -52,7 +52,6 @@ class ExportScreen(Dialog[Path | None]):
         self._written: Path | None = None
 
     def compose(self) -> ComposeResult:
-        """What, where to, how far."""
         with Vertical() as box:
             box.border_title = "Export"
             yield Static(f"Events: {safe(self._description)}", id="what", markup=False)
@@ -79,7 +78,6 @@ class ExportScreen(Dialog[Path | None]):
             self._begin_at(message.value.strip())
 
     def action_leave(self) -> None:
-        """Cancel what is being written, otherwise close."""
         if self._worker is None:
             self.dismiss(self._written)
         else:

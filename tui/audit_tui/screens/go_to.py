@@ -37,7 +37,6 @@ class GoToScreen(Dialog[GoTo | None]):
         self._utc = utc
 
     def compose(self) -> ComposeResult:
-        """The line, and what is said of it."""
         with Vertical() as box:
             box.border_title = "Go to"
             yield Input(placeholder="id or time", compact=True)
@@ -54,7 +53,6 @@ class GoToScreen(Dialog[GoTo | None]):
             self.say(f"✗ {error}", is_error=True)
 
     def on_input_submitted(self, message: Input.Submitted) -> None:
-        """Go there, if there is such a place."""
         try:
             place = self._place(message.value)
         except PlaceError as error:

@@ -60,14 +60,12 @@ class GoneScreen(ClosesOnce[None]):
         self._table.time_format = time_format
 
     def compose(self) -> ComposeResult:
-        """What is gone and what brackets it, then the copies."""
         with VerticalScroll(id="cut", can_focus=False):
             yield Static("", id="about", markup=False)
         yield self._table
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
-        """Show the newest cut."""
         self._table.focus()
         self._show()
 
@@ -89,11 +87,9 @@ class GoneScreen(ClosesOnce[None]):
         self._table.go_to(cut.rows[0].event_id)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Another cut is offered where there is one."""
         return action != "next" or len(self._cuts) > 1
 
     def action_next(self) -> None:
-        """The cut before that one, or the newest again."""
         self._place = (self._place + 1) % len(self._cuts)
         self._show()
 

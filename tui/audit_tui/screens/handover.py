@@ -47,7 +47,6 @@ class HandoverScreen(Dialog[None]):
         self._may_replace = ""
 
     def compose(self) -> ComposeResult:
-        """The text, the line for a path, and what is said."""
         with Vertical() as box:
             box.border_title = "Hand-over"
             with VerticalScroll():
@@ -56,15 +55,12 @@ class HandoverScreen(Dialog[None]):
             yield Said(_HINT)
 
     def on_mount(self) -> None:
-        """Scrolling keys work at once."""
         self.query_one(VerticalScroll).focus()
 
     def action_copy(self) -> None:
-        """The Markdown into the terminal's clipboard."""
         self.say(f"✓ copied{copy(self.app, self._text)}")
 
     def action_write(self) -> None:
-        """Ask for the path."""
         path = self.query_one(Input)
         path.add_class("-asked")
         path.focus()
@@ -78,15 +74,12 @@ class HandoverScreen(Dialog[None]):
             self.dismiss()
 
     def action_scroll(self, lines: int) -> None:
-        """As the arrow keys."""
         self.query_one(VerticalScroll).scroll_relative(y=lines, animate=False)
 
     def on_input_changed(self) -> None:
-        """Another path is another question."""
         self._may_replace = ""
 
     def on_input_submitted(self, message: Input.Submitted) -> None:
-        """Write to that path."""
         typed = message.value.strip()
         if typed:
             self.run_worker(self._write(typed), exclusive=True)

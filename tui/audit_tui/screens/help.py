@@ -70,14 +70,12 @@ class HelpScreen(Dialog[None]):
         return cls(screen.title or name.capitalize(), screen.active_bindings)
 
     def compose(self) -> ComposeResult:
-        """All groups below each other."""
         with VerticalScroll() as box:
             box.border_title = Content(safe(f"Keys: {self._screen_name}"))
             box.border_subtitle = "escape closes"
             yield Static(self._text(), markup=False)
 
     def on_mount(self) -> None:
-        """Let the keys scroll."""
         self.query_one(VerticalScroll).focus()
 
     def _text(self) -> Content:

@@ -117,7 +117,6 @@ class IntegrityScreen(ClosesOnce[None]):
         self._texts: dict[str, str] = {"break": "", "gone": ""}
 
     def compose(self) -> ComposeResult:
-        """The badge and its sentence, then the break, then the lists."""
         with Container(id="line"):
             yield BadgeWidget(id="badge")
             yield Static(id="detail", markup=False)
@@ -202,7 +201,6 @@ class IntegrityScreen(ClosesOnce[None]):
             self._set("break", self._explained(self.size.width - _BESIDE))
 
     def on_resize(self) -> None:
-        """Names have more room, or less."""
         self._show_break()
 
     def _note_repair(self, event_id: int, rows: Sequence[Row]) -> None:
@@ -217,7 +215,6 @@ class IntegrityScreen(ClosesOnce[None]):
             self.query_one(f"#{name}", Static).update(Content(text))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """What there is nothing for is not offered."""
         if action == "accept":
             return self._integrity.is_rewritten
         return action != "gone" or bool(self._cuts.rows)
@@ -230,7 +227,6 @@ class IntegrityScreen(ClosesOnce[None]):
         self.notify(f"copied for a ticket{copy(self.app, text)}", markup=False, timeout=3)
 
     def action_verify(self) -> None:
-        """Ask for a verdict now."""
         self._verify()
 
     def action_accept(self) -> None:
@@ -238,15 +234,12 @@ class IntegrityScreen(ClosesOnce[None]):
         self._accept()
 
     def action_gone(self) -> None:
-        """The copies of what the log no longer holds."""
         self._show_gone()
 
     def action_acknowledge(self) -> None:
-        """Say that a person has seen the alarm."""
         if self._badge is not None and self._badge.is_alarm:
             self._acknowledge()
             self.refresh_all()
 
     def action_close(self) -> None:
-        """Back to where one came from."""
         self.dismiss()

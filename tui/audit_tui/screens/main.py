@@ -157,7 +157,6 @@ class MainScreen(Screen[None]):
         self.action_compare = self._integrity.compare
 
     def compose(self) -> ComposeResult:
-        """The bar for the filter, the table with the panel, find, the status."""
         yield self._filter_bar
         with Horizontal(id="body"):
             yield self.table
@@ -166,7 +165,6 @@ class MainScreen(Screen[None]):
         yield self._status
 
     def on_mount(self) -> None:
-        """Begin."""
         self.session.on_change = self._mark_dirty
         self._panel.display = bool(self._state.layout.get("panel"))
         self.table.focus()
@@ -187,7 +185,6 @@ class MainScreen(Screen[None]):
         self._dirty = True
 
     def on_resize(self, event: Resize) -> None:
-        """The panel leaves the table room for the payloads."""
         self._fit_panel(event.size.width)
 
     def on_descendant_focus(self) -> None:
@@ -261,7 +258,6 @@ class MainScreen(Screen[None]):
     # Keys of its own
 
     def action_time(self) -> None:
-        """Local, UTC, relative, or date and time."""
         self._host.say(f"times: {self.table.next_time_format()}")
 
     def action_columns(self) -> None:

@@ -58,7 +58,6 @@ class NamedFiltersScreen(Dialog[str | None]):
         self._save = save
 
     def compose(self) -> ComposeResult:
-        """The line for a name, the list, and what is said."""
         with Vertical() as box:
             box.border_title = "Named filters"
             yield Input(placeholder="a name for the present filter", max_length=_MAX_NAME, compact=True)
@@ -66,15 +65,12 @@ class NamedFiltersScreen(Dialog[str | None]):
             yield Said(self._hint)
 
     def on_mount(self) -> None:
-        """The list has the keys."""
         self.query_one(OptionList).focus()
 
     def on_option_list_option_selected(self, message: OptionList.OptionSelected) -> None:
-        """Filter by it."""
         self.dismiss(list(self._filters.values())[message.option_index])
 
     def action_name(self) -> None:
-        """Ask for a name."""
         if not self._current.strip():
             self.say("✗ there is no filter at present: type one first, with /", is_error=True)
             return
@@ -84,14 +80,12 @@ class NamedFiltersScreen(Dialog[str | None]):
         self.say(f"Enter keeps {safe(self._current)}")
 
     def on_input_submitted(self, message: Input.Submitted) -> None:
-        """Keep the present filter under this name."""
         name = message.value.strip()
         if name:
             self._close_line()
             self.run_worker(self._change(name, self._current), exclusive=True)
 
     def action_remove(self) -> None:
-        """Remove the one under the cursor."""
         at = self.query_one(OptionList).highlighted
         if at is not None and not self.query_one(Input).has_class("-asked"):
             self.run_worker(self._change(list(self._filters)[at], None), exclusive=True)

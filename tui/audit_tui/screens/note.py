@@ -38,7 +38,6 @@ class NoteScreen(Dialog[str | None]):
         self._mark = mark
 
     def compose(self) -> ComposeResult:
-        """What it is about, the text, and how to leave."""
         mark = self._mark
         with Vertical() as box:
             box.border_title = "Note"
@@ -47,7 +46,6 @@ class NoteScreen(Dialog[str | None]):
             yield Static(_HINT, id="said", markup=False)
 
     def on_mount(self) -> None:
-        """Write on where the note ends."""
         area = self.query_one(TextArea)
         area.move_cursor(area.document.end)
         area.focus()
@@ -59,7 +57,6 @@ class NoteScreen(Dialog[str | None]):
         self.query_one("#said", Static).update(too_long if over > 0 else _HINT)
 
     def action_save(self) -> None:
-        """End with the text, unless it is too long."""
         text = _shown(self.query_one(TextArea).text).strip()
         if len(text) <= MAX_NOTE:
             self.dismiss(text)

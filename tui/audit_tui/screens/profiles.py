@@ -42,7 +42,6 @@ class ProfilesScreen(Dialog[str | None]):
         self._title = title
 
     def compose(self) -> ComposeResult:
-        """The line, what is said of it, and the list."""
         with Vertical() as box:
             box.border_title = self._title
             yield Input(placeholder="address of a daemon, or a profile's name", compact=True)
@@ -50,20 +49,16 @@ class ProfilesScreen(Dialog[str | None]):
             yield Choices(*(Option(Text(line, no_wrap=True)) for line in _lines(self._known)), compact=True)
 
     def on_input_changed(self) -> None:
-        """A mistake is being corrected."""
         self.say(_HINT)
 
     def on_input_submitted(self, message: Input.Submitted) -> None:
-        """Open what was typed."""
         typed = message.value.strip()
         self._open(self._known.get(typed, typed))
 
     def on_option_list_option_selected(self, message: OptionList.OptionSelected) -> None:
-        """Open what was chosen."""
         self._open(list(self._known.values())[message.option_index])
 
     def action_list(self) -> None:
-        """From the line into the list."""
         if self._known:
             self.query_one(OptionList).focus()
 

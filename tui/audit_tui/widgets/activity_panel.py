@@ -120,7 +120,6 @@ class ActivityPanel(ScrollView, can_focus=True):
         self._touched_s: float | None = None
 
     def on_mount(self) -> None:
-        """Two headers, until there is more."""
         self._resize()
 
     def show(self, kinds: Sequence[Entry], sources: Sequence[Entry]) -> None:
@@ -152,15 +151,12 @@ class ActivityPanel(ScrollView, can_focus=True):
     # What is done with keys and the mouse
 
     def action_move(self, lines: int) -> None:
-        """Move the cursor, over headers too."""
         self._go(self._cursor + lines, 1 if lines > 0 else -1)
 
     def action_page(self, pages: int) -> None:
-        """Move the cursor by what is visible."""
         self._go(self._cursor + pages * max(1, self.size.height - 1), pages)
 
     def action_edge(self, direction: int) -> None:
-        """To the first or the last."""
         self._go(0 if direction < 0 else len(self._lines) - 1, direction)
 
     def action_section(self, dimension: Dimension) -> None:
@@ -170,7 +166,6 @@ class ActivityPanel(ScrollView, can_focus=True):
         self.scroll_to(y=header, animate=False)
 
     def action_choose(self) -> None:
-        """Choose what is under the cursor, or no longer."""
         self._touch()
         line = self._current
         if line.entry is None or line.entry.rest:
@@ -192,7 +187,6 @@ class ActivityPanel(ScrollView, can_focus=True):
         self.post_message(self.Excluded(line.dimension, line.entry.name))
 
     def action_clear(self) -> None:
-        """Choose nothing and leave nothing out."""
         self._touch()
         if self._has_choice:
             self.set_choice()
@@ -203,7 +197,6 @@ class ActivityPanel(ScrollView, can_focus=True):
         return self._has_choice if action == "clear" else super().check_action(action, parameters)
 
     def on_click(self, event: events.Click) -> None:
-        """Choose what was clicked, or no longer."""
         offset = event.get_content_offset(self)
         if offset is None:
             return
@@ -215,25 +208,20 @@ class ActivityPanel(ScrollView, can_focus=True):
             self.refresh()
 
     def on_mouse_move(self) -> None:
-        """Someone is pointing at a row."""
         self._touch()
 
     def on_mouse_scroll_up(self) -> None:
-        """Someone is looking for a row."""
         self._touch()
 
     def on_mouse_scroll_down(self) -> None:
-        """Someone is looking for a row."""
         self._touch()
 
     def on_resize(self) -> None:
-        """The columns follow the width."""
         self._resize()
 
     # Drawing
 
     def render_line(self, y: int) -> Strip:
-        """One line of the screen."""
         width = self.scrollable_content_region.width
         index = self.scroll_offset.y + y
         if index >= len(self._lines):

@@ -95,7 +95,6 @@ class BadgeWidget(Static):
             self._text = text
 
     def render_line(self, y: int) -> Strip:
-        """The line, so that it can be read in every theme."""
         strip = super().render_line(y)
         return Strip([legible(segment) for segment in strip], strip.cell_length)
 
@@ -105,6 +104,5 @@ class BadgeWidget(Static):
         return cell_len(self._text) + 2
 
     def on_click(self, event: events.Click) -> None:
-        """Ask for the integrity screen."""
         event.stop()
         self.post_message(self.Opened())

@@ -34,11 +34,9 @@ class BarInput(Input):
         self._handle = handle
 
     def on_focus(self) -> None:
-        """Somebody begins to type."""
         self.screen.add_class("-typing")
 
     def on_blur(self) -> None:
-        """Nobody types any more."""
         self.screen.remove_class("-typing")
 
     def on_key(self, event: events.Key) -> None:

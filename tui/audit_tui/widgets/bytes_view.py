@@ -48,7 +48,6 @@ class BytesView(ScrollView, can_focus=True):
         self.scroll_to(y=0, animate=False, immediate=True)
 
     def on_resize(self, event: events.Resize) -> None:
-        """Break the lines anew."""
         self._break()
 
     def _break(self) -> None:

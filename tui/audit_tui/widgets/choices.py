@@ -13,11 +13,9 @@ class Choices(OptionList):
     """Textual's own, in which a paging key fails that comes before the list has its lines (seen with 8.2.8)."""
 
     def action_page_up(self) -> None:
-        """A page up."""
         with suppress(KeyError):
             super().action_page_up()  # type: ignore[no-untyped-call]
 
     def action_page_down(self) -> None:
-        """A page down."""
         with suppress(KeyError):
             super().action_page_down()  # type: ignore[no-untyped-call]

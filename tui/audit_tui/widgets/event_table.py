@@ -210,17 +210,14 @@ class EventTable(Widget, can_focus=True):
     # Moving
 
     def action_move(self, by: int) -> None:
-        """Up or down."""
         self._leave_selection()
         self._move(by)
 
     def action_page(self, pages: int) -> None:
-        """A screenful up or down."""
         self._leave_selection()
         self._move(pages * max(1, self.rows_shown - 1))
 
     def action_extend(self, by: int) -> None:
-        """Up or down, selecting."""
         self.cursor.extend()
         self._move(by)
 
@@ -231,18 +228,15 @@ class EventTable(Widget, can_focus=True):
         self.post_message(self.Moved())
 
     def action_cell(self, by: int) -> None:
-        """To the next column that is shown."""
         shown = [index for index, name in enumerate(COLUMNS) if name not in self.hidden]
         place = shown.index(self.column) if self.column in shown else 0
         self.column = shown[max(0, min(len(shown) - 1, place + by))]
         self._refresh_line(self.cursor.at)
 
     def action_start(self) -> None:
-        """To event 1."""
         self.post_message(self.StartWanted())
 
     def action_live(self) -> None:
-        """To the live end, following."""
         self.unselect()
         self.post_message(self.LiveWanted())
 
@@ -279,12 +273,10 @@ class EventTable(Widget, can_focus=True):
     # Mouse
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
-        """Three lines up."""
         event.stop()
         self._move(-3)
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
-        """Three lines down."""
         event.stop()
         self._move(3)
 
@@ -316,13 +308,11 @@ class EventTable(Widget, can_focus=True):
     # Drawing
 
     def on_resize(self) -> None:
-        """Another width means other columns."""
         self._lines.clear()
         self.cursor.settle(self.rows_shown)
         self.refresh()  # some lines may have been drawn already, from where the cursor was
 
     def notify_style_update(self) -> None:
-        """Another theme means other colours."""
         super().notify_style_update()
         self._lines.clear()
         self._styles = None

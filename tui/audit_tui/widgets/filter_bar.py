@@ -76,7 +76,6 @@ class FilterBar(Vertical):
         self._list = CompletionList()
 
     def compose(self) -> ComposeResult:
-        """The input, a line for what is wrong with it, and over the table what may be completed."""
         with Horizontal():
             yield Static("filter", classes="label", markup=False)
             yield self._input

@@ -43,7 +43,6 @@ class FindBar(Horizontal):
         self._input = BarInput(self._key, placeholder="text in the id, kind, source or payload")
 
     def compose(self) -> ComposeResult:
-        """A label, the input and the count."""
         yield Static("find", markup=False)
         yield self._input
         yield Static(id="matches", markup=False)

@@ -119,7 +119,6 @@ class JsonTree(ScrollView, can_focus=True):
         self._move_to(self._outline.line_of(path) or 0)
 
     def on_mount(self) -> None:
-        """Take up the room of the lines."""
         self._resized()
         self._tell()
 
@@ -163,11 +162,9 @@ class JsonTree(ScrollView, can_focus=True):
         return f"{space}{'  ' if not node.foldable else '▸ ' if node.folded else '▾ '}"
 
     def on_focus(self) -> None:
-        """Show the cursor as one that keys move."""
         self.refresh()
 
     def on_blur(self) -> None:
-        """Show the cursor as one that keys do not move."""
         self.refresh()
 
     def on_click(self, event: events.Click) -> None:
@@ -183,23 +180,18 @@ class JsonTree(ScrollView, can_focus=True):
             self.action_toggle_fold()
 
     def action_move(self, by: int) -> None:
-        """Move the cursor by so many lines."""
         self._move_to(self._cursor + by)
 
     def action_page(self, direction: int) -> None:
-        """Move the cursor by a screenful."""
         self._move_to(self._cursor + direction * max(1, self.scrollable_content_region.height - 1))
 
     def action_first(self) -> None:
-        """Move the cursor to the whole."""
         self._move_to(0)
 
     def action_last(self) -> None:
-        """Move the cursor to the last line."""
         self._move_to(len(self._outline) - 1)
 
     def action_toggle_fold(self) -> None:
-        """Fold what is unfolded and the other way round."""
         self._fold(not self._outline.node(self._cursor).folded)
 
     def action_fold(self) -> None:
@@ -219,13 +211,11 @@ class JsonTree(ScrollView, can_focus=True):
             self._fold(False)
 
     def action_fold_all(self) -> None:
-        """Leave only the lines right below the whole."""
         path = self.path[:1]
         self._outline.fold_all(True)
         self._after_fold(self._outline.line_of(path) or 0)
 
     def action_unfold_all(self) -> None:
-        """Show every line."""
         path = self.path
         self._outline.fold_all(False)
         self._after_fold(self._outline.line_of(path) or 0)

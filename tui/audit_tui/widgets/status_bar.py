@@ -70,7 +70,6 @@ class StatusBar(Horizontal):
         self._keys: tuple[str, ...] = ()
 
     def compose(self) -> ComposeResult:
-        """The parts at the left, the badge at the right."""
         yield self._line
         yield self._badge
 
@@ -96,7 +95,6 @@ class StatusBar(Horizontal):
             self._draw()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Fit the line into its new width."""
         self._draw()
 
     def _draw(self) -> None:
