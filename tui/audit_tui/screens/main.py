@@ -208,6 +208,8 @@ class MainScreen(Screen[None]):
         slow = self._ticks % _SLOW_EVERY == 0
         came = self._undrawn if self._undrawn >= _MANY or self._ticks % 2 == 0 else 0
         self._undrawn -= came
+        if self._dirty:
+            self.filters.draw_panel()
         if came or self._dirty:
             self._dirty = False
             self.table.changed()
