@@ -148,9 +148,9 @@ class KeysApp(BarApp):
         (130, "/ filter  ? help  q quit"),
         (129, "? help  q quit"),
         (120, "? help  q quit"),
-        (119, "? help"),
-        (112, "? help"),
-        (111, ""),
+        (119, "/ ? q"),
+        (111, "/ ? q"),
+        (110, ""),
     ],
 )
 def test_the_keys_to_begin_with_stand_before_the_badge_and_go_before_the_counters_do(width: int, told: str) -> None:

@@ -81,8 +81,8 @@ class StatusBar(Horizontal):
             if name in _KEYS and len(key) < len(shown.get(name, f"{key} ")):
                 shown[name] = key
         if len(shown) == len(_KEYS):
-            fewer = (_KEYS, ("help", "quit"), ("help",))
-            self._keys = tuple("  ".join(f"{shown[name]} {name}" for name in names) for names in fewer)
+            in_words = ("  ".join(f"{shown[name]} {name}" for name in names) for names in (_KEYS, _KEYS[1:]))
+            self._keys = (*in_words, " ".join(shown[name] for name in _KEYS))
 
     def show(self, parts: StatusParts) -> None:
         """Show these parts from now on."""
