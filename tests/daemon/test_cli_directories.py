@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from audit_daemon.cli.errors import COULD_NOT
 from tests.daemon.command_line import call, call_process, environment
 from tests.daemon_process import DEADLINE_S, spawn, wait_until_listening
 
@@ -58,3 +59,21 @@ def test_the_default_directory_is_made_by_an_import_and_by_the_daemon(tmp_path: 
                 process.terminate()
         (database,) = home.rglob("audit.db")
         assert stat.S_IMODE(database.parent.stat().st_mode) == 0o700
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["export", "--db", "~nosuchuser/a.db"],
+        ["export", "-o", "~nosuchuser/x.json"],
+        ["verify", "--db", "~nosuchuser/a.db"],
+        ["import", "~nosuchuser/x.json"],
+        ["--install-completion", "--shell", "bash", "--output", "~nosuchuser/x"],
+    ],
+    ids=" ".join,
+)
+def test_the_home_of_nobody_is_a_place_that_is_not_there(command: list[str]) -> None:
+    done = call_process(*command)
+    assert done.code == COULD_NOT
+    assert len(done.err.splitlines()) == 1
+    assert "~nosuchuser" in done.err

@@ -209,6 +209,16 @@ def test_the_digest_is_written_where_one_says(tmp_path: Path, monkeypatch: pytes
     assert app.results == []
 
 
+def test_a_hand_over_for_the_home_of_nobody_is_said_to_have_no_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    app = run(HandoverScreen("text"), pressing("w", *"~nosuchuser/a", "enter"))
+    assert "~nosuchuser" in app.said_last
+    assert app.said_last.startswith("✗")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize(("enters", "content"), [(1, "old"), (2, "new")])
 def test_an_existing_file_is_only_replaced_by_a_second_enter(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, enters: int, content: str

@@ -34,7 +34,7 @@ _FAST_S, _SLOW_S = 0.15, 1.0
 class Pages:
     """Fills `view` at its ends, under its filter. `read` gives None for rubbish.
 
-    Under a filter it goes by ids in stretches that take the log about a second or less, so that it is known how far it
+    Under a filter it goes by ids in ranges that take the log about a second or less, so that it is known how far it
     is, and no request lasts long enough to be given up. `waits_for` is why a search waits, empty when none does, and
     `searched_to` how far the search for a place to show has come, 0 when there is none.
 
@@ -139,7 +139,7 @@ class Pages:
         return Part(beginning=beginning, low=low, high=low - 1)
 
     def _took(self, seconds: float) -> None:
-        """What a stretch took that was looked through to its end."""
+        """What a range took that was looked through to its end."""
         if seconds < _FAST_S:
             self._reach *= 4
         elif seconds > _SLOW_S:

@@ -12,6 +12,7 @@ from cyclopts.completion.detect import ShellDetectionError, detect_shell
 from audit_daemon.cli.errors import CommandError
 from audit_daemon.cli.terminal import write_line
 from audit_stream.display import safe
+from audit_stream.paths import typed_path
 
 __all__ = ["install_completion"]
 
@@ -36,10 +37,10 @@ def install_completion(
         shell = shell or detect_shell()
     except ShellDetectionError:
         raise CommandError("give --shell bash, zsh, fish or powershell: which one this is cannot be told") from None
-    if output is not None and not output.expanduser().parent.is_dir():
+    if output is not None and not typed_path(output).parent.is_dir():
         raise CommandError(f"cannot write {output}: there is no directory {output.parent}")
     try:
-        path = app.install_completion(shell=shell, output=output and output.expanduser(), add_to_startup=False)
+        path = app.install_completion(shell=shell, output=output and typed_path(output), add_to_startup=False)
     except OSError as error:
         raise CommandError(f"cannot write {error.filename}: {error.strerror}") from None
     write_line(f"written: {safe(str(path))}")

@@ -17,6 +17,7 @@ from audit_daemon.cli.terminal import Progress, note, progress
 from audit_stream.client import Client, Selection
 from audit_stream.logfile.index import read_log
 from audit_stream.logfile.query import criteria_of
+from audit_stream.paths import typed_path
 from audit_stream.whole_file import WholeFile
 
 __all__ = ["export"]
@@ -66,7 +67,7 @@ async def export(
         lines = output is not None and output.suffix.lower() in _ONE_A_LINE
         format_ = "ndjson" if lines else "json"
     wanted = selection(words, kind, source, since, until)
-    chunks = _from_daemon(daemon_url(url), wanted) if db is None else _from_file(db.expanduser(), wanted)
+    chunks = _from_daemon(daemon_url(url), wanted) if db is None else _from_file(typed_path(db), wanted)
     with refusals(words, kind, since, until), progress("exporting") as show:
         async with contextlib.aclosing(chunks):
             if output is None:
@@ -123,7 +124,7 @@ async def _write(chunks: AsyncIterator[_Chunk], write: Callable[[bytes], object]
 @contextlib.contextmanager
 def _complete_or_not_there(output: Path) -> Iterator[Callable[[bytes], object]]:
     """Write to a file that gets its name when all is on disk; whatever fails, an older file of that name stays."""
-    path = output.expanduser()
+    path = typed_path(output)
     try:
         if _is_stream(path):
             with path.open("wb") as stream:

@@ -18,6 +18,7 @@ from audit_daemon.settings import make_default_directory
 from audit_stream.chain import Head
 from audit_stream.display import counted
 from audit_stream.errors import ChainError
+from audit_stream.paths import typed_path
 
 __all__ = ["import_chain"]
 
@@ -50,7 +51,7 @@ def import_chain(
     try:
         with store_errors():
             make_default_directory(path)
-            head = _import(file.expanduser(), path, chain)
+            head = _import(typed_path(file), path, chain)
     except UnreadableExport as error:
         raise CommandError(f"{file}: {error}; nothing was imported") from None
     except ChainError as error:

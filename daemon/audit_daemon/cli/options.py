@@ -14,6 +14,7 @@ from audit_daemon.cli.errors import CommandError, UnknownOption
 from audit_stream.client import DEFAULT_URL, Selection
 from audit_stream.errors import TimestampError
 from audit_stream.kinds import DEFAULT_KINDS, KindRegistry
+from audit_stream.paths import typed_path
 from audit_stream.timestamps import parse_rfc3339_ms
 from audit_stream.wire import URL_VARIABLE
 
@@ -147,7 +148,7 @@ def known_kinds() -> KindRegistry:
 def database_path(db: Path | None) -> Path:
     """The file that a command works on: `--db`, or the one of the daemon's settings. Raises SettingsError."""
     if db is not None:
-        return db.expanduser()
+        return typed_path(db)
     from audit_daemon.settings import load
 
     return load({}).db_path

@@ -1,4 +1,4 @@
-"""A stretch of the log, whole: what a window takes in at one of its ends."""
+"""A range of the log, whole: what a window takes in at one of its ends."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from textual.worker import Worker, WorkerState
 from audit_stream.client import Selection
 from audit_stream.display import counted, safe
 from audit_stream.errors import ClientError
+from audit_stream.paths import typed_path
 from audit_tui.log import Log
 from audit_tui.model.exporting import ExportError, FileExists, export, format_of
 from audit_tui.screens.closing import Dialog
@@ -93,10 +94,7 @@ class ExportScreen(Dialog[Path | None]):
             self.dismiss(None)
 
     def _begin_at(self, name: str) -> None:
-        try:
-            path = Path(name).expanduser()
-        except RuntimeError:  # ~ of somebody who is not there
-            path = Path(name)
+        path = typed_path(name)
         if not name.isprintable():
             self.say("✗ the name holds a character that cannot be shown", is_error=True)
         elif format_of(path) is None:

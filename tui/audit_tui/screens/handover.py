@@ -12,6 +12,7 @@ from textual.containers import Vertical, VerticalScroll
 from textual.widgets import Input, Static
 
 from audit_stream.display import safe
+from audit_stream.paths import typed_path
 from audit_stream.whole_file import write_whole
 from audit_tui.screens.closing import Dialog
 from audit_tui.screens.copying import copy
@@ -104,6 +105,6 @@ class HandoverScreen(Dialog[None]):
 
 
 def _write_file(typed: str, text: str, *, replace: bool) -> Path:
-    path = Path(typed).expanduser()
+    path = typed_path(typed)
     write_whole(path, text.encode(), replace=replace)
     return path
